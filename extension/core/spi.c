@@ -1,0 +1,170 @@
+/*-------------------------------------------------------------------------
+ * spi.c
+ *		SPI as the extension's owner: pinned search path, kept plans, and the
+ *		identity of the installed extension.
+ *
+ * Model: oids of the extension and its relations are looked up once and
+ * kept until a message about the schema arrives: schema hotdash is a member
+ * of the extension, so DROP EXTENSION drops it, and that invalidates the
+ * namespace cache in every session.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "core/spi.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+/* Counts invalidations of the namespace cache; cached oids carry the count of their time. */
+static uint64 generation = 1;
+static bool callback_registered = false;
+
+static Oid extension_oid = InvalidOid;
+static Oid extension_owner = InvalidOid;
+static uint64 extension_generation = 0;
+
+static void
+namespace_changed(Datum arg, int cacheid, uint32 hashvalue)
+{
+	generation++;
+}
+
+static Oid
+lookup_owner(Oid extension)
+{
+	Relation rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	Oid owner = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		owner = ((Form_pg_extension) GETSTRUCT(tuple))->extowner;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return owner;
+}
+
+static void
+refresh_extension(void)
+{
+	uint64 now;
+
+	if (!callback_registered)
+	{
+		CacheRegisterSyscacheCallback(NAMESPACEOID, namespace_changed, (Datum) 0);
+		callback_registered = true;
+	}
+	now = generation;
+	if (extension_generation == now && OidIsValid(extension_oid))
+		return;
+	extension_oid = get_extension_oid("hotdash", true);
+	extension_owner = OidIsValid(extension_oid) ? lookup_owner(extension_oid) : InvalidOid;
+	extension_generation = now;
+}
+
+Oid
+hd_spi_extension_missing_ok(void)
+{
+	refresh_extension();
+	return extension_oid;
+}
+
+Oid
+hd_spi_extension(void)
+{
+	refresh_extension();
+	if (!OidIsValid(extension_oid))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("extension \"hotdash\" is not installed in this database"),
+						errhint("Run CREATE EXTENSION hotdash.")));
+	return extension_oid;
+}
+
+Oid
+hd_spi_relation(HdSpiRelation *rel)
+{
+	(void) hd_spi_extension();
+	if (rel->generation == extension_generation && OidIsValid(rel->oid))
+		return rel->oid;
+	rel->oid = get_relname_relid(rel->name, get_namespace_oid("hotdash", false));
+	if (!OidIsValid(rel->oid))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation \"hotdash.%s\" does not exist", rel->name),
+						errhint("The extension's own tables must not be dropped by hand.")));
+	rel->generation = extension_generation;
+	return rel->oid;
+}
+
+void
+hd_spi_switch_user(HdSpi *spi)
+{
+	(void) hd_spi_extension();
+	GetUserIdAndSecContext(&spi->saved_user, &spi->saved_security);
+	SetUserIdAndSecContext(extension_owner, spi->saved_security | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+void
+hd_spi_restore_user(HdSpi *spi)
+{
+	SetUserIdAndSecContext(spi->saved_user, spi->saved_security);
+}
+
+void
+hd_spi_begin(HdSpi *spi)
+{
+	hd_spi_switch_user(spi);
+	spi->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
+	SPI_connect();
+}
+
+void
+hd_spi_end(HdSpi *spi)
+{
+	SPI_finish();
+	AtEOXact_GUC(true, spi->guc_level);
+	hd_spi_restore_user(spi);
+}
+
+int
+hd_spi_run(HdSpiPlan *plan, Datum *values, const char *nulls, bool read_only, long limit)
+{
+	int rc;
+
+	if (plan->plan == NULL)
+	{
+		SPIPlanPtr made = SPI_prepare(plan->sql, plan->nargs, plan->argtypes);
+
+		if (made == NULL)
+			elog(ERROR, "could not prepare \"%s\": %s", plan->sql,
+				 SPI_result_code_string(SPI_result));
+		if (SPI_keepplan(made) != 0)
+			elog(ERROR, "could not keep the plan of \"%s\"", plan->sql);
+		plan->plan = made;
+	}
+	rc = SPI_execute_plan(plan->plan, values, nulls, read_only, limit);
+	if (rc < 0)
+		elog(ERROR, "could not run \"%s\": %s", plan->sql, SPI_result_code_string(rc));
+	return rc;
+}

@@ -1,0 +1,40 @@
+/*-------------------------------------------------------------------------
+ * trace.h
+ *		W3C Trace Context: parse and make traceparent values.
+ *
+ * Source: W3C Recommendation "Trace Context", sections 3.2.1 to 3.2.3 and
+ * the random flag of level 2.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_TRACE_H
+#define HD_TRACE_H
+
+#include "postgres.h"
+
+/* "00-" + 32 + "-" + 16 + "-" + 2 */
+#define HD_TRACEPARENT_LENGTH 55
+
+/*
+ * hd_trace_valid
+ *		Whether text (length bytes) is a traceparent that may be continued.
+ *
+ * Version ff is invalid, version 00 must be exactly 55 bytes, a later
+ * version may go on after a dash.
+ */
+extern bool hd_trace_valid(const char *text, int length);
+
+/*
+ * hd_trace_new
+ *		Write a new root traceparent, sampled and random, into buf
+ *		(HD_TRACEPARENT_LENGTH + 1 bytes).
+ */
+extern void hd_trace_new(char *buf);
+
+/*
+ * hd_trace_child
+ *		Write a child of parent (a valid traceparent) into buf: same trace id,
+ *		new parent id, known flags kept, unknown ones cleared.
+ */
+extern void hd_trace_child(const char *parent, char *buf);
+
+#endif							/* HD_TRACE_H */
