@@ -1,0 +1,43 @@
+/*-------------------------------------------------------------------------
+ * worker.h
+ *		Background processes: one launcher, one worker per database.
+ *
+ * Model: modules register tasks; the worker of a database runs each when it
+ * is due, outside any transaction, and sleeps on its latch until the next.
+ * A module that has news sets the latch.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_WORKER_H
+#define HD_WORKER_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+typedef struct HdWorkerTask
+{
+	const char *name;			/* for the log, and pg_stat_activity's query text */
+
+	/*
+	 * Do what is due.  Called outside a transaction, starts and ends its own.
+	 * Returns the time (of hd_clock_real) at which it wants to be called
+	 * again; the latch may bring the call forward.
+	 */
+	TimestampTz (*run)(void);
+} HdWorkerTask;
+
+/*
+ * hd_worker_register
+ *		Add a task.  Only from a module's init function.
+ *
+ * task must live for ever (a static).
+ */
+extern void hd_worker_register(const HdWorkerTask *task);
+
+/*
+ * hd_worker_init
+ *		Module entry: register the launcher and the utility hook when preloaded.
+ */
+extern void hd_worker_init(void);
+
+#endif							/* HD_WORKER_H */

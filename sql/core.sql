@@ -1,0 +1,65 @@
+/*
+ * core.sql: the schema and what every module stands on.
+ *
+ * Pieces are concatenated in the order that extension/pgxs.mk lists. This one
+ * comes first: it guards against being run by hand and pins the search path of
+ * the whole script.
+ */
+\echo Use "CREATE EXTENSION hotdash" to load this file. \quit
+
+SET LOCAL search_path TO pg_catalog, pg_temp;
+
+-- Bodies, headers and JSON are UTF-8; another encoding would break signatures.
+DO $$
+BEGIN
+	IF (SELECT pg_catalog.pg_encoding_to_char(encoding) FROM pg_catalog.pg_database
+		WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) OPERATOR(pg_catalog.<>) 'UTF8'
+	THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'feature_not_supported',
+			MESSAGE = 'hotdash needs a database with encoding UTF8',
+			HINT = 'Create one with CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0.';
+	END IF;
+END
+$$;
+
+-- Plain, so that a schema planted beforehand is an error and this one is a member.
+CREATE SCHEMA hotdash;
+REVOKE ALL ON SCHEMA hotdash FROM PUBLIC;
+COMMENT ON SCHEMA hotdash IS 'Job queue, webhooks and operations core (extension hotdash)';
+
+CREATE FUNCTION hotdash._now() RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'hd_clock_sql_now' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION hotdash._now() IS
+	'The one clock of hotdash; hotdash.now_override moves it for tests';
+REVOKE ALL ON FUNCTION hotdash._now() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._counters() RETURNS TABLE (name text, value bigint)
+	AS 'MODULE_PATHNAME', 'hd_counters_sql_list' LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._counters() IS
+	'Counters in shared memory, of the whole cluster, since the server started';
+REVOKE ALL ON FUNCTION hotdash._counters() FROM PUBLIC;
+
+CREATE FUNCTION hotdash.trace_new() RETURNS text
+	AS 'MODULE_PATHNAME', 'hd_trace_sql_new' LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash.trace_new() IS
+	'A new W3C traceparent, sampled, with random trace and parent ids';
+REVOKE ALL ON FUNCTION hotdash.trace_new() FROM PUBLIC;
+
+CREATE FUNCTION hotdash.trace_child(traceparent text) RETURNS text
+	AS 'MODULE_PATHNAME', 'hd_trace_sql_child' LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash.trace_child(text) IS
+	'A child of a traceparent: same trace, new parent id; a new trace where it is not valid';
+REVOKE ALL ON FUNCTION hotdash.trace_child(text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._core_rights() RETURNS TABLE (level text, object text)
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT l, o
+		FROM unnest(ARRAY['viewer', 'producer', 'worker', 'edge', 'operator', 'admin']) AS l,
+			unnest(ARRAY['hotdash._now()', 'hotdash.trace_new()', 'hotdash.trace_child(text)']) AS o
+	$$;
+COMMENT ON FUNCTION hotdash._core_rights() IS 'What each access level may use of the core';
+REVOKE ALL ON FUNCTION hotdash._core_rights() FROM PUBLIC;
+
