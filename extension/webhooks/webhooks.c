@@ -1,0 +1,36 @@
+/*-------------------------------------------------------------------------
+ * webhooks.c
+ *		Settings of the webhooks module.
+ *
+ * Purpose: the module's entry.  Its logic is in SQL (sql/webhooks.sql) and
+ * in the pure functions beside this file; it has no shared memory.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "webhooks/webhooks.h"
+
+#include "utils/guc.h"
+
+int hd_webhooks_max_payload = 1024;
+int hd_webhooks_retry_after_max = 86400;
+
+/* Read by sql/webhooks.sql alone; the variable is where the setting lives. */
+static bool allow_private = false;
+
+void
+hd_webhooks_init(void)
+{
+	DefineCustomBoolVariable("hotdash.webhook_allow_private",
+							 "Whether webhooks may go to private and loopback addresses.",
+							 "Off: the edge refuses such addresses after resolving the name.",
+							 &allow_private, false, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.webhook_max_payload",
+							"Largest body that may be published as an event.", NULL,
+							&hd_webhooks_max_payload, 1024, 1, 1024 * 1024 - 1, PGC_SUSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.webhook_retry_after_max",
+							"Longest wait that a receiver may ask for by Retry-After.",
+							"A longer one is cut to this.", &hd_webhooks_retry_after_max, 86400, 1,
+							PG_INT32_MAX, PGC_SUSET, GUC_UNIT_S, NULL, NULL, NULL);
+}
