@@ -54,64 +54,39 @@ static const struct StatusRow
 	int status;
 	Verdict verdict;
 } status_rows[] = {
-	{401, {.action = "dead", .reason = "unauthorized"}},
-	{403, {.action = "dead", .reason = "unauthorized"}},
-	{404, {.action = "dead", .reason = "not_found"}},
-	{408, {.action = "retry", .reason = "request_timeout"}},
-	{409, {.action = "dead", .reason = "conflict"}},
-	{410, {.action = "disable", .reason = "gone"}},
-	{413, {.action = "dead", .reason = "too_large"}},
-	{425, {.action = "retry", .reason = "too_early"}},
-	{429, {.action = "retry", .reason = "rate_limited", .pause = true}},
-	{502, {.action = "retry", .reason = "unavailable"}},
-	{503, {.action = "retry", .reason = "unavailable"}},
-	{504, {.action = "retry", .reason = "unavailable"}},
+	{401, {"dead", "unauthorized", 0, false}}, {403, {"dead", "unauthorized", 0, false}},
+	{404, {"dead", "not_found", 0, false}},	   {408, {"retry", "request_timeout", 0, false}},
+	{409, {"dead", "conflict", 0, false}},	   {410, {"disable", "gone", 0, false}},
+	{413, {"dead", "too_large", 0, false}},	   {425, {"retry", "too_early", 0, false}},
+	{429, {"retry", "rate_limited", 0, true}}, {502, {"retry", "unavailable", 0, false}},
+	{503, {"retry", "unavailable", 0, false}}, {504, {"retry", "unavailable", 0, false}},
 };
 
-/* Attempts without an answer, by whether a byte of the request may have left. */
+/* Attempts without an answer; two verdicts where it matters whether a byte of the request left. */
 static const struct ClassRow
 {
 	const char *class;
-	bool instant; /* when nothing left, try once again at once */
-	Verdict unsent;
-	Verdict sent;
+	bool sent;
+	Verdict verdict;
 } class_rows[] = {
-	{"dns",
-	 false,
-	 {.action = "retry", .reason = "dns_failed"},
-	 {.action = "retry", .reason = "dns_failed"}},
-	{"connect",
-	 true,
-	 {.action = "retry", .reason = "connect_failed"},
-	 {.action = "retry", .reason = "connect_failed"}},
-	{"reset",
-	 true,
-	 {.action = "retry", .reason = "connection_reset"},
-	 {.action = "retry", .reason = "unknown_outcome"}},
-	{"timeout",
-	 false,
-	 {.action = "retry", .reason = "connect_timeout"},
-	 {.action = "retry", .reason = "unknown_outcome", .floor = FLOOR_TIMEOUT_AFTER_SEND}},
-	{"tls",
-	 false,
-	 {.action = "retry", .reason = "tls_failed", .floor = FLOOR_TLS},
-	 {.action = "retry", .reason = "tls_failed", .floor = FLOOR_TLS}},
-	{"proxy",
-	 false,
-	 {.action = "snooze", .reason = "proxy_failed", .floor = PROXY_DELAY},
-	 {.action = "snooze", .reason = "proxy_failed", .floor = PROXY_DELAY}},
-	{"protocol",
-	 false,
-	 {.action = "retry", .reason = "protocol_error"},
-	 {.action = "retry", .reason = "protocol_error"}},
-	{"blocked",
-	 false,
-	 {.action = "dead", .reason = "address_blocked"},
-	 {.action = "dead", .reason = "address_blocked"}},
-	{"invalid",
-	 false,
-	 {.action = "dead", .reason = "invalid_request"},
-	 {.action = "dead", .reason = "invalid_request"}},
+	{"dns", false, {"retry", "dns_failed", 0, false}},
+	{"dns", true, {"retry", "dns_failed", 0, false}},
+	{"connect", false, {"retry", "connect_failed", 0, false}},
+	{"connect", true, {"retry", "connect_failed", 0, false}},
+	{"reset", false, {"retry", "connection_reset", 0, false}},
+	{"reset", true, {"retry", "unknown_outcome", 0, false}},
+	{"timeout", false, {"retry", "connect_timeout", 0, false}},
+	{"timeout", true, {"retry", "unknown_outcome", FLOOR_TIMEOUT_AFTER_SEND, false}},
+	{"tls", false, {"retry", "tls_failed", FLOOR_TLS, false}},
+	{"tls", true, {"retry", "tls_failed", FLOOR_TLS, false}},
+	{"proxy", false, {"snooze", "proxy_failed", PROXY_DELAY, false}},
+	{"proxy", true, {"snooze", "proxy_failed", PROXY_DELAY, false}},
+	{"protocol", false, {"retry", "protocol_error", 0, false}},
+	{"protocol", true, {"retry", "protocol_error", 0, false}},
+	{"blocked", false, {"dead", "address_blocked", 0, false}},
+	{"blocked", true, {"dead", "address_blocked", 0, false}},
+	{"invalid", false, {"dead", "invalid_request", 0, false}},
+	{"invalid", true, {"dead", "invalid_request", 0, false}},
 };
 
 static Verdict
@@ -123,14 +98,14 @@ usual_verdict(int status)
 			return status_rows[i].verdict;
 	}
 	if (status < 200)
-		return (Verdict){.action = "retry", .reason = "protocol_error"};
+		return (Verdict){"retry", "protocol_error", 0, false};
 	if (status < 300)
-		return (Verdict){.action = "complete", .reason = "delivered"};
+		return (Verdict){"complete", "delivered", 0, false};
 	if (status < 400)
-		return (Verdict){.action = "dead", .reason = "redirect"};
+		return (Verdict){"dead", "redirect", 0, false};
 	if (status < 500)
-		return (Verdict){.action = "dead", .reason = "rejected"};
-	return (Verdict){.action = "retry", .reason = "server_error"};
+		return (Verdict){"dead", "rejected", 0, false};
+	return (Verdict){"retry", "server_error", 0, false};
 }
 
 /* What the header, the attempt's number and the endpoint's own statuses change. */
@@ -152,6 +127,14 @@ classify_status(const Outcome *o)
 	return verdict;
 }
 
+/* The request certainly did not arrive, and failed fast: try once more at once. */
+static bool
+worth_instant_retry(const Outcome *o)
+{
+	return !o->sent && o->attempt <= 1 && o->total_us < INSTANT_RETRY_BELOW_US &&
+		   (strcmp(o->class, "connect") == 0 || strcmp(o->class, "reset") == 0);
+}
+
 /* False for a class that the protocol does not know. */
 static bool
 classify(const Outcome *o, Verdict *verdict)
@@ -163,14 +146,13 @@ classify(const Outcome *o, Verdict *verdict)
 	}
 	for (int i = 0; i < lengthof(class_rows); i++)
 	{
-		const struct ClassRow *row = &class_rows[i];
-
-		if (strcmp(o->class, row->class) != 0)
-			continue;
-		*verdict = o->sent ? row->sent : row->unsent;
-		if (row->instant && !o->sent && o->attempt <= 1 && o->total_us < INSTANT_RETRY_BELOW_US)
-			verdict->floor = -1;
-		return true;
+		if (strcmp(o->class, class_rows[i].class) == 0 && o->sent == class_rows[i].sent)
+		{
+			*verdict = class_rows[i].verdict;
+			if (worth_instant_retry(o))
+				verdict->floor = -1;
+			return true;
+		}
 	}
 	return false;
 }

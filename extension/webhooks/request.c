@@ -18,6 +18,7 @@
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "webhooks/seconds.h"
 #include "webhooks/sign.h"
@@ -64,12 +65,33 @@ signature_line(ArrayType *keys, HdBytes id, HdBytes seconds, HdBytes body)
 	return line("webhook-signature", list, out - list);
 }
 
+/* Returns how many. */
+static int
+custom_lines(Jsonb *headers, Datum *lines)
+{
+	JsonbIterator *it = JsonbIteratorInit(&headers->root);
+	JsonbIteratorToken token;
+	JsonbValue v;
+	char *name = NULL;
+	int n = 0;
+
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			name = pnstrdup(v.val.string.val, v.val.string.len);
+		else if (token == WJB_VALUE && v.type == jbvString)
+			lines[n++] = line(name, v.val.string.val, v.val.string.len);
+	}
+	return n;
+}
+
 /*
  * hd_webhooks_sql_header_lines
  *		SQL: _webhook_header_lines(keys, message_id, at, body, content_type,
- *		traceparent, own_lines) -> text[].
+ *		traceparent, headers) -> text[].
  *
- * STRICT but for traceparent (5), which is checked before it is used.
+ * Only traceparent may be NULL.  headers is an object of names and texts, both
+ * checked when the endpoint was set.
  */
 Datum
 hd_webhooks_sql_header_lines(PG_FUNCTION_ARGS)
@@ -79,14 +101,10 @@ hd_webhooks_sql_header_lines(PG_FUNCTION_ARGS)
 	text *content_type = PG_GETARG_TEXT_PP(4);
 	char trace[HD_TRACEPARENT_LENGTH + 1];
 	char seconds[HD_WEBHOOKS_SECONDS_SIZE];
-	Datum *own;
-	int nown;
-	Datum *lines;
+	Jsonb *headers = PG_GETARG_JSONB_P(6);
+	Datum *lines = palloc((OWN_LINES + JB_ROOT_COUNT(headers)) * sizeof(Datum));
 	int n = 0;
 
-	deconstruct_array(PG_GETARG_ARRAYTYPE_P(6), TEXTOID, -1, false, TYPALIGN_INT, &own, NULL,
-					  &nown);
-	lines = palloc((OWN_LINES + nown) * sizeof(Datum));
 	hd_webhooks_format_seconds(hd_webhooks_unix_seconds(PG_GETARG_TIMESTAMPTZ(2)), seconds);
 
 	lines[n++] = line("Content-Type", VARDATA_ANY(content_type), VARSIZE_ANY_EXHDR(content_type));
@@ -105,7 +123,6 @@ hd_webhooks_sql_header_lines(PG_FUNCTION_ARGS)
 			hd_trace_new(trace);
 		lines[n++] = line("traceparent", trace, HD_TRACEPARENT_LENGTH);
 	}
-	memcpy(lines + n, own, nown * sizeof(Datum));
-	n += nown;
+	n += custom_lines(headers, lines + n);
 	PG_RETURN_ARRAYTYPE_P(construct_array(lines, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
