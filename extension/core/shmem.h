@@ -12,8 +12,8 @@
  *
  *		1. row and table locks (heavyweight)
  *		2. advisory locks (hotdash takes none; the place is kept)
- *		3. the module's LWLock, one at a time:  jobs
- *		4. spinlocks (none so far; counters are atomics)
+ *		3. the module's LWLock, one at a time:  jobs, worker
+ *		4. spinlocks (of the server's condition variables; counters are atomics)
  *
  * Under an LWLock: no SPI, no catalog or table access, no wait, no
  * allocation that can grow without bound, no ereport above DEBUG.  No lock

@@ -16,7 +16,7 @@
 
 typedef struct HdWorkerTask
 {
-	const char *name;			/* for the log, and pg_stat_activity's query text */
+	const char *name; /* for the log, and pg_stat_activity's query text */
 
 	/*
 	 * Do what is due.  Called outside a transaction, starts and ends its own.
@@ -35,9 +35,18 @@ typedef struct HdWorkerTask
 extern void hd_worker_register(const HdWorkerTask *task);
 
 /*
+ * hd_worker_wake
+ *		Have the worker of a database look for work now, if it has one.
+ *
+ * Takes the worker lock shared and allocates nothing, so it may be called
+ * after commit.  Does nothing without preload.
+ */
+extern void hd_worker_wake(Oid database);
+
+/*
  * hd_worker_init
  *		Module entry: register the launcher and the utility hook when preloaded.
  */
 extern void hd_worker_init(void);
 
-#endif							/* HD_WORKER_H */
+#endif /* HD_WORKER_H */
