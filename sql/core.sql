@@ -34,6 +34,12 @@ COMMENT ON FUNCTION hotdash._now() IS
 	'The one clock of hotdash; hotdash.now_override moves it for tests';
 REVOKE ALL ON FUNCTION hotdash._now() FROM PUBLIC;
 
+CREATE FUNCTION hotdash._now_real() RETURNS timestamptz
+	AS 'MODULE_PATHNAME', 'hd_clock_sql_real' LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._now_real() IS
+	'Real time, which no setting moves: to measure how long something takes';
+REVOKE ALL ON FUNCTION hotdash._now_real() FROM PUBLIC;
+
 CREATE FUNCTION hotdash._counters() RETURNS TABLE (name text, value bigint)
 	AS 'MODULE_PATHNAME', 'hd_counters_sql_list' LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash._counters() IS

@@ -23,6 +23,7 @@ static TimestampTz now_override = 0;
 static int test_clock_offset = 0;
 
 PG_FUNCTION_INFO_V1(hd_clock_sql_now);
+PG_FUNCTION_INFO_V1(hd_clock_sql_real);
 
 static bool
 check_now_override(char **newval, void **extra, GucSource source)
@@ -101,4 +102,14 @@ Datum
 hd_clock_sql_now(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TIMESTAMPTZ(hd_clock_now());
+}
+
+/*
+ * hd_clock_sql_real
+ *		SQL: hotdash._now_real().
+ */
+Datum
+hd_clock_sql_real(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TIMESTAMPTZ(hd_clock_real());
 }
