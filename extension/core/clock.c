@@ -12,6 +12,8 @@
 
 #include "core/clock.h"
 
+#include <limits.h>
+
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
