@@ -62,5 +62,5 @@ $(SQL_SCRIPT): $(SQL_PIECES:%=$(TOP)/sql/%.sql) $(TOP)/extension/pgxs.mk
 
 # On a server that runs already, as PGHOST, PGPORT and PGUSER say.
 installcheck:
-	PG_ISOLATION_REGRESS='$(dir $(PGXS))../test/isolation/pg_isolation_regress' \
+	@PG_ISOLATION_REGRESS='$(dir $(PGXS))../test/isolation/pg_isolation_regress' \
 		PG_BINDIR='$(bindir)' $(TOP)/regress/installcheck

@@ -65,7 +65,8 @@ build_edge()
 # What tests and demo read: the tree without what git or we keep in it.
 build_tree()
 {
-	rm -rf "$HOTDASH_TREE" && mkdir -p "$HOTDASH_TREE" || return
+	rm -rf "$HOTDASH_TREE" || return
+	mkdir -p "$HOTDASH_TREE" || return
 	tar -C "$HOTDASH_SRC" --exclude=./.git --exclude=./.build --exclude='*.o' -cf - . |
 		tar -C "$HOTDASH_TREE" --no-same-owner -xf - || return
 	chmod -R u+rwX,go+rX "$HOTDASH_TREE"

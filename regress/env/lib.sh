@@ -104,7 +104,7 @@ place_reachable()
 	local user
 	user=$(server_user)
 	setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups -- \
-		sh -c 'cd "$1" 2>/dev/null' sh "$1"
+		env -C "$1" true 2>/dev/null
 }
 
 # A predictable name below /var/tmp could be planted by another user, so the folder's name is

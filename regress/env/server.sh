@@ -63,7 +63,7 @@ server_start()
 	}
 	server_settings >"$HOTDASH_BUILD/postgresql.conf"
 	[ -z "${HOTDASH_CONF:-}" ] || cat "$HOTDASH_CONF" >>"$HOTDASH_BUILD/postgresql.conf"
-	as_server sh -c 'cat "$1" >>"$2"' sh "$HOTDASH_BUILD/postgresql.conf" "$HD_DATA/postgresql.conf"
+	as_server tee -a "$HD_DATA/postgresql.conf" <"$HOTDASH_BUILD/postgresql.conf" >/dev/null
 	# the variable switches on the cluster-wide test clock, which no other server accepts
 	as_server env HOTDASH_TEST_CLUSTER=1 pg_ctl start -w -t 60 -s -D "$HD_DATA" \
 		-l "$HOTDASH_LOG/server.log" || {

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034 # the flags are used by build.sh
 #
 # variants.sh: the same tests on a server that watches memory. Sourced by regress/check after lib.sh.
 #

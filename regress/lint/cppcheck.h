@@ -1,0 +1,20 @@
+/*
+ * cppcheck.h
+ *		What cppcheck must know of the server's headers, which it does not read.
+ *
+ * Mainly that an ereport at ERROR does not come back.
+ */
+#define PG_VERSION_NUM 150000
+#define PG_FUNCTION_INFO_V1(name) extern int hd_lint_##name
+#define PG_MODULE_MAGIC extern int hd_lint_magic
+#define PGDLLEXPORT
+#define ERROR 21
+#define FATAL 22
+#define PANIC 23
+#define ereport(level, rest) \
+	do \
+	{ \
+		if ((level) >= ERROR) \
+			abort(); \
+	} while (0)
+#define elog(level, ...) ereport(level, 0)
