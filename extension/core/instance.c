@@ -20,6 +20,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 typedef enum InstanceState
@@ -68,6 +69,8 @@ look(void)
 	HdSpi spi;
 	bool isnull;
 
+	/* A worker, or a procedure that has just committed, comes without a snapshot. */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	hd_spi_begin(&spi);
 	(void) hd_spi_run(&look_plan, values, NULL, false, 1);
 	if (DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) == 0)
@@ -75,6 +78,7 @@ look(void)
 	else if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)))
 		state = INSTANCE_OURS;
 	hd_spi_end(&spi);
+	PopActiveSnapshot();
 	return state;
 }
 
