@@ -1,0 +1,556 @@
+/*
+ * http.c
+ *	  Sends requests: the multi handle, its sockets and timer, and the transfers in flight.
+ *
+ * Model: one multi handle for the life of the process keeps connections, TLS sessions
+ * and the trusted certificates. It is driven by events (multi_socket): libcurl names the
+ * sockets and the one timer it waits for, the loop calls back.
+ *
+ * libcurl never queues here: a request is given to it when it may run at once, and none of
+ * its own connection limits is set, because time in its queue would count against the
+ * request's timeout. Names are resolved before libcurl sees the request (resolver.h).
+ *
+ * What has ended is collected once a round, after all events, by hd_loop_set_after's hook.
+ */
+#include "http.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#include "clock.h"
+#include "log.h"
+#include "transfer.h"
+
+/* Free transfers that are kept, each with its easy handle. */
+#define FREE_TRANSFERS_MOST 1024
+
+struct HdHttp
+{
+	HdLoop *loop;
+	const HdConfig *config;
+	HdHttpEndFn on_end;
+	void *context;
+	CURLM *multi;
+	CURLU *url; /* parses each URL to find its host; libcurl's own parser, so no two opinions */
+	HdResolver *resolver;
+	HdTimer curl_timer;	   /* the one timer that libcurl asks for */
+	HdTransfer *in_flight; /* doubly linked, newest first */
+	HdTransfer *free_list; /* singly linked */
+	size_t in_flight_count;
+	size_t free_count;
+	bool collecting; /* something may have ended since the last collection */
+};
+
+/* ---- the end of a transfer ---- */
+
+static void
+unlink_transfer(HdHttp *http, HdTransfer *transfer)
+{
+	if (transfer->previous != NULL)
+		transfer->previous->next = transfer->next;
+	else
+		http->in_flight = transfer->next;
+	if (transfer->next != NULL)
+		transfer->next->previous = transfer->previous;
+	http->in_flight_count--;
+}
+
+/* Ends it for good and tells the owner; a NULL result means that it goes back uncharged. */
+static void
+finish(HdHttp *http, HdTransfer *transfer, HdResult *result)
+{
+	HdRequest *request = transfer->request;
+
+	unlink_transfer(http, transfer);
+	hd_resolver_cancel(&transfer->lookup);
+	hd_timer_disarm(&transfer->deadline);
+	transfer->request = NULL;
+	hd_transfer_end(transfer);
+	if (http->free_count < FREE_TRANSFERS_MOST)
+	{
+		transfer->next = http->free_list;
+		http->free_list = transfer;
+		http->free_count++;
+	}
+	else
+		hd_transfer_free(transfer);
+	http->on_end(http->context, request, result);
+	free(request);
+}
+
+static void
+fail(HdHttp *http, HdTransfer *transfer, HdOutcome outcome, const char *error)
+{
+	finish(http, transfer, hd_transfer_failure(transfer, outcome, error));
+}
+
+static void
+remove_from_multi(HdHttp *http, HdTransfer *transfer)
+{
+	CURLMcode code = curl_multi_remove_handle(http->multi, transfer->easy);
+
+	if (code != CURLM_OK)
+		hd_log(HD_LOG_ERROR, "cannot remove a transfer: %s", curl_multi_strerror(code));
+}
+
+/* Collects what has ended. A message is not touched after its handle is removed. */
+static void
+collect(void *context)
+{
+	HdHttp *http = context;
+	const CURLMsg *message;
+	int left;
+
+	if (!http->collecting)
+		return;
+	http->collecting = false;
+	while ((message = curl_multi_info_read(http->multi, &left)) != NULL)
+	{
+		CURLcode code = message->data.result;
+		HdTransfer *transfer = NULL;
+		HdResult *result;
+
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer) != CURLE_OK ||
+			transfer == NULL)
+			abort();
+		result = hd_transfer_result(transfer, code);
+		remove_from_multi(http, transfer);
+		finish(http, transfer, result);
+	}
+}
+
+/* ---- libcurl's sockets and timer ---- */
+
+static void
+socket_action(HdHttp *http, curl_socket_t fd, int events)
+{
+	int running;
+	CURLMcode code = curl_multi_socket_action(http->multi, fd, events, &running);
+
+	if (code != CURLM_OK)
+		hd_log(HD_LOG_ERROR, "libcurl: %s", curl_multi_strerror(code));
+	http->collecting = true;
+}
+
+/* The watch does not tell which socket it was for, so each has this. */
+typedef struct Socket
+{
+	HdHttp *http;
+	curl_socket_t fd;
+} Socket;
+
+static void
+socket_ready(void *context, uint32_t events)
+{
+	const Socket *ready = context;
+	int action = 0;
+
+	if ((events & (EPOLLIN | EPOLLHUP)) != 0)
+		action |= CURL_CSELECT_IN;
+	if ((events & EPOLLOUT) != 0)
+		action |= CURL_CSELECT_OUT;
+	if ((events & EPOLLERR) != 0)
+		action |= CURL_CSELECT_ERR;
+	socket_action(ready->http, ready->fd, action);
+}
+
+static int
+watch_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
+{
+	HdHttp *http = context;
+	Socket *watched = known;
+	uint32_t events = 0;
+
+	(void) easy;
+	if (what == CURL_POLL_REMOVE)
+	{
+		hd_loop_forget(http->loop, fd);
+		free(watched);
+		return 0;
+	}
+	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
+		events |= EPOLLIN;
+	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
+		events |= EPOLLOUT;
+	if (watched == NULL)
+	{
+		watched = malloc(sizeof(*watched));
+		if (watched == NULL)
+			return -1;
+		*watched = (Socket){http, fd};
+		if (curl_multi_assign(http->multi, fd, watched) != CURLM_OK)
+		{
+			free(watched);
+			return -1;
+		}
+	}
+	return hd_loop_watch(http->loop, fd, events, socket_ready, watched) ? 0 : -1;
+}
+
+static void
+curl_timer_due(void *context)
+{
+	HdHttp *http = context;
+
+	socket_action(http, CURL_SOCKET_TIMEOUT, 0);
+}
+
+static int
+set_curl_timer(CURLM *multi, long timeout_ms, void *context)
+{
+	HdHttp *http = context;
+
+	(void) multi;
+	if (timeout_ms < 0)
+		hd_timer_disarm(&http->curl_timer);
+	else
+		hd_timer_arm(&http->curl_timer, timeout_ms * HD_US_PER_MS);
+	return 0;
+}
+
+/* ---- the start of a transfer ---- */
+
+static HdTransfer *
+take_transfer(HdHttp *http)
+{
+	HdTransfer *transfer = http->free_list;
+
+	if (transfer != NULL)
+	{
+		http->free_list = transfer->next;
+		http->free_count--;
+	}
+	else
+		transfer = hd_transfer_create(http, http->config);
+	return transfer;
+}
+
+static void
+link_transfer(HdHttp *http, HdTransfer *transfer)
+{
+	transfer->previous = NULL;
+	transfer->next = http->in_flight;
+	if (http->in_flight != NULL)
+		http->in_flight->previous = transfer;
+	http->in_flight = transfer;
+	http->in_flight_count++;
+}
+
+/* Gives the transfer to libcurl. */
+static void
+run(HdHttp *http, HdTransfer *transfer)
+{
+	CURLcode code = hd_transfer_prepare(transfer);
+
+	if (code != CURLE_OK)
+	{
+		finish(http, transfer, hd_transfer_result(transfer, code));
+		return;
+	}
+	transfer->state = HD_TRANSFER_RUNNING;
+	if (curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
+		finish(http, transfer, NULL);
+}
+
+/* The parts of a URL that decide where its connection goes. */
+typedef struct Target
+{
+	char *host; /* owned by libcurl */
+	char *port; /* the same */
+} Target;
+
+static void
+free_target(Target *target)
+{
+	curl_free(target->host);
+	curl_free(target->port);
+}
+
+/* Finds host and port as libcurl will; returns what is wrong with the URL, or NULL. */
+static const char *
+find_target(HdHttp *http, const char *url, Target *target)
+{
+	char *scheme = NULL;
+	const char *problem = NULL;
+
+	*target = (Target){NULL, NULL};
+	if (curl_url_set(http->url, CURLUPART_URL, url, 0) != CURLUE_OK)
+		return "the URL is malformed or neither http nor https";
+	if (curl_url_get(http->url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
+		(strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
+		problem = "the URL is neither http nor https";
+	else if (curl_url_get(http->url, CURLUPART_HOST, &target->host, CURLU_PUNYCODE) != CURLUE_OK ||
+			 target->host[0] == '\0')
+		problem = "the URL has no valid host";
+	else if (curl_url_get(http->url, CURLUPART_PORT, &target->port, CURLU_DEFAULT_PORT) !=
+			 CURLUE_OK)
+		problem = "the URL has no valid port";
+	curl_free(scheme);
+	return problem;
+}
+
+static bool
+is_numeric_host(const char *host)
+{
+	struct sockaddr_storage address;
+
+	return host[0] == '[' || hd_address_parse(host, &address);
+}
+
+/*
+ * Hands the addresses to libcurl. The "+" lets its entry expire; it is renewed with each
+ * request, so libcurl never asks a name server.
+ */
+static bool
+set_resolved(HdTransfer *transfer, const Target *target, const char *addresses)
+{
+	char entry[HD_RESOLVER_NAME_MAX + HD_RESOLVER_TEXT + 16];
+	int length = snprintf(entry, sizeof(entry), "+%s:%s:%s", target->host, target->port, addresses);
+
+	if (length < 0 || (size_t) length >= sizeof(entry))
+		return false;
+	transfer->resolved = curl_slist_append(NULL, entry);
+	return transfer->resolved != NULL;
+}
+
+static void
+use_resolution(HdHttp *http, HdTransfer *transfer, const Target *target,
+			   const HdResolution *resolution)
+{
+	transfer->looked_up_at = hd_clock_us();
+	if (!resolution->found)
+		fail(http, transfer, HD_OUTCOME_DNS, resolution->text);
+	else if (!set_resolved(transfer, target, resolution->text))
+		finish(http, transfer, NULL);
+	else
+		run(http, transfer);
+}
+
+static void
+resolved(void *context, const HdResolution *resolution)
+{
+	HdTransfer *transfer = context;
+	HdHttp *http = transfer->owner;
+	Target target;
+	const char *problem = find_target(http, transfer->request->url, &target);
+
+	hd_timer_disarm(&transfer->deadline);
+	if (problem != NULL)
+		fail(http, transfer, HD_OUTCOME_INVALID, problem);
+	else
+		use_resolution(http, transfer, &target, resolution);
+	free_target(&target);
+}
+
+static void
+resolving_too_long(void *context)
+{
+	HdTransfer *transfer = context;
+
+	fail(transfer->owner, transfer, HD_OUTCOME_TIMEOUT,
+		 "the time was up while looking up the name");
+}
+
+static void
+resolve_and_run(HdHttp *http, HdTransfer *transfer, const Target *target)
+{
+	const HdResolution *known;
+	int64_t left;
+
+	transfer->lookup.fn = resolved;
+	transfer->lookup.context = transfer;
+	known = hd_resolver_lookup(http->resolver, target->host, &transfer->lookup);
+	if (known != NULL)
+	{
+		use_resolution(http, transfer, target, known);
+		return;
+	}
+	transfer->state = HD_TRANSFER_RESOLVING;
+	left = transfer->request->received_at + transfer->request->timeout_us - hd_clock_us();
+	hd_timer_arm(&transfer->deadline, left);
+}
+
+void
+hd_http_start(HdHttp *http, HdRequest *request)
+{
+	HdTransfer *transfer = take_transfer(http);
+	Target target = {NULL, NULL};
+	const char *problem;
+
+	if (transfer == NULL)
+		goto failed;
+	if (transfer->deadline.loop == NULL &&
+		!hd_timer_init(&transfer->deadline, http->loop, resolving_too_long, transfer))
+		goto failed;
+	hd_transfer_begin(transfer, request);
+	link_transfer(http, transfer);
+
+	problem =
+		request->problem != NULL ? request->problem : find_target(http, request->url, &target);
+	/* A lease that ended on the way may be someone else's by now: sending would be a duplicate. */
+	if (hd_clock_us() >= request->claimed_at + request->lease_us && request->problem == NULL)
+		finish(http, transfer, NULL);
+	else if (problem != NULL)
+		fail(http, transfer, HD_OUTCOME_INVALID, problem);
+	else if (is_numeric_host(target.host))
+		run(http, transfer);
+	else
+		resolve_and_run(http, transfer, &target);
+	free_target(&target);
+	return;
+
+failed:
+	hd_log(HD_LOG_WARNING, "out of memory: a request is given back");
+	if (transfer != NULL)
+		hd_transfer_free(transfer);
+	http->on_end(http->context, request, NULL);
+	free(request);
+}
+
+/* ---- the whole ---- */
+
+static bool
+set_up_multi(HdHttp *http)
+{
+	CURLM *multi = http->multi;
+
+	return curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, watch_socket) == CURLM_OK &&
+		   curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, http) == CURLM_OK &&
+		   curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, set_curl_timer) == CURLM_OK &&
+		   curl_multi_setopt(multi, CURLMOPT_TIMERDATA, http) == CURLM_OK &&
+		   /* Left alone it follows the number of handles and so evicts warm connections. */
+		   curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) http->config->max_connections) ==
+			   CURLM_OK;
+}
+
+HdHttp *
+hd_http_create(HdLoop *loop, const HdConfig *config, HdHttpEndFn on_end, void *context)
+{
+	HdHttp *http = calloc(1, sizeof(*http));
+	HdResolverOptions options = {.threads = (size_t) config->resolver_threads,
+								 .ttl_us = config->resolver_ttl * HD_US_PER_MS,
+								 .negative_ttl_us = config->resolver_negative_ttl * HD_US_PER_MS};
+
+	if (http == NULL)
+		return NULL;
+	http->loop = loop;
+	http->config = config;
+	http->on_end = on_end;
+	http->context = context;
+	http->multi = curl_multi_init();
+	http->url = curl_url();
+	http->resolver = hd_resolver_create(loop, &options);
+	if (http->multi == NULL || http->url == NULL || http->resolver == NULL ||
+		!hd_timer_init(&http->curl_timer, loop, curl_timer_due, http) || !set_up_multi(http))
+	{
+		hd_http_free(http);
+		return NULL;
+	}
+	hd_loop_set_after(loop, collect, http);
+	return http;
+}
+
+void
+hd_http_free(HdHttp *http)
+{
+	if (http == NULL)
+		return;
+	hd_loop_set_after(http->loop, NULL, NULL);
+	while (http->in_flight != NULL)
+	{
+		HdTransfer *transfer = http->in_flight;
+
+		unlink_transfer(http, transfer);
+		hd_resolver_cancel(&transfer->lookup);
+		if (transfer->state == HD_TRANSFER_RUNNING)
+			remove_from_multi(http, transfer);
+		hd_transfer_free(transfer);
+	}
+	while (http->free_list != NULL)
+	{
+		HdTransfer *transfer = http->free_list;
+
+		http->free_list = transfer->next;
+		hd_transfer_free(transfer);
+	}
+	hd_resolver_free(http->resolver);
+	if (http->multi != NULL && curl_multi_cleanup(http->multi) != CURLM_OK)
+		hd_log(HD_LOG_WARNING, "cannot close the connections to receivers");
+	curl_url_cleanup(http->url);
+	hd_timer_free(&http->curl_timer);
+	free(http);
+}
+
+size_t
+hd_http_in_flight(const HdHttp *http)
+{
+	return http->in_flight_count;
+}
+
+void
+hd_http_visit(HdHttp *http, HdHttpVisitFn visit, void *context)
+{
+	for (const HdTransfer *transfer = http->in_flight; transfer != NULL; transfer = transfer->next)
+		visit(context, transfer->request);
+}
+
+static void
+abandon(HdHttp *http, HdTransfer *transfer)
+{
+	if (transfer->state == HD_TRANSFER_RUNNING)
+		remove_from_multi(http, transfer);
+	finish(http, transfer, NULL);
+}
+
+void
+hd_http_release_unsent(HdHttp *http)
+{
+	HdTransfer *next;
+
+	/* What has ended in this round is a result, not something to give back. */
+	http->collecting = true;
+	collect(http);
+	for (HdTransfer *transfer = http->in_flight; transfer != NULL; transfer = next)
+	{
+		next = transfer->next;
+		if (!transfer->sent)
+			abandon(http, transfer);
+	}
+}
+
+/* Renewals are rare, so a walk is good enough. */
+static HdTransfer *
+find_transfer(const HdHttp *http, int64_t id)
+{
+	HdTransfer *transfer = http->in_flight;
+
+	while (transfer != NULL && transfer->request->id != id)
+		transfer = transfer->next;
+	return transfer;
+}
+
+bool
+hd_http_drop_unsent(HdHttp *http, int64_t id)
+{
+	HdTransfer *transfer = find_transfer(http, id);
+
+	if (transfer == NULL)
+		return true;
+	if (transfer->sent)
+		return false;
+	abandon(http, transfer);
+	return true;
+}
+
+void
+hd_http_renewed(HdHttp *http, int64_t id, int64_t renewed_at)
+{
+	HdTransfer *transfer = find_transfer(http, id);
+
+	if (transfer != NULL)
+		transfer->request->claimed_at = renewed_at;
+}

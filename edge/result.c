@@ -1,0 +1,117 @@
+/*
+ * result.c
+ *	  What became of one request, and the JSON that reports it.
+ *
+ * Ids and tokens are strings: they pass 2^53. Keys are constants that cJSON refers to
+ * and never copies or frees. Every text in a result has been reduced to ASCII, or is
+ * base64, by the one who stored it, so the JSON is valid UTF-8 whatever a receiver sent.
+ */
+#include "result.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const outcome_names[] = {"http",	 "dns",		"connect", "tls",	   "timeout",
+											"reset", "blocked", "proxy",   "protocol", "invalid"};
+
+/* Bytes of a result without an excerpt, and of one that has it: a guess for the buffer. */
+#define JSON_GUESS 420
+
+void
+hd_result_free(HdResult *result)
+{
+	if (result == NULL)
+		return;
+	free(result->excerpt);
+	free(result);
+}
+
+const char *
+hd_outcome_name(HdOutcome outcome)
+{
+	return outcome_names[outcome];
+}
+
+/* Adds an item under a constant key; an item that could not be made is an error. */
+static bool
+add(cJSON *object, const char *key, cJSON *item)
+{
+	if (item == NULL)
+		return false;
+	if (cJSON_AddItemToObjectCS(object, key, item))
+		return true;
+	cJSON_Delete(item);
+	return false;
+}
+
+static bool
+add_id(cJSON *object, const char *key, int64_t id)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%" PRId64, id);
+	return add(object, key, cJSON_CreateString(text));
+}
+
+static bool
+add_text(cJSON *object, const char *key, const char *text)
+{
+	if (text == NULL || *text == '\0')
+		return add(object, key, cJSON_CreateNull());
+	return add(object, key, cJSON_CreateStringReference(text));
+}
+
+static bool
+add_number(cJSON *object, const char *key, int64_t number)
+{
+	return add(object, key, cJSON_CreateNumber((double) number));
+}
+
+static bool
+fill(cJSON *object, const HdResult *result)
+{
+	return add_id(object, "id", result->id) && add_id(object, "token", result->token) &&
+		   add(object, "status",
+			   result->status > 0 ? cJSON_CreateNumber(result->status) : cJSON_CreateNull()) &&
+		   add_text(object, "class", outcome_names[result->outcome]) &&
+		   add_text(object, "error", result->error) &&
+		   add_text(object, "retry_after", result->retry_after) &&
+		   add_text(object, "excerpt", result->excerpt) &&
+		   add(object, "truncated", cJSON_CreateBool(result->truncated)) &&
+		   add_text(object, "remote_ip", result->remote_ip) &&
+		   add(object, "reused", cJSON_CreateBool(result->reused)) &&
+		   add(object, "sent", cJSON_CreateBool(result->sent)) &&
+		   add_number(object, "dns_us", result->dns_us) &&
+		   add_number(object, "connect_us", result->connect_us) &&
+		   add_number(object, "tls_us", result->tls_us) &&
+		   add_number(object, "ttfb_us", result->ttfb_us) &&
+		   add_number(object, "total_us", result->total_us) &&
+		   add_text(object, "http_date", result->http_date);
+}
+
+char *
+hd_result_list_json(const HdResult *list, size_t count)
+{
+	cJSON *array = cJSON_CreateArray();
+	char *text = NULL;
+
+	if (array == NULL)
+		return NULL;
+	for (size_t i = 0; i < count && list != NULL; i++, list = list->next)
+	{
+		cJSON *object = cJSON_CreateObject();
+
+		if (object == NULL || !cJSON_AddItemToArray(array, object))
+		{
+			cJSON_Delete(object);
+			goto out;
+		}
+		if (!fill(object, list))
+			goto out;
+	}
+	text = cJSON_PrintBuffered(array, (int) (count * JSON_GUESS + 16), false);
+out:
+	cJSON_Delete(array);
+	return text;
+}

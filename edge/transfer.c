@@ -1,0 +1,510 @@
+/*
+ * transfer.c
+ *	  One request on its way: an easy handle, its callbacks and what they saw.
+ *
+ * Rules that hold here:
+ * - The address is judged twice: before a socket is opened for it, and before the request
+ *	 is written, which also covers a connection that was open already.
+ * - A status counts once its header block is complete. From then on nothing that the body
+ *	 does, or fails to do, changes the outcome: a 2xx stays a success.
+ * - `sent` turns true immediately before the first byte of the request may leave.
+ * - Body bytes are read up to a limit so that the connection can be used again, but
+ *	 only the first 1 kB is kept; they are never decompressed.
+ */
+#include "transfer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base64.h"
+#include "clock.h"
+#include "header.h"
+
+#define RECEIVE_BUFFER 4096L
+#define UPLOAD_BUFFER 16384L
+
+/* A pooled connection is renewed after this, so that a receiver's new address is noticed. */
+#define CONNECTION_LIFETIME_S 300L
+
+/* ---- callbacks of libcurl ---- */
+
+static bool
+is_permitted(const HdTransfer *transfer, const struct sockaddr *address)
+{
+	bool private_ok = transfer->config->allow_private_from_database &&
+					  (transfer->request->flags & HD_REQUEST_PRIVATE_OK) != 0;
+
+	return hd_address_permitted(address, &transfer->config->allowed_networks, private_ok);
+}
+
+static curl_socket_t
+open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	HdTransfer *transfer = context;
+	int fd;
+
+	if (purpose != CURLSOCKTYPE_IPCXN || !is_permitted(transfer, &address->addr))
+	{
+		transfer->refused_address = true;
+		return CURL_SOCKET_BAD;
+	}
+	fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd >= 0)
+		transfer->opened_socket = true;
+	else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+		transfer->local_failure = true;
+	return fd >= 0 ? fd : CURL_SOCKET_BAD;
+}
+
+/* Called with the connection made or found, before the request is written to it. */
+static int
+before_request(void *context, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	HdTransfer *transfer = context;
+	struct sockaddr_storage address;
+
+	(void) local_ip;
+	(void) remote_port;
+	(void) local_port;
+	if (!hd_address_parse(remote_ip, &address) ||
+		!is_permitted(transfer, (const struct sockaddr *) &address))
+	{
+		transfer->refused_address = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	transfer->sent = true;
+	return CURL_PREREQFUNC_OK;
+}
+
+/* A new header block begins: what an interim or earlier answer said does not count. */
+static void
+begin_headers(HdTransfer *transfer)
+{
+	transfer->status = 0;
+	transfer->retry_after[0] = '\0';
+	transfer->http_date[0] = '\0';
+}
+
+static void
+end_headers(HdTransfer *transfer)
+{
+	long status = 0;
+
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+		status >= 200 && status <= 999)
+		transfer->status = (int) status;
+}
+
+static void
+keep_header(const char *line, size_t length, char *text, size_t size)
+{
+	size_t at = hd_header_value(line, length);
+
+	hd_header_clean(line + at, length - at, text, size);
+}
+
+static size_t
+receive_header(char *line, size_t size, size_t count, void *context)
+{
+	HdTransfer *transfer = context;
+	size_t length = size * count;
+
+	transfer->header_bytes += length;
+	if (transfer->header_bytes > (size_t) transfer->config->max_header_bytes)
+	{
+		/* Trailers come after the status and may not undo it. */
+		transfer->too_many_headers = transfer->status == 0;
+		transfer->truncated = true;
+		return 0;
+	}
+	if (length >= 5 && memcmp(line, "HTTP/", 5) == 0)
+		begin_headers(transfer);
+	else if (length > 0 && (line[0] == '\r' || line[0] == '\n'))
+		end_headers(transfer);
+	else if (hd_header_is(line, length, "Retry-After"))
+		keep_header(line, length, transfer->retry_after, sizeof(transfer->retry_after));
+	else if (hd_header_is(line, length, "Date"))
+		keep_header(line, length, transfer->http_date, sizeof(transfer->http_date));
+	return length;
+}
+
+static size_t
+receive_body(char *data, size_t size, size_t count, void *context)
+{
+	HdTransfer *transfer = context;
+	size_t length = size * count;
+	size_t room = HD_RESULT_EXCERPT - transfer->excerpt_length;
+
+	if (transfer->excerpt == NULL)
+		transfer->excerpt = malloc(HD_RESULT_EXCERPT);
+	if (transfer->excerpt != NULL && room > 0)
+	{
+		size_t part = length < room ? length : room;
+
+		memcpy(transfer->excerpt + transfer->excerpt_length, data, part);
+		transfer->excerpt_length += part;
+	}
+	transfer->body_bytes += length;
+	if (transfer->body_bytes > (size_t) transfer->config->max_response_bytes)
+	{
+		transfer->truncated = true;
+		return CURL_WRITEFUNC_ERROR;
+	}
+	return length;
+}
+
+/* ---- options ---- */
+
+/* Sets one option unless an earlier one failed. */
+#define SET(option, value) \
+	do \
+	{ \
+		if (code == CURLE_OK) \
+			code = curl_easy_setopt(easy, (option), (value)); \
+	} while (0)
+
+/* What every request has: nothing automatic, nothing followed, nothing taken from the environment. */
+static CURLcode
+set_common(const HdTransfer *transfer)
+{
+	const HdConfig *config = transfer->config;
+	CURL *easy = transfer->easy;
+	CURLcode code = CURLE_OK;
+
+	SET(CURLOPT_NOSIGNAL, 1L);
+	SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	SET(CURLOPT_FOLLOWLOCATION, 0L);
+	SET(CURLOPT_PROXY, "");
+	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	if (config->ca_file[0] != '\0')
+		SET(CURLOPT_CAINFO, config->ca_file);
+	SET(CURLOPT_USERAGENT, config->user_agent);
+	SET(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+	SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
+	SET(CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFETIME_S);
+	/* Should libcurl look a name up after all, do not wait for its thread. */
+	SET(CURLOPT_QUICK_EXIT, 1L);
+	return code;
+}
+
+static CURLcode
+set_callbacks(HdTransfer *transfer)
+{
+	CURL *easy = transfer->easy;
+	CURLcode code = CURLE_OK;
+
+	SET(CURLOPT_PRIVATE, transfer);
+	SET(CURLOPT_ERRORBUFFER, transfer->error);
+	SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	SET(CURLOPT_OPENSOCKETDATA, transfer);
+	SET(CURLOPT_PREREQFUNCTION, before_request);
+	SET(CURLOPT_PREREQDATA, transfer);
+	SET(CURLOPT_HEADERFUNCTION, receive_header);
+	SET(CURLOPT_HEADERDATA, transfer);
+	SET(CURLOPT_WRITEFUNCTION, receive_body);
+	SET(CURLOPT_WRITEDATA, transfer);
+	return code;
+}
+
+/* The method decides what a missing body means: none at all, or one of no bytes. */
+static CURLcode
+set_method_and_body(const HdTransfer *transfer)
+{
+	const HdRequest *request = transfer->request;
+	CURL *easy = transfer->easy;
+	CURLcode code = CURLE_OK;
+	bool expects_body = strcmp(request->method, "POST") == 0 ||
+						strcmp(request->method, "PUT") == 0 ||
+						strcmp(request->method, "PATCH") == 0;
+
+	if (request->body != NULL || expects_body)
+	{
+		SET(CURLOPT_POST, 1L);
+		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
+		SET(CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
+	}
+	else if (strcmp(request->method, "HEAD") == 0)
+		SET(CURLOPT_NOBODY, 1L);
+	else
+		SET(CURLOPT_HTTPGET, 1L);
+	SET(CURLOPT_CUSTOMREQUEST, request->method);
+	return code;
+}
+
+CURLcode
+hd_transfer_prepare(HdTransfer *transfer)
+{
+	const HdRequest *request = transfer->request;
+	CURL *easy = transfer->easy;
+	int64_t left_us = request->received_at + request->timeout_us - hd_clock_us();
+	long left_ms = left_us > HD_US_PER_MS ? (long) (left_us / HD_US_PER_MS) : 1L;
+	long connect_ms = (long) transfer->config->connect_timeout;
+	CURLcode code = set_common(transfer);
+
+	if (code == CURLE_OK)
+		code = set_callbacks(transfer);
+	if (code == CURLE_OK)
+		code = set_method_and_body(transfer);
+	SET(CURLOPT_URL, request->url);
+	SET(CURLOPT_HTTPHEADER, request->headers);
+	SET(CURLOPT_TIMEOUT_MS, left_ms);
+	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms < left_ms ? connect_ms : left_ms);
+	if (transfer->resolved != NULL)
+		SET(CURLOPT_RESOLVE, transfer->resolved);
+	return code;
+}
+
+/* ---- life ---- */
+
+HdTransfer *
+hd_transfer_create(void *owner, const HdConfig *config)
+{
+	HdTransfer *transfer = calloc(1, sizeof(*transfer));
+
+	if (transfer == NULL)
+		return NULL;
+	transfer->owner = owner;
+	transfer->config = config;
+	transfer->easy = curl_easy_init();
+	if (transfer->easy == NULL)
+	{
+		free(transfer);
+		return NULL;
+	}
+	return transfer;
+}
+
+void
+hd_transfer_free(HdTransfer *transfer)
+{
+	if (transfer == NULL)
+		return;
+	hd_transfer_end(transfer);
+	hd_timer_free(&transfer->deadline);
+	curl_easy_cleanup(transfer->easy);
+	free(transfer->excerpt);
+	free(transfer);
+}
+
+void
+hd_transfer_begin(HdTransfer *transfer, HdRequest *request)
+{
+	transfer->request = request;
+	transfer->looked_up_at = 0;
+	transfer->refused_address = false;
+	transfer->opened_socket = false;
+	transfer->local_failure = false;
+	transfer->sent = false;
+	transfer->too_many_headers = false;
+	transfer->truncated = false;
+	transfer->header_bytes = 0;
+	transfer->body_bytes = 0;
+	transfer->excerpt_length = 0;
+	transfer->error[0] = '\0';
+	begin_headers(transfer);
+}
+
+void
+hd_transfer_end(HdTransfer *transfer)
+{
+	/* The handle points into the request and at the list: reset it before they go. */
+	curl_easy_reset(transfer->easy);
+	curl_slist_free_all(transfer->resolved);
+	transfer->resolved = NULL;
+	free(transfer->request);
+	transfer->request = NULL;
+	transfer->state = HD_TRANSFER_IDLE;
+}
+
+/* ---- outcome ---- */
+
+static HdOutcome
+outcome_of_code(CURLcode code, bool sent)
+{
+	switch (code)
+	{
+		case CURLE_COULDNT_RESOLVE_HOST:
+			return HD_OUTCOME_DNS;
+		case CURLE_COULDNT_RESOLVE_PROXY:
+		case CURLE_PROXY:
+			return HD_OUTCOME_PROXY;
+		case CURLE_COULDNT_CONNECT:
+		case CURLE_INTERFACE_FAILED:
+			return HD_OUTCOME_CONNECT;
+		case CURLE_SSL_CONNECT_ERROR:
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CERTPROBLEM:
+		case CURLE_SSL_CIPHER:
+		case CURLE_SSL_CACERT_BADFILE:
+		case CURLE_SSL_CRL_BADFILE:
+		case CURLE_SSL_ISSUER_ERROR:
+		case CURLE_SSL_INVALIDCERTSTATUS:
+		case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+		case CURLE_SSL_CLIENTCERT:
+		case CURLE_SSL_ENGINE_INITFAILED:
+		case CURLE_SSL_ENGINE_NOTFOUND:
+		case CURLE_SSL_ENGINE_SETFAILED:
+		case CURLE_SSL_SHUTDOWN_FAILED:
+			return HD_OUTCOME_TLS;
+		case CURLE_OPERATION_TIMEDOUT:
+			return HD_OUTCOME_TIMEOUT;
+		case CURLE_SEND_ERROR:
+		case CURLE_RECV_ERROR:
+		case CURLE_GOT_NOTHING:
+		case CURLE_PARTIAL_FILE:
+		case CURLE_SEND_FAIL_REWIND:
+			return HD_OUTCOME_RESET;
+		case CURLE_URL_MALFORMAT:
+		case CURLE_BAD_FUNCTION_ARGUMENT:
+			return HD_OUTCOME_INVALID;
+		case CURLE_UNSUPPORTED_PROTOCOL:
+			/* Also what libcurl says to an answer without a status line (HTTP/0.9). */
+			return sent ? HD_OUTCOME_PROTOCOL : HD_OUTCOME_INVALID;
+		default:
+			return HD_OUTCOME_PROTOCOL;
+	}
+}
+
+/* Did it end for a reason of our own, before a byte of the request left? */
+static bool
+is_local_failure(const HdTransfer *transfer, CURLcode code)
+{
+	if (transfer->sent)
+		return false;
+	return code == CURLE_OUT_OF_MEMORY || code == CURLE_FAILED_INIT ||
+		   (transfer->local_failure && !transfer->opened_socket);
+}
+
+static HdOutcome
+outcome_of(const HdTransfer *transfer, CURLcode code)
+{
+	if (transfer->status > 0)
+		return HD_OUTCOME_HTTP;
+	/* One refused address among several does not matter when another could be tried. */
+	if (transfer->refused_address && !transfer->sent &&
+		(!transfer->opened_socket || code == CURLE_ABORTED_BY_CALLBACK))
+		return HD_OUTCOME_BLOCKED;
+	if (transfer->too_many_headers)
+		return HD_OUTCOME_PROTOCOL;
+	return outcome_of_code(code, transfer->sent);
+}
+
+static void
+write_error(const HdTransfer *transfer, CURLcode code, HdResult *result)
+{
+	const char *error = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
+
+	if (result->outcome == HD_OUTCOME_BLOCKED)
+		error = "the address is not one that deliveries may reach";
+	else if (transfer->too_many_headers)
+		error = "the answer has more header bytes than max_header_bytes";
+	else if (transfer->truncated)
+		error = "the answer's body was cut off at max_response_bytes";
+	else if (code == CURLE_OK)
+		error = "";
+	hd_header_clean(error, strlen(error), result->error, sizeof(result->error));
+}
+
+static int64_t
+time_info(CURL *easy, CURLINFO info)
+{
+	curl_off_t value = 0;
+
+	return curl_easy_getinfo(easy, info, &value) == CURLE_OK && value > 0 ? value : 0;
+}
+
+/* Phases are durations; ttfb and total count from the row's arrival, the lookup included. */
+static void
+write_times(const HdTransfer *transfer, HdResult *result)
+{
+	int64_t received = transfer->request->received_at;
+	int64_t total = time_info(transfer->easy, CURLINFO_TOTAL_TIME_T);
+	int64_t name_lookup = time_info(transfer->easy, CURLINFO_NAMELOOKUP_TIME_T);
+	int64_t connect = time_info(transfer->easy, CURLINFO_CONNECT_TIME_T);
+	int64_t handshake = time_info(transfer->easy, CURLINFO_APPCONNECT_TIME_T);
+	int64_t first_byte = time_info(transfer->easy, CURLINFO_STARTTRANSFER_TIME_T);
+
+	result->total_us = hd_clock_us() - received;
+	if (transfer->looked_up_at > 0)
+		result->dns_us = transfer->looked_up_at - received;
+	if (!result->reused && connect > name_lookup)
+		result->connect_us = connect - name_lookup;
+	if (!result->reused && handshake > connect)
+		result->tls_us = handshake - connect;
+	if (first_byte > 0 && result->total_us > total - first_byte)
+		result->ttfb_us = result->total_us - (total - first_byte);
+}
+
+static void
+write_connection(const HdTransfer *transfer, HdResult *result)
+{
+	const char *remote_ip = NULL;
+	long opened = 0;
+
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_PRIMARY_IP, &remote_ip) == CURLE_OK &&
+		remote_ip != NULL)
+		snprintf(result->remote_ip, sizeof(result->remote_ip), "%s", remote_ip);
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_NUM_CONNECTS, &opened) == CURLE_OK)
+		result->reused = transfer->sent && opened == 0;
+}
+
+static HdResult *
+new_result(const HdTransfer *transfer, HdOutcome outcome)
+{
+	HdResult *result = calloc(1, sizeof(*result));
+
+	if (result == NULL)
+		return NULL;
+	result->id = transfer->request->id;
+	result->token = transfer->request->token;
+	result->outcome = outcome;
+	result->sent = transfer->sent;
+	return result;
+}
+
+HdResult *
+hd_transfer_failure(const HdTransfer *transfer, HdOutcome outcome, const char *error)
+{
+	HdResult *result = new_result(transfer, outcome);
+
+	if (result == NULL)
+		return NULL;
+	hd_header_clean(error, strlen(error), result->error, sizeof(result->error));
+	result->total_us = hd_clock_us() - transfer->request->received_at;
+	if (outcome == HD_OUTCOME_DNS)
+		result->dns_us = result->total_us;
+	return result;
+}
+
+HdResult *
+hd_transfer_result(HdTransfer *transfer, CURLcode code)
+{
+	HdResult *result;
+
+	if (is_local_failure(transfer, code))
+		return NULL;
+	result = new_result(transfer, outcome_of(transfer, code));
+	if (result == NULL)
+		return NULL;
+	result->status = transfer->status;
+	result->truncated = transfer->truncated || (transfer->status > 0 && code != CURLE_OK);
+	memcpy(result->retry_after, transfer->retry_after, sizeof(result->retry_after));
+	memcpy(result->http_date, transfer->http_date, sizeof(result->http_date));
+	write_error(transfer, code, result);
+	write_connection(transfer, result);
+	write_times(transfer, result);
+	if (transfer->excerpt_length > 0)
+	{
+		/* Without memory for it the excerpt is left out; the outcome is what counts. */
+		result->excerpt = malloc(HD_BASE64_SIZE(transfer->excerpt_length));
+		if (result->excerpt != NULL)
+			hd_base64_encode(transfer->excerpt, transfer->excerpt_length, result->excerpt);
+	}
+	return result;
+}

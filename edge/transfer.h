@@ -1,0 +1,80 @@
+/*
+ * transfer.h
+ *	  One request on its way: an easy handle, its callbacks and what they saw.
+ *
+ * Internal to http.c and transfer.c. A transfer is reused: it keeps its easy handle,
+ * which is reset, between requests.
+ */
+#ifndef HD_EDGE_TRANSFER_H
+#define HD_EDGE_TRANSFER_H
+
+#include <curl/curl.h>
+
+#include "config.h"
+#include "loop.h"
+#include "request.h"
+#include "resolver.h"
+#include "result.h"
+
+typedef enum HdTransferState
+{
+	HD_TRANSFER_IDLE,	   /* on the free list; next: RESOLVING, RUNNING */
+	HD_TRANSFER_RESOLVING, /* waits for the resolver; next: RUNNING, IDLE */
+	HD_TRANSFER_RUNNING	   /* in the multi handle; next: IDLE */
+} HdTransferState;
+
+typedef struct HdTransfer
+{
+	struct HdTransfer *previous; /* in the list of those in flight */
+	struct HdTransfer *next;	 /* the same, or in the free list */
+	void *owner;				 /* the HdHttp */
+	const HdConfig *config;
+	CURL *easy; /* owned */
+	HdTransferState state;
+	HdRequest *request; /* owned while not IDLE */
+	HdLookup lookup;
+	HdTimer deadline;			 /* while RESOLVING; libcurl keeps it afterwards */
+	struct curl_slist *resolved; /* CURLOPT_RESOLVE's one entry; owned */
+	int64_t looked_up_at;		 /* when the lookup ended; 0: none was needed */
+
+	/* What the callbacks saw of this request. */
+	bool refused_address;
+	bool opened_socket;
+	bool local_failure; /* no descriptor or memory of our own */
+	bool sent;
+	bool too_many_headers;
+	bool truncated;
+	int status; /* of a complete final header block; 0: none yet */
+	size_t header_bytes;
+	size_t body_bytes;
+	size_t excerpt_length;
+	unsigned char *excerpt; /* HD_RESULT_EXCERPT bytes once a body came; kept for reuse */
+	char retry_after[128];
+	char http_date[64];
+	char error[CURL_ERROR_SIZE];
+} HdTransfer;
+
+/* NULL when memory is short. */
+HdTransfer *hd_transfer_create(void *owner, const HdConfig *config) HD_MUSTCHECK;
+void hd_transfer_free(HdTransfer *transfer);
+
+/* Makes the transfer ready for `request`, which it takes over. */
+void hd_transfer_begin(HdTransfer *transfer, HdRequest *request);
+
+/* Forgets the request and frees it; the transfer may go back to the free list. */
+void hd_transfer_end(HdTransfer *transfer);
+
+/* Sets every option of the easy handle from the request. */
+CURLcode hd_transfer_prepare(HdTransfer *transfer) HD_MUSTCHECK;
+
+/*
+ * What to report after libcurl ended with `code`; NULL when nothing was sent for a
+ * reason of our own, or memory is short.
+ */
+HdResult *hd_transfer_result(HdTransfer *transfer, CURLcode code) HD_MUSTCHECK;
+
+/* What to report when it ended before libcurl had it. */
+HdResult *hd_transfer_failure(const HdTransfer *transfer, HdOutcome outcome,
+							  const char *error) HD_MUSTCHECK;
+
+#endif
