@@ -136,13 +136,16 @@ CREATE FUNCTION hotdash._access_acl(kind text, object text) RETURNS aclitem[]
 	AS $$
 		SELECT CASE kind
 			WHEN 'schema' THEN
-				(SELECT coalesce(nspacl, '{}') FROM pg_namespace WHERE oid = to_regnamespace(object))
+				(SELECT coalesce(nspacl, acldefault('n', nspowner))
+				FROM pg_namespace WHERE oid = to_regnamespace(object))
 			WHEN 'function' THEN
-				(SELECT coalesce(proacl, '{}') FROM pg_proc WHERE oid = to_regprocedure(object))
+				(SELECT coalesce(proacl, acldefault('f', proowner))
+				FROM pg_proc WHERE oid = to_regprocedure(object))
 			WHEN 'relation' THEN
-				(SELECT coalesce(relacl, '{}') FROM pg_class WHERE oid = to_regclass(object))
+				(SELECT coalesce(relacl, acldefault('r', relowner))
+				FROM pg_class WHERE oid = to_regclass(object))
 			WHEN 'column' THEN
-				(SELECT coalesce(a.attacl, '{}')
+				(SELECT coalesce(a.attacl, acldefault('c', c.relowner))
 				FROM parse_ident(object) AS path
 				JOIN pg_class AS c
 					ON c.relnamespace = to_regnamespace(quote_ident(path[1])) AND c.relname = path[2]
