@@ -14,6 +14,7 @@
 #   HOTDASH_RUN       a folder the server user may write  HOTDASH_LOG   the logs, below HOTDASH_RUN
 #   HOTDASH_PG_MAJOR  15, unless the caller says else     HOTDASH_PG    bin's parent of the private copy
 #   HOTDASH_EDGE      the edge's program                  PG_REGRESS, PERL5LIB, PATH as TAP tests need
+#   TMPDIR            short, the server user's, removed at the end
 # and while the private server runs: PGHOST, PGPORT, PGUSER, PGDATABASE.
 #
 # Caveats: one run at a time in one work folder (a lock refuses the second); any number in different
@@ -146,7 +147,21 @@ place_open()
 		chown "$(server_user):$(id -g "$(server_user)")" "$HOTDASH_RUN" "$HOTDASH_LOG"
 	fi
 	as_server_prepare
+	place_tmp
 	place_names
+}
+
+# Temporary files and sockets: a folder with a short name, since that of a socket may have 107 bytes;
+# `leave` removes it with all that a killed test left in it.
+HD_TMP=
+place_tmp()
+{
+	HD_TMP=$(mktemp -d /tmp/hotdash.XXXXXX)
+	if is_root; then
+		chown "$(server_user)" "$HD_TMP"
+	fi
+	TMPDIR=$HD_TMP
+	export TMPDIR
 }
 
 # The names that depend on which private copy of PostgreSQL is in use.
@@ -162,11 +177,9 @@ place_names()
 		*":$HOTDASH_PG/bin:"*) ;;
 		*) PATH=$HOTDASH_PG/bin:$PATH ;;
 	esac
-	# a short one: socket names may have 107 bytes
-	TMPDIR=/tmp
 	LC_ALL=C.UTF-8
 	export HOTDASH_BUILD HOTDASH_SRC HOTDASH_TREE HOTDASH_RUN HOTDASH_LOG HOTDASH_PG HOTDASH_EDGE \
-		PG_REGRESS PERL5LIB PATH TMPDIR LC_ALL
+		PG_REGRESS PERL5LIB PATH LC_ALL
 	unset PGHOST PGHOSTADDR PGPORT PGUSER PGDATABASE PGPASSWORD PGPASSFILE PGSERVICE PGOPTIONS \
 		PGDATA PGSSLMODE PGCLIENTENCODING PGTZ
 }

@@ -47,10 +47,7 @@ server_start()
 	PGDATABASE=hotdash
 	HD_DATA=$HOTDASH_RUN/data
 	rm -rf "$HD_DATA"
-	HD_SOCKETS=$(mktemp -d /tmp/hotdash.XXXXXX)
-	if is_root; then
-		chown "$(server_user)" "$HD_SOCKETS"
-	fi
+	HD_SOCKETS=$(as_server mktemp -d "$TMPDIR/server.XXXXXX")
 	PGHOST=$HD_SOCKETS
 	PGPORT=$(free_port)
 	PGUSER=postgres
@@ -95,5 +92,6 @@ leave()
 	guarded_stop
 	server_stop
 	sweep
+	[ -z "$HD_TMP" ] || rm -rf "$HD_TMP"
 	exit "$1"
 }
