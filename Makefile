@@ -65,6 +65,7 @@ install-edge: ## install it (PREFIX=/usr/local)
 clean: ## remove what was built, the private folder included
 	@$(TOP)/regress/env/clean
 	@if command -v '$(or $(PG_CONFIG),pg_config)' >/dev/null; then $(PGXS_MAKE) -s clean; fi
+	@$(MAKE) -s -C $(TOP)/edge clean
 
 dist: ## write the release archive for PGXN from the last commit
 	git -C $(TOP) archive --format zip --prefix hotdash-$(VERSION)/ \

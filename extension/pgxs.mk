@@ -5,7 +5,7 @@
 #
 #     make -f /path/to/hotdash/extension/pgxs.mk PG_CONFIG=… all
 #
-# STRICT=1 turns warnings into errors; HOTDASH_CFLAGS and HOTDASH_LDFLAGS are added at the end.
+# WERROR=1 turns warnings into errors; HOTDASH_CFLAGS and HOTDASH_LDFLAGS are added at the end.
 
 HOTDASH_VERSION = 0.1.0
 TOP := $(patsubst %/extension/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
@@ -25,7 +25,7 @@ HEADER_FILES = $(wildcard $(TOP)/extension/*.h $(TOP)/extension/*/*.h)
 OBJS = $(SOURCES:.c=.o)
 
 PG_CPPFLAGS = -I$(TOP)/extension -DHD_VERSION='"$(HOTDASH_VERSION)"'
-PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare $(if $(STRICT),-Werror) \
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare $(if $(filter 1,$(WERROR)),-Werror) \
 	$(HOTDASH_CFLAGS)
 PG_LDFLAGS = $(HOTDASH_LDFLAGS)
 

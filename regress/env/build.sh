@@ -46,7 +46,7 @@ build_extension()
 	local objects=$HOTDASH_BUILD/extension-$HOTDASH_PG_MAJOR${HD_VARIANT:+-$HD_VARIANT}
 	local flags=(with_llvm=no "PG_CONFIG=$HOTDASH_PG/bin/pg_config")
 	objects=$objects${HD_STRICT:+-strict}
-	[ -z "${HD_STRICT:-}" ] || flags+=(STRICT=1)
+	[ -z "${HD_STRICT:-}" ] || flags+=(WERROR=1)
 	[ -z "${HD_EXTENSION_CFLAGS:-}" ] || flags+=("HOTDASH_CFLAGS=$HD_EXTENSION_CFLAGS")
 	[ -z "${HD_EXTENSION_LDFLAGS:-}" ] || flags+=("HOTDASH_LDFLAGS=$HD_EXTENSION_LDFLAGS")
 	mkdir -p "$objects" "$HOTDASH_BUILD/log"
@@ -59,7 +59,7 @@ build_edge()
 	mkdir -p "$(dirname "$HOTDASH_EDGE")" "$HOTDASH_BUILD/log"
 	quietly "$HOTDASH_BUILD/log/build-edge.log" \
 		make -C "$HOTDASH_SRC/edge" "BUILD=$(dirname "$HOTDASH_EDGE")" \
-		${HD_STRICT:+STRICT=1} ${HD_EDGE_SANITIZE:+"SANITIZE=$HD_EDGE_SANITIZE"} all
+		${HD_STRICT:+WERROR=1} ${HD_EDGE_SANITIZE:+"SANITIZE=$HD_EDGE_SANITIZE" OPTIMIZE='-O1 -g'} all
 }
 
 # What tests and demo read: the tree without what git or we keep in it.
@@ -67,7 +67,7 @@ build_tree()
 {
 	rm -rf "$HOTDASH_TREE" || return
 	mkdir -p "$HOTDASH_TREE" || return
-	tar -C "$HOTDASH_SRC" --exclude=./.git --exclude=./.build --exclude='*.o' -cf - . |
+	tar -C "$HOTDASH_SRC" --exclude=./.git --exclude=./.build --exclude=./edge/build --exclude='*.o' -cf - . |
 		tar -C "$HOTDASH_TREE" --no-same-owner -xf - || return
 	chmod -R u+rwX,go+rX "$HOTDASH_TREE"
 }

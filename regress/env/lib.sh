@@ -169,7 +169,7 @@ place_names()
 {
 	HD_COPY=$HOTDASH_BUILD/pg$HOTDASH_PG_MAJOR${HD_VARIANT:+-$HD_VARIANT}
 	HOTDASH_PG=$HD_COPY/usr/lib/postgresql/$HOTDASH_PG_MAJOR
-	HOTDASH_EDGE=$HOTDASH_BUILD/edge${HD_VARIANT:+-$HD_VARIANT}/hotdash-edge
+	HOTDASH_EDGE=$HOTDASH_BUILD/edge${HD_VARIANT:+-$HD_VARIANT}${HD_STRICT:+-strict}/hotdash-edge
 	HD_PG_TEST=$HOTDASH_PG/lib/pgxs/src/test
 	PG_REGRESS=$HD_PG_TEST/regress/pg_regress
 	PERL5LIB=$HD_PG_TEST/perl:$HOTDASH_TREE/regress/e2e

@@ -53,8 +53,8 @@ c_files()
 scripts()
 {
 	local interpreter=$1 suffix=$2
-	find . -path ./.git -prune -o -path ./.build -prune -o -name node_modules -prune -o \
-		-type f -print | sort | while IFS= read -r file; do
+	find . -path ./.git -prune -o -path ./.build -prune -o -path ./edge/build -prune -o \
+		-name node_modules -prune -o -type f -print | sort | while IFS= read -r file; do
 		case $file in
 			*."$suffix") echo "$file" ;;
 			*) ! head -n 1 "$file" 2>/dev/null | grep -aqE "^#!.*[/ ]($interpreter)( |\$)" || echo "$file" ;;
