@@ -17,7 +17,7 @@
 
 #define ENVIRONMENT_PREFIX "HOTDASH_EDGE_"
 #define FILE_MAX_BYTES 65536
-#define HOSTNAME_BYTES 256
+#define NAME_MOST 63
 
 typedef enum SettingType
 {
@@ -288,10 +288,24 @@ hd_config_set(HdConfig *config, const char *name, const char *value, char error[
 	return parse_number(setting, value, field_of(config, setting), error);
 }
 
+/* The database's rule for the name of an edge. */
+static bool
+is_edge_name(const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < length; i++)
+	{
+		if (!isgraph((unsigned char) name[i]) || (unsigned char) name[i] > 0x7e)
+			return false;
+	}
+	return length >= 1 && length <= NAME_MOST;
+}
+
 bool
 hd_config_set_defaults(HdConfig *config, char error[HD_CONFIG_ERROR])
 {
-	char hostname[HOSTNAME_BYTES] = "";
+	char hostname[NAME_MOST + 1] = "";
 
 	memset(config, 0, sizeof(*config));
 	for (size_t i = 0; i < HD_COUNT(settings); i++)
@@ -299,7 +313,10 @@ hd_config_set_defaults(HdConfig *config, char error[HD_CONFIG_ERROR])
 		if (!hd_config_set(config, settings[i].name, settings[i].standard, error))
 			return false;
 	}
-	if (gethostname(hostname, sizeof(hostname) - 1) != 0 || hostname[0] == '\0')
+
+	/* A longer one is cut, which gethostname() may call an error. */
+	(void) gethostname(hostname, sizeof(hostname) - 1);
+	if (!is_edge_name(hostname))
 		snprintf(hostname, sizeof(hostname), "edge");
 	return hd_config_set(config, "name", hostname, error);
 }
@@ -569,9 +586,10 @@ check_together(HdConfig *config, char error[HD_CONFIG_ERROR])
 				 (int) (wrong == NULL ? 0 : strcspn(wrong, ", \t")), wrong == NULL ? "" : wrong);
 		return false;
 	}
-	if (config->name[0] == '\0' || strlen(config->name) > 200)
+	if (!is_edge_name(config->name))
 	{
-		snprintf(error, HD_CONFIG_ERROR, "name: must have 1 to 200 bytes");
+		snprintf(error, HD_CONFIG_ERROR,
+				 "name: must be 1 to %d printable ASCII characters without blanks", NAME_MOST);
 		return false;
 	}
 	for (const char *c = config->user_agent; *c != '\0'; c++)

@@ -28,6 +28,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -37,6 +38,7 @@
 #define NAMES_BEFORE_SWEEP 4096
 #define ADDRESSES_MOST 16
 #define THREAD_STACK_BYTES (256 * 1024)
+#define LEAVE_WAIT_S 1
 
 /* "try again" from a name server says nothing about the name: remembered for less. */
 #define AGAIN_TTL_US (INT64_C(5) * HD_US_PER_S)
@@ -78,6 +80,8 @@ struct HdResolver
 	HdResolverOptions options;
 	Pool *pool;
 	int wake_fd;
+	pthread_t threads[HD_RESOLVER_THREADS_MOST];
+	size_t thread_count;
 	size_t name_count;
 	HdName *buckets[BUCKETS];
 	HdResolution scratch; /* an answer that is not kept */
@@ -212,10 +216,9 @@ thread_main(void *argument)
 
 /* Threads start with every signal blocked: signals are the loop's, by signalfd. */
 static bool
-start_thread(Pool *pool)
+start_thread(Pool *pool, pthread_t *thread)
 {
 	pthread_attr_t attributes;
-	pthread_t thread;
 	sigset_t all;
 	sigset_t before;
 	int code;
@@ -223,9 +226,7 @@ start_thread(Pool *pool)
 	if (pthread_attr_init(&attributes) != 0)
 		return false;
 	sigfillset(&all);
-	code = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	if (code == 0)
-		code = pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
+	code = pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
 	if (code == 0)
 		code = pthread_sigmask(SIG_BLOCK, &all, &before);
 	if (code == 0)
@@ -234,7 +235,7 @@ start_thread(Pool *pool)
 		pool_lock(pool);
 		pool->users++;
 		pool_unlock(pool);
-		code = pthread_create(&thread, &attributes, thread_main, pool);
+		code = pthread_create(thread, &attributes, thread_main, pool);
 		if (code != 0)
 		{
 			pool_lock(pool);
@@ -419,9 +420,9 @@ hd_resolver_create(HdLoop *loop, const HdResolverOptions *options)
 		!hd_loop_watch(loop, resolver->wake_fd, EPOLLIN, woken, resolver))
 		goto failed;
 	resolver->pool->wake_fd = resolver->wake_fd;
-	for (size_t i = 0; i < options->threads; i++)
+	for (; resolver->thread_count < options->threads; resolver->thread_count++)
 	{
-		if (!start_thread(resolver->pool))
+		if (!start_thread(resolver->pool, &resolver->threads[resolver->thread_count]))
 			goto failed;
 	}
 	return resolver;
@@ -432,20 +433,39 @@ failed:
 	return NULL;
 }
 
+/*
+ * Idle threads are waited for, which takes no time; one inside getaddrinfo() is left to end by
+ * itself, since it may take half a minute.
+ */
+static void
+leave_threads(HdResolver *resolver)
+{
+	struct timespec deadline;
+
+	pool_lock(resolver->pool);
+	resolver->pool->stopping = true;
+	resolver->pool->wake_fd = -1;
+	if (pthread_cond_broadcast(&resolver->pool->wanted) != 0)
+		abort();
+	pool_leave(resolver->pool);
+
+	if (clock_gettime(CLOCK_REALTIME, &deadline) != 0)
+		abort();
+	deadline.tv_sec += LEAVE_WAIT_S;
+	for (size_t i = 0; i < resolver->thread_count; i++)
+	{
+		if (pthread_timedjoin_np(resolver->threads[i], NULL, &deadline) != 0)
+			pthread_detach(resolver->threads[i]);
+	}
+}
+
 void
 hd_resolver_free(HdResolver *resolver)
 {
 	if (resolver == NULL)
 		return;
 	if (resolver->pool != NULL)
-	{
-		pool_lock(resolver->pool);
-		resolver->pool->stopping = true;
-		resolver->pool->wake_fd = -1;
-		if (pthread_cond_broadcast(&resolver->pool->wanted) != 0)
-			abort();
-		pool_leave(resolver->pool);
-	}
+		leave_threads(resolver);
 	if (resolver->wake_fd >= 0)
 	{
 		hd_loop_forget(resolver->loop, resolver->wake_fd);

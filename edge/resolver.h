@@ -16,12 +16,13 @@
 
 #define HD_RESOLVER_NAME_MAX 255
 #define HD_RESOLVER_TEXT 1024
+#define HD_RESOLVER_THREADS_MOST 16
 
 typedef struct HdResolver HdResolver;
 
 typedef struct HdResolverOptions
 {
-	size_t threads;
+	size_t threads;			 /* 1 to HD_RESOLVER_THREADS_MOST */
 	int64_t ttl_us;			 /* how long addresses are remembered */
 	int64_t negative_ttl_us; /* how long a failure is */
 } HdResolverOptions;
@@ -48,7 +49,7 @@ typedef struct HdLookup
 
 HdResolver *hd_resolver_create(HdLoop *loop, const HdResolverOptions *options) HD_MUSTCHECK;
 
-/* Waits for no lookup under way: its thread outlives the resolver and cleans up after itself. */
+/* Waits a second at most: a lookup that takes longer outlives the resolver and cleans up itself. */
 void hd_resolver_free(HdResolver *resolver);
 
 /*

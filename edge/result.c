@@ -62,10 +62,12 @@ add_text(cJSON *object, const char *key, const char *text)
 	return add(object, key, cJSON_CreateStringReference(text));
 }
 
+/* Durations are int in SQL; beyond 35 minutes the exact figure tells nothing. */
 static bool
-add_number(cJSON *object, const char *key, int64_t number)
+add_duration(cJSON *object, const char *key, int64_t duration_us)
 {
-	return add(object, key, cJSON_CreateNumber((double) number));
+	return add(object, key,
+			   cJSON_CreateNumber(duration_us < INT32_MAX ? (double) duration_us : INT32_MAX));
 }
 
 static bool
@@ -82,11 +84,11 @@ fill(cJSON *object, const HdResult *result)
 		   add_text(object, "remote_ip", result->remote_ip) &&
 		   add(object, "reused", cJSON_CreateBool(result->reused)) &&
 		   add(object, "sent", cJSON_CreateBool(result->sent)) &&
-		   add_number(object, "dns_us", result->dns_us) &&
-		   add_number(object, "connect_us", result->connect_us) &&
-		   add_number(object, "tls_us", result->tls_us) &&
-		   add_number(object, "ttfb_us", result->ttfb_us) &&
-		   add_number(object, "total_us", result->total_us) &&
+		   add_duration(object, "dns_us", result->dns_us) &&
+		   add_duration(object, "connect_us", result->connect_us) &&
+		   add_duration(object, "tls_us", result->tls_us) &&
+		   add_duration(object, "ttfb_us", result->ttfb_us) &&
+		   add_duration(object, "total_us", result->total_us) &&
 		   add_text(object, "http_date", result->http_date);
 }
 

@@ -138,6 +138,7 @@ test_flags(void)
 		{"--user-agent=a\nb", NULL, false},
 		{"--ca-file=/nowhere", NULL, false},
 		{"--name=", NULL, false},
+		{"--name=two words", NULL, false},
 	};
 
 	for (size_t i = 0; i < HD_COUNT(cases); i++)
