@@ -12,9 +12,11 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
+#include "utils/acl.h"
 
 #if PG_VERSION_NUM < 150000
 #error "hotdash needs PostgreSQL 15 or later"
@@ -42,6 +44,24 @@
 #else
 #define HD_INSERT_INDEXES(rri, slot, estate) \
 	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL)
+#endif
+
+/* 18 added a place for instrumentation. */
+#if PG_VERSION_NUM >= 180000
+#define HD_INDEX_BEGINSCAN(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define HD_INDEX_BEGINSCAN(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* 16 made the check of rights generic. */
+#if PG_VERSION_NUM >= 160000
+#define HD_MAY_EXECUTE(function, role) \
+	(object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK)
+#else
+#define HD_MAY_EXECUTE(function, role) \
+	(pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK)
 #endif
 
 #endif							/* HD_COMPAT_H */

@@ -1,0 +1,320 @@
+/*-------------------------------------------------------------------------
+ * claim.c
+ *		Claiming: from the list, confirmed by the table.
+ *
+ * Model: entries are taken from the lanes first, which excludes everybody
+ * else; then each row is read with a snapshot taken after that.  A row that
+ * is gone, changed or not due any more makes its entry disappear, and the
+ * next one is taken instead.  Nothing is written: a claim costs neither WAL
+ * nor a transaction id.
+ *
+ * Locking: never blocks on another session.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "jobs/claim.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "core/clock.h"
+#include "core/duration.h"
+#include "core/errors.h"
+#include "core/instance.h"
+#include "core/settings.h"
+#include "core/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "jobs/finish.h"
+#include "jobs/kinds.h"
+#include "jobs/list.h"
+#include "jobs/load.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#define MAX_BATCH 10000
+#define DEFAULT_LEASE_US (60 * USECS_PER_SEC)
+#define MIN_LEASE_US (100 * 1000)
+
+PG_FUNCTION_INFO_V1(hd_jobs_sql_claim);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_next);
+
+void
+hd_jobs_claim_check(void)
+{
+	hd_settings_require_preload("claiming jobs");
+	if (RecoveryInProgress())
+		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+						errmsg("cannot claim jobs during recovery"),
+						errhint("Claim on the primary.")));
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("jobs can be claimed under READ COMMITTED only"),
+				 errdetail("A job enqueued after the transaction's snapshot could not be seen.")));
+}
+
+static char **
+names_of(ArrayType *array, const char *what, int *n)
+{
+	Datum *elements;
+	bool *nulls;
+	char **names;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, n);
+	names = palloc(sizeof(char *) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("%s must not contain null", what)));
+		names[i] = TextDatumGetCString(elements[i]);
+	}
+	return names;
+}
+
+void
+hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
+{
+	int32 db = hd_jobs_load_database();
+	int nnames;
+	char **names;
+
+	hd_jobs_load_check_prepared(db);
+	if (array == NULL)
+		names = hd_jobs_queue_names(&nnames);
+	else
+		names = names_of(array, "queues", &nnames);
+	for (int i = 0; i < nnames; i++)
+		hd_jobs_queue_check(names[i]);
+
+	queues->db = db;
+	queues->names = palloc(sizeof(char *) * Max(nnames, 1));
+	queues->slots = palloc(sizeof(int32) * Max(nnames, 1));
+	queues->n = 0;
+
+	/* A restored copy must not act: it finds nothing to claim until it is adopted. */
+	if (!hd_instance_is_ours())
+		nnames = 0;
+	for (int i = 0; i < nnames; i++)
+	{
+		if (hd_jobs_queue_is_paused(names[i]))
+			continue;
+		queues->slots[queues->n] = -1;
+		queues->names[queues->n++] = names[i];
+	}
+}
+
+/* Whether the row of a taken entry may be claimed; otherwise the entry is dealt with. */
+static bool
+confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
+{
+	HdJobEntry *entry = hd_jobs_entry(index);
+	TimestampTz at;
+	bool never;
+	TimestampTz expires;
+
+	*tid = entry->tid;
+	if (!hd_jobs_table_fetch(table, tid, entry->id) &&
+		!hd_jobs_table_find(table, entry->id, tid))
+	{
+		hd_jobs_tx_drop(index, DT_NOBEGIN);
+		return false;
+	}
+	at = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_AT, NULL));
+	if (at > now)
+	{
+		hd_jobs_tx_drop(index, at);
+		return false;
+	}
+	expires = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_EXPIRES_AT, &never));
+	if (!never && expires <= now)
+	{
+		hd_jobs_finish_expired(table, index, tid);
+		return false;
+	}
+	return true;
+}
+
+static int64
+hold(HdJobTable *table, int32 index, ItemPointer tid, const HdJobHold *how)
+{
+	int32 fence = DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL));
+	int attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1;
+
+	return hd_jobs_tx_hold(index, fence, attempt, tid, how);
+}
+
+int
+hd_jobs_claim_run(HdJobTable *table, HdJobClaim *claim, HdJobClaimed claimed, void *arg)
+{
+	int32 *taken = palloc(sizeof(int32) * claim->batch);
+	int total = 0;
+
+	while (total < claim->batch)
+	{
+		int n;
+
+		CHECK_FOR_INTERRUPTS();
+		(void) hd_jobs_load_lanes(&claim->queues, claim->batch - total);
+		n = hd_jobs_tx_claim(&claim->queues, claim->batch - total, taken);
+		if (n == 0)
+			break;
+		for (int i = 0; i < n; i++)
+		{
+			ItemPointerData tid;
+			int64 token;
+
+			if (!confirm(table, taken[i], &tid, claim->hold.now))
+				continue;
+			token = hold(table, taken[i], &tid, &claim->hold);
+			claimed(table, token, arg);
+			total++;
+		}
+	}
+	pfree(taken);
+	return total;
+}
+
+/*
+ * The SQL functions.
+ */
+
+typedef struct ResultRows
+{
+	Tuplestorestate *store;
+	TupleDesc desc;
+	TimestampTz expires;
+} ResultRows;
+
+/* One row of type claimed_job. */
+static void
+emit(HdJobTable *table, int64 token, void *arg)
+{
+	ResultRows *rows = arg;
+	static const HdJobColumn columns[] = {HD_JOB_COL_ID, 0, HD_JOB_COL_KIND, HD_JOB_COL_PAYLOAD,
+										  HD_JOB_COL_QUEUE, 0, 0, HD_JOB_COL_TENANT, 0,
+										  HD_JOB_COL_TRACEPARENT, 0, HD_JOB_COL_TAGS};
+	Datum values[lengthof(columns)];
+	bool nulls[lengthof(columns)];
+
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		nulls[i] = true;
+		values[i] = 0;
+		if (columns[i] != 0)
+			values[i] = hd_jobs_table_column(table, columns[i], &nulls[i]);
+	}
+	values[1] = Int64GetDatum(token);
+	values[5] = Int32GetDatum(
+		DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1);
+	values[6] =
+		Int32GetDatum(DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_MAX_ATTEMPTS, NULL)));
+	values[10] = TimestampTzGetDatum(rows->expires);
+	nulls[1] = nulls[5] = nulls[6] = nulls[10] = false;
+	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
+}
+
+static char *
+default_worker(void)
+{
+	return psprintf("pid %d", MyProcPid);
+}
+
+static int64
+lease_argument(FunctionCallInfo fcinfo, int n)
+{
+	if (fcinfo->args[n].isnull)
+		return DEFAULT_LEASE_US;
+	return hd_duration_us(DatumGetIntervalP(fcinfo->args[n].value), "lease", MIN_LEASE_US);
+}
+
+static void
+kinds_argument(ArrayType *array, HdJobQueues *queues)
+{
+	char **names = names_of(array, "kinds", &queues->nkinds);
+
+	queues->kinds = palloc(sizeof(uint32) * Max(queues->nkinds, 1));
+	for (int i = 0; i < queues->nkinds; i++)
+	{
+		(void) hd_jobs_kind_get(names[i]);
+		queues->kinds[i] = hd_jobs_kind_hash(names[i], (int) strlen(names[i]));
+	}
+	if (queues->nkinds == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("kinds must not be empty"),
+						errhint("Leave it out to claim every kind.")));
+}
+
+static void
+claim_into_result(FunctionCallInfo fcinfo, HdJobClaim *claim, int64 lease_us)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	ResultRows rows;
+	HdJobTable table;
+
+	claim->hold.now = hd_clock_now();
+	claim->hold.expires = claim->hold.now + lease_us;
+	InitMaterializedSRF(fcinfo, 0);
+	rows.store = rsinfo->setResult;
+	rows.desc = rsinfo->setDesc;
+	rows.expires = claim->hold.expires;
+	hd_jobs_table_open(&table, false);
+	(void) hd_jobs_claim_run(&table, claim, emit, &rows);
+	hd_jobs_table_close(&table);
+}
+
+/*
+ * hd_jobs_sql_claim
+ *		SQL: job_claim(queues, batch, worker, lease, kinds, session_bound).
+ */
+Datum
+hd_jobs_sql_claim(PG_FUNCTION_ARGS)
+{
+	HdJobClaim claim = {0};
+	int64 lease_us;
+
+	hd_jobs_claim_check();
+	claim.batch = PG_ARGISNULL(1) ? 1 : PG_GETARG_INT32(1);
+	if (claim.batch < 1 || claim.batch > MAX_BATCH)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("batch must be between 1 and %d", MAX_BATCH)));
+	claim.hold.worker =
+		PG_ARGISNULL(2) ? default_worker() : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	lease_us = lease_argument(fcinfo, 3);
+	if (!PG_ARGISNULL(4))
+		kinds_argument(PG_GETARG_ARRAYTYPE_P(4), &claim.queues);
+	claim.hold.bound = !PG_ARGISNULL(5) && PG_GETARG_BOOL(5);
+	hd_jobs_claim_queues(PG_ARGISNULL(0) ? NULL : PG_GETARG_ARRAYTYPE_P(0), &claim.queues);
+	claim_into_result(fcinfo, &claim, lease_us);
+	return (Datum) 0;
+}
+
+/*
+ * hd_jobs_sql_next
+ *		SQL: job_next(id, token, result, queues, lease): complete one job and
+ *		claim the next.  A stale token completes nothing, and still claims.
+ */
+Datum
+hd_jobs_sql_next(PG_FUNCTION_ARGS)
+{
+	HdJobClaim claim = {0};
+	int64 lease_us;
+
+	hd_jobs_claim_check();
+	hd_require_arg(fcinfo, 0, "id");
+	hd_require_arg(fcinfo, 1, "token");
+	lease_us = lease_argument(fcinfo, 4);
+	hd_jobs_claim_queues(PG_ARGISNULL(3) ? NULL : PG_GETARG_ARRAYTYPE_P(3), &claim.queues);
+	(void) hd_jobs_finish_complete(PG_GETARG_INT64(0), PG_GETARG_INT64(1),
+								   PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
+	claim.batch = 1;
+	claim.hold.worker = default_worker();
+	claim_into_result(fcinfo, &claim, lease_us);
+	return (Datum) 0;
+}

@@ -1,0 +1,840 @@
+/*-------------------------------------------------------------------------
+ * finish.c
+ *		Ending claims: completed, failed, snoozed, given back; and jobs that
+ *		end without one: cancelled, expired.
+ *
+ * Model: every end starts by taking the job's entry into this transaction's
+ * hands (tx.h), which fails for a stale token: that is the fence.  Only then
+ * is the row touched.  After the ledger was lost (a machine that crashed, a
+ * promoted standby) a job has no lease; a token of an earlier boot is then
+ * held against the fence in the row, which every rescue, retry and snooze
+ * raises.
+ *
+ * Ended jobs leave _job: into _job_history when completed or cancelled,
+ * into _job_dead when they may be retried by hand.  Each failed attempt
+ * leaves a row in _job_attempt.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "jobs/finish.h"
+
+#include "catalog/pg_type.h"
+#include "core/clock.h"
+#include "core/counters.h"
+#include "core/duration.h"
+#include "core/errors.h"
+#include "core/settings.h"
+#include "core/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "jobs/backoff.h"
+#include "jobs/kinds.h"
+#include "jobs/list.h"
+#include "jobs/tx.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+/* Errors are cut to this many bytes before they are stored. */
+#define MAX_ERROR 8192
+
+PG_FUNCTION_INFO_V1(hd_jobs_sql_complete);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_complete_many);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_fail);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_fail_many);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_snooze);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_snooze_many);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_release_many);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_cancel);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_reschedule);
+
+/* A job whose end is in this transaction's hands; its row is in the table's slot. */
+typedef struct Ending
+{
+	int32 index;
+	ItemPointerData tid;
+	bool leased;
+	HdJobLease lease;
+} Ending;
+
+/*
+ * Statements.
+ */
+
+static HdSpiPlan history_insert = {
+	.sql = "INSERT INTO hotdash._job_history (id, kind, queue, tenant, state, priority, attempt, "
+	"max_attempts, enqueued_at, started_at, finished_at, worker, unique_key, tags, result) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+	.nargs = 15,
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2OID, INT2OID, INT2OID, TIMESTAMPTZOID,
+	 TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTARRAYOID, JSONBOID},
+};
+
+static HdSpiPlan attempt_insert = {
+	.sql = "INSERT INTO hotdash._job_attempt (job_id, attempt, outcome, started_at, finished_at, worker, "
+	"error) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+	.nargs = 7,
+	.argtypes = {INT8OID, INT2OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
+};
+
+static HdSpiPlan dead_insert = {
+	.sql = "INSERT INTO hotdash._job_dead (id, kind, queue, tenant, reason, priority, attempt, "
+	"max_attempts, enqueued_at, died_at, last_error, unique_key, timeout_ms, backoff, tags, "
+	"payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+	.nargs = 16,
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2OID, INT2OID, INT2OID, TIMESTAMPTZOID,
+	 TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTARRAYOID, JSONBOID},
+};
+
+static HdSpiPlan retry_update = {
+	.sql = "UPDATE hotdash._job SET attempt = $2, at = $3, last_error = coalesce($4, last_error), "
+	"fence = fence + 1, shelf = true WHERE id = $1",
+	.nargs = 4,
+	.argtypes = {INT8OID, INT2OID, TIMESTAMPTZOID, TEXTOID},
+};
+
+static HdSpiPlan unique_delete = {
+	.sql = "DELETE FROM hotdash._job_unique "
+	"WHERE kind = $1 AND tenant = $2 AND unique_key = $3 AND id = $4",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8OID},
+};
+
+static void
+run(HdSpiPlan *plan, Datum *values, const bool *isnull)
+{
+	char nulls[HD_SPI_MAX_ARGS];
+	HdSpi spi;
+
+	for (int i = 0; i < plan->nargs; i++)
+		nulls[i] = (isnull != NULL && isnull[i]) ? 'n' : ' ';
+	hd_spi_begin(&spi);
+	hd_spi_run(plan, values, nulls, false, 0);
+	if (SPI_processed != 1 && plan == &retry_update)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not change the job because of a concurrent change"),
+				 errhint("End jobs under READ COMMITTED, or run the transaction again.")));
+	hd_spi_end(&spi);
+}
+
+/*
+ * Taking hold of a job.
+ */
+
+/* The row of an entry that we hold, into the slot; false when it is gone. */
+static bool
+fetch_row(HdJobTable *table, Ending *end, int64 id)
+{
+	end->tid = hd_jobs_entry(end->index)->tid;
+	return hd_jobs_table_fetch(table, &end->tid, id) ||
+		   hd_jobs_table_find(table, id, &end->tid);
+}
+
+/* A job without a lease, under a token from before the ledger was lost. */
+static bool
+begin_orphan(HdJobTable *table, int64 id, int64 token, Ending *end)
+{
+	ItemPointerData tid;
+	int32 fence;
+	int priority;
+	char *queue;
+
+	if (!hd_jobs_tx_from_earlier_boot(token) || !hd_jobs_table_find(table, id, &tid))
+		return false;
+	fence = DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL));
+	if (HD_JOB_TOKEN_FENCE(token) != (uint16) fence)
+		return false;
+	priority = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_PRIORITY, NULL));
+	queue = hd_jobs_table_text(table, HD_JOB_COL_QUEUE);
+	end->index = hd_jobs_tx_adopt(id, queue, priority, &tid);
+	if (end->index < 0)
+		return false;
+	end->leased = false;
+
+	/* Between the two looks somebody may have claimed, failed and released it. */
+	return fetch_row(table, end, id) &&
+		   DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL)) == fence;
+}
+
+/*
+ * Take hold of a claimed job.  False when the token is stale: then nothing
+ * was changed, and it is counted.
+ */
+static bool
+begin_end(HdJobTable *table, int64 id, int64 token, Ending *end)
+{
+	memset(end, 0, sizeof(Ending));
+	end->index = hd_jobs_tx_end(id, token);
+	if (end->index >= 0)
+	{
+		end->leased = hd_jobs_tx_lease(end->index, &end->lease);
+		if (fetch_row(table, end, id))
+			return true;
+	}
+	else if (begin_orphan(table, id, token, end))
+		return true;
+	hd_counters_add(HD_COUNTER_JOBS_LOST, 1);
+	return false;
+}
+
+static void
+copy_column(HdJobTable *table, HdJobColumn column, Datum *value, bool *isnull)
+{
+	*value = hd_jobs_table_column(table, column, isnull);
+}
+
+/* Columns 1 to 4 of the statements that file an ended job. */
+static void
+copy_identity(HdJobTable *table, Datum *values, bool *nulls)
+{
+	copy_column(table, HD_JOB_COL_ID, &values[0], &nulls[0]);
+	copy_column(table, HD_JOB_COL_KIND, &values[1], &nulls[1]);
+	copy_column(table, HD_JOB_COL_QUEUE, &values[2], &nulls[2]);
+	copy_column(table, HD_JOB_COL_TENANT, &values[3], &nulls[3]);
+}
+
+static void
+free_unique_key(HdJobTable *table)
+{
+	bool isnull;
+	Datum values[4];
+
+	values[2] = hd_jobs_table_column(table, HD_JOB_COL_UNIQUE_KEY, &isnull);
+	if (isnull)
+		return;
+	values[0] = hd_jobs_table_column(table, HD_JOB_COL_KIND, NULL);
+	values[1] = hd_jobs_table_column(table, HD_JOB_COL_TENANT, NULL);
+	values[3] = hd_jobs_table_column(table, HD_JOB_COL_ID, NULL);
+	run(&unique_delete, values, NULL);
+}
+
+static void
+delete_row(HdJobTable *table, Ending *end)
+{
+	free_unique_key(table);
+	if (!hd_jobs_table_delete(table, &end->tid))
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("could not end the job because its row was changed by hand")));
+}
+
+/* Into the history: state is "completed" or "cancelled", attempt counts the one that ended. */
+static void
+file_history(HdJobTable *table, const Ending *end, const char *state, Jsonb *result)
+{
+	Datum values[15];
+	bool nulls[15] = {false};
+	int attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL));
+
+	copy_identity(table, values, nulls);
+	values[4] = CStringGetTextDatum(state);
+	copy_column(table, HD_JOB_COL_PRIORITY, &values[5], &nulls[5]);
+	values[6] = Int16GetDatum(attempt + (strcmp(state, "completed") == 0 ? 1 : 0));
+	copy_column(table, HD_JOB_COL_MAX_ATTEMPTS, &values[7], &nulls[7]);
+	copy_column(table, HD_JOB_COL_ENQUEUED_AT, &values[8], &nulls[8]);
+	values[9] = TimestampTzGetDatum(end->lease.started);
+	nulls[9] = !end->leased;
+	values[10] = TimestampTzGetDatum(hd_clock_now());
+	values[11] = CStringGetTextDatum(end->lease.worker);
+	nulls[11] = !end->leased;
+	copy_column(table, HD_JOB_COL_UNIQUE_KEY, &values[12], &nulls[12]);
+	copy_column(table, HD_JOB_COL_TAGS, &values[13], &nulls[13]);
+	values[14] = JsonbPGetDatum(result);
+	nulls[14] = result == NULL;
+	run(&history_insert, values, nulls);
+}
+
+static void
+file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
+{
+	Datum values[16];
+	bool nulls[16] = {false};
+
+	copy_identity(table, values, nulls);
+	values[4] = CStringGetTextDatum(reason);
+	copy_column(table, HD_JOB_COL_PRIORITY, &values[5], &nulls[5]);
+	values[6] = Int16GetDatum(attempt);
+	copy_column(table, HD_JOB_COL_MAX_ATTEMPTS, &values[7], &nulls[7]);
+	copy_column(table, HD_JOB_COL_ENQUEUED_AT, &values[8], &nulls[8]);
+	values[9] = TimestampTzGetDatum(hd_clock_now());
+	copy_column(table, HD_JOB_COL_LAST_ERROR, &values[10], &nulls[10]);
+	if (error != NULL)
+	{
+		values[10] = CStringGetTextDatum(error);
+		nulls[10] = false;
+	}
+	copy_column(table, HD_JOB_COL_UNIQUE_KEY, &values[11], &nulls[11]);
+	copy_column(table, HD_JOB_COL_TIMEOUT, &values[12], &nulls[12]);
+	copy_column(table, HD_JOB_COL_BACKOFF, &values[13], &nulls[13]);
+	copy_column(table, HD_JOB_COL_TAGS, &values[14], &nulls[14]);
+	copy_column(table, HD_JOB_COL_PAYLOAD, &values[15], &nulls[15]);
+	run(&dead_insert, values, nulls);
+}
+
+static void
+file_attempt(HdJobTable *table, const Ending *end, int attempt, const char *outcome,
+			 const char *error)
+{
+	Datum values[7];
+	bool nulls[7] = {false};
+
+	copy_column(table, HD_JOB_COL_ID, &values[0], &nulls[0]);
+	values[1] = Int16GetDatum(attempt);
+	values[2] = CStringGetTextDatum(outcome);
+	values[3] = TimestampTzGetDatum(end->lease.started);
+	values[5] = CStringGetTextDatum(end->lease.worker);
+	nulls[3] = nulls[5] = !end->leased;
+	values[4] = TimestampTzGetDatum(hd_clock_now());
+	values[6] = CStringGetTextDatum(error);
+	run(&attempt_insert, values, nulls);
+}
+
+/* Put the row on the shelf for another time; error NULL keeps the last one. */
+static void
+postpone(HdJobTable *table, int attempt, TimestampTz at, const char *error)
+{
+	int64 id = DatumGetInt64(hd_jobs_table_column(table, HD_JOB_COL_ID, NULL));
+	char *queue = hd_jobs_table_text(table, HD_JOB_COL_QUEUE);
+	int priority = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_PRIORITY, NULL));
+	Datum values[4];
+	bool nulls[4] = {false, false, false, error == NULL};
+
+	values[0] = Int64GetDatum(id);
+	values[1] = Int16GetDatum(attempt);
+	values[2] = TimestampTzGetDatum(at);
+	values[3] = (error != NULL) ? CStringGetTextDatum(error) : 0;
+	run(&retry_update, values, nulls);
+	if (hd_settings_preloaded())
+		hd_jobs_tx_shelve(queue, priority, at, id);
+	pfree(queue);
+}
+
+/*
+ * Completing.
+ */
+
+static bool
+complete_one(HdJobTable *table, int64 id, int64 token, Jsonb *result)
+{
+	Ending end;
+
+	if (!begin_end(table, id, token, &end))
+		return false;
+	file_history(table, &end, "completed", result);
+	delete_row(table, &end);
+	return true;
+}
+
+bool
+hd_jobs_finish_complete(int64 id, int64 token, Jsonb *result)
+{
+	HdJobTable table;
+	bool accepted;
+
+	hd_jobs_table_open(&table, false);
+	accepted = complete_one(&table, id, token, result);
+	hd_jobs_table_close(&table);
+	return accepted;
+}
+
+/*
+ * Failing.
+ */
+
+static int64
+policy_delay(HdJobTable *table, int attempt)
+{
+	HdBackoff backoff;
+	bool isnull;
+	Datum own = hd_jobs_table_column(table, HD_JOB_COL_BACKOFF, &isnull);
+	const HdJobKind *kind;
+
+	if (!isnull)
+	{
+		hd_jobs_backoff_parse(DatumGetJsonbP(own), &backoff);
+		return hd_jobs_backoff_delay(&backoff, attempt);
+	}
+	kind = hd_jobs_kind_get_missing_ok(hd_jobs_table_text(table, HD_JOB_COL_KIND));
+	if (kind != NULL)
+		return hd_jobs_backoff_delay(&kind->backoff, attempt);
+	hd_jobs_backoff_default(&backoff);
+	return hd_jobs_backoff_delay(&backoff, attempt);
+}
+
+/* Charge an attempt to a job that we hold. */
+static const char *
+charge_attempt(HdJobTable *table, Ending *end, const char *outcome, const char *error, int64 retry_us,
+	   bool final)
+{
+	int attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1;
+	int max = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_MAX_ATTEMPTS, NULL));
+
+	file_attempt(table, end, attempt, outcome, error);
+	if (final || attempt >= max)
+	{
+		file_dead(table, final ? "final" : "attempts", attempt, error);
+		delete_row(table, end);
+		return "dead";
+	}
+	if (retry_us < 0)
+		retry_us = policy_delay(table, attempt);
+	postpone(table, attempt, hd_clock_now() + retry_us, error);
+	return "scheduled";
+}
+
+/* Errors come from anywhere: cut them, and keep them readable. */
+static char *
+sanitise(const char *error)
+{
+	int length = (int) strlen(error);
+	char *copy;
+
+	if (length > MAX_ERROR)
+		length = pg_mbcliplen(error, length, MAX_ERROR);
+	copy = pnstrdup(error, length);
+	for (char *c = copy; *c != '\0'; c++)
+		if ((unsigned char) *c < ' ' && *c != '\n' && *c != '\t')
+			*c = ' ';
+	return copy;
+}
+
+static const char *
+fail_one(HdJobTable *table, int64 id, int64 token, const char *error, int64 retry_us, bool final)
+{
+	Ending end;
+
+	if (!begin_end(table, id, token, &end))
+		return "lost";
+	return charge_attempt(table, &end, "failed", sanitise(error), retry_us, final);
+}
+
+const char *
+hd_jobs_finish_failed(int64 id, int64 token, const char *error, int64 retry_us, bool final)
+{
+	HdJobTable table;
+	const char *state;
+
+	hd_jobs_table_open(&table, false);
+	state = fail_one(&table, id, token, error, retry_us, final);
+	hd_jobs_table_close(&table);
+	return state;
+}
+
+void
+hd_jobs_finish_expired(HdJobTable *table, int32 index, ItemPointer tid)
+{
+	HdJobEntry *entry = hd_jobs_entry(index);
+	Ending end = {.index = index, .tid = *tid};
+	int attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL));
+
+	/* Claimed a moment ago and without a token: end that claim. */
+	if (hd_jobs_tx_end(entry->id, entry->token) != index)
+		elog(ERROR, "claim of job " INT64_FORMAT " is not ours", entry->id);
+	file_dead(table, "expired", attempt, NULL);
+	delete_row(table, &end);
+}
+
+int
+hd_jobs_finish_rescue(int n)
+{
+	int32 *taken = palloc(sizeof(int32) * n);
+	int ntaken = hd_jobs_tx_expired(hd_clock_now(), taken, n);
+	HdJobTable table;
+
+	if (ntaken > 0)
+		hd_jobs_table_open(&table, false);
+	for (int i = 0; i < ntaken; i++)
+	{
+		Ending end = {.index = taken[i]};
+
+		CHECK_FOR_INTERRUPTS();
+		end.leased = hd_jobs_tx_lease(end.index, &end.lease);
+		if (!fetch_row(&table, &end, hd_jobs_entry(end.index)->id))
+			continue;
+		(void) charge_attempt(&table, &end, end.lease.crashed ? "crashed" : "lost",
+					  end.lease.crashed ? "the server or the session stopped while the job ran"
+										: "the lease ran out",
+					  -1, false);
+		hd_counters_add(HD_COUNTER_JOBS_RESCUED, 1);
+	}
+	if (ntaken > 0)
+		hd_jobs_table_close(&table);
+	pfree(taken);
+	return ntaken;
+}
+
+/*
+ * Snoozing and giving back: the attempt is not charged.
+ */
+
+static bool
+snooze_one(HdJobTable *table, int64 id, int64 token, int64 delay_us)
+{
+	Ending end;
+	int attempt;
+
+	if (!begin_end(table, id, token, &end))
+		return false;
+	attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL));
+	postpone(table, attempt, hd_clock_now() + delay_us, NULL);
+	return true;
+}
+
+static bool
+release_one(HdJobTable *table, int64 id, int64 token)
+{
+	Ending end;
+
+	if (!begin_end(table, id, token, &end))
+		return false;
+	if (end.leased)
+		hd_jobs_tx_release(end.index);
+	return true;
+}
+
+/*
+ * Jobs that are not claimed.
+ */
+
+/* Take hold of a waiting job, its row in the slot; false when it is running, ending or gone. */
+static bool
+begin_waiting(HdJobTable *table, int64 id, Ending *end)
+{
+	ItemPointerData tid;
+	char *queue;
+	int priority;
+
+	memset(end, 0, sizeof(Ending));
+	if (!hd_jobs_table_find(table, id, &tid))
+		return false;
+	queue = hd_jobs_table_text(table, HD_JOB_COL_QUEUE);
+	priority = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_PRIORITY, NULL));
+	end->tid = tid;
+	if (hd_settings_preloaded() &&
+		hd_jobs_tx_seize(id, queue, priority, &end->index) != HD_JOB_SEIZED)
+		return false;
+
+	/* Look again, now that nobody else can end it. */
+	return hd_jobs_table_find(table, id, &end->tid);
+}
+
+/*
+ * The SQL functions.
+ */
+
+static int64
+required_int64(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	hd_require_arg(fcinfo, n, name);
+	return DatumGetInt64(fcinfo->args[n].value);
+}
+
+/*
+ * hd_jobs_sql_complete
+ *		SQL: job_complete(id, token, result) -> bool.
+ */
+Datum
+hd_jobs_sql_complete(PG_FUNCTION_ARGS)
+{
+	int64 id = required_int64(fcinfo, 0, "id");
+	int64 token = required_int64(fcinfo, 1, "token");
+
+	hd_settings_require_preload("completing jobs");
+	PG_RETURN_BOOL(
+		hd_jobs_finish_complete(id, token, PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2)));
+}
+
+/*
+ * hd_jobs_sql_fail
+ *		SQL: job_fail(id, token, error, retry_in, final) -> text.
+ */
+Datum
+hd_jobs_sql_fail(PG_FUNCTION_ARGS)
+{
+	int64 id = required_int64(fcinfo, 0, "id");
+	int64 token = required_int64(fcinfo, 1, "token");
+	int64 retry_us = -1;
+	bool final = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
+
+	hd_require_arg(fcinfo, 2, "error");
+	hd_settings_require_preload("failing jobs");
+	if (!PG_ARGISNULL(3))
+		retry_us = hd_duration_us(PG_GETARG_INTERVAL_P(3), "retry_in", 0);
+	PG_RETURN_TEXT_P(cstring_to_text(hd_jobs_finish_failed(
+		id, token, text_to_cstring(PG_GETARG_TEXT_PP(2)), retry_us, final)));
+}
+
+/*
+ * hd_jobs_sql_snooze
+ *		SQL: job_snooze(id, token, delay) -> bool.
+ */
+Datum
+hd_jobs_sql_snooze(PG_FUNCTION_ARGS)
+{
+	int64 id = required_int64(fcinfo, 0, "id");
+	int64 token = required_int64(fcinfo, 1, "token");
+	HdJobTable table;
+	int64 delay_us;
+	bool accepted;
+
+	hd_require_arg(fcinfo, 2, "delay");
+	hd_settings_require_preload("snoozing jobs");
+	delay_us = hd_duration_us(PG_GETARG_INTERVAL_P(2), "delay", 0);
+	hd_jobs_table_open(&table, false);
+	accepted = snooze_one(&table, id, token, delay_us);
+	hd_jobs_table_close(&table);
+	PG_RETURN_BOOL(accepted);
+}
+
+/* Arrays that run in parallel with ids. */
+typedef struct ParallelArray
+{
+	Datum *values;				/* NULL: the argument was not given */
+	bool *nulls;
+} ParallelArray;
+
+static void
+read_array(FunctionCallInfo fcinfo, int n, Oid type, const char *name, int *length,
+		   ParallelArray *array)
+{
+	int16 typlen = (type == INT8OID) ? 8 : (type == INTERVALOID) ? 16 : (type == BOOLOID) ? 1 : -1;
+	bool byval = type == INT8OID || type == BOOLOID;
+	char align = (type == BOOLOID) ? TYPALIGN_CHAR
+				 : (typlen > 0)	   ? TYPALIGN_DOUBLE
+								   : TYPALIGN_INT;
+	int count;
+
+	array->values = NULL;
+	if (fcinfo->args[n].isnull)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(fcinfo->args[n].value), type, typlen, byval, align,
+					  &array->values, &array->nulls, &count);
+	if (*length < 0)
+		*length = count;
+	if (count != *length)
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("ids and %s must have the same length", name)));
+}
+
+/* The ids and tokens with which every *_many function begins; no element may be null. */
+static int
+read_claims(FunctionCallInfo fcinfo, ParallelArray *ids, ParallelArray *tokens)
+{
+	int n = -1;
+
+	hd_require_arg(fcinfo, 0, "ids");
+	hd_require_arg(fcinfo, 1, "tokens");
+	hd_settings_require_preload("ending jobs");
+	read_array(fcinfo, 0, INT8OID, "ids", &n, ids);
+	read_array(fcinfo, 1, INT8OID, "tokens", &n, tokens);
+	for (int i = 0; i < n; i++)
+		if (ids->nulls[i] || tokens->nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("ids and tokens must not contain null")));
+	return n;
+}
+
+static bool
+given(const ParallelArray *array, int i)
+{
+	return array->values != NULL && !array->nulls[i];
+}
+
+static void
+put_result(FunctionCallInfo fcinfo, int64 id, Datum outcome)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum values[2] = {Int64GetDatum(id), outcome};
+	bool nulls[2] = {false, false};
+
+	tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+}
+
+/*
+ * hd_jobs_sql_complete_many
+ *		SQL: job_complete_many(ids, tokens, results) -> setof (id, accepted).
+ */
+Datum
+hd_jobs_sql_complete_many(PG_FUNCTION_ARGS)
+{
+	ParallelArray ids;
+	ParallelArray tokens;
+	ParallelArray results;
+	int n = read_claims(fcinfo, &ids, &tokens);
+	HdJobTable table;
+
+	read_array(fcinfo, 2, JSONBOID, "results", &n, &results);
+	InitMaterializedSRF(fcinfo, 0);
+	hd_jobs_table_open(&table, false);
+	for (int i = 0; i < n; i++)
+	{
+		int64 id = DatumGetInt64(ids.values[i]);
+
+		CHECK_FOR_INTERRUPTS();
+		put_result(fcinfo, id,
+				   BoolGetDatum(complete_one(&table, id, DatumGetInt64(tokens.values[i]),
+											 given(&results, i) ? DatumGetJsonbP(results.values[i])
+																: NULL)));
+	}
+	hd_jobs_table_close(&table);
+	return (Datum) 0;
+}
+
+/*
+ * hd_jobs_sql_fail_many
+ *		SQL: job_fail_many(ids, tokens, errors, retry_ins, finals) -> setof (id,
+ *		state).
+ */
+Datum
+hd_jobs_sql_fail_many(PG_FUNCTION_ARGS)
+{
+	ParallelArray ids;
+	ParallelArray tokens;
+	ParallelArray errors;
+	ParallelArray retries;
+	ParallelArray finals;
+	int n = read_claims(fcinfo, &ids, &tokens);
+	HdJobTable table;
+
+	hd_require_arg(fcinfo, 2, "errors");
+	read_array(fcinfo, 2, TEXTOID, "errors", &n, &errors);
+	read_array(fcinfo, 3, INTERVALOID, "retry_ins", &n, &retries);
+	read_array(fcinfo, 4, BOOLOID, "finals", &n, &finals);
+	InitMaterializedSRF(fcinfo, 0);
+	hd_jobs_table_open(&table, false);
+	for (int i = 0; i < n; i++)
+	{
+		int64 id = DatumGetInt64(ids.values[i]);
+		char *error = given(&errors, i) ? TextDatumGetCString(errors.values[i]) : "";
+		int64 retry_us = -1;
+
+		CHECK_FOR_INTERRUPTS();
+		if (given(&retries, i))
+			retry_us = hd_duration_us(DatumGetIntervalP(retries.values[i]), "retry_in", 0);
+		put_result(fcinfo, id,
+				   CStringGetTextDatum(fail_one(&table, id, DatumGetInt64(tokens.values[i]),
+												error, retry_us,
+												given(&finals, i) &&
+													DatumGetBool(finals.values[i]))));
+	}
+	hd_jobs_table_close(&table);
+	return (Datum) 0;
+}
+
+/*
+ * hd_jobs_sql_snooze_many
+ *		SQL: _job_snooze_many(ids, tokens, delays) -> setof (id, accepted).
+ */
+Datum
+hd_jobs_sql_snooze_many(PG_FUNCTION_ARGS)
+{
+	ParallelArray ids;
+	ParallelArray tokens;
+	ParallelArray delays;
+	int n = read_claims(fcinfo, &ids, &tokens);
+	HdJobTable table;
+
+	hd_require_arg(fcinfo, 2, "delays");
+	read_array(fcinfo, 2, INTERVALOID, "delays", &n, &delays);
+	InitMaterializedSRF(fcinfo, 0);
+	hd_jobs_table_open(&table, false);
+	for (int i = 0; i < n; i++)
+	{
+		int64 id = DatumGetInt64(ids.values[i]);
+		int64 delay_us = 0;
+
+		CHECK_FOR_INTERRUPTS();
+		if (given(&delays, i))
+			delay_us = hd_duration_us(DatumGetIntervalP(delays.values[i]), "delay", 0);
+		put_result(
+			fcinfo, id,
+			BoolGetDatum(snooze_one(&table, id, DatumGetInt64(tokens.values[i]), delay_us)));
+	}
+	hd_jobs_table_close(&table);
+	return (Datum) 0;
+}
+
+/*
+ * hd_jobs_sql_release_many
+ *		SQL: _job_release_many(ids, tokens) -> setof (id, accepted).
+ */
+Datum
+hd_jobs_sql_release_many(PG_FUNCTION_ARGS)
+{
+	ParallelArray ids;
+	ParallelArray tokens;
+	int n = read_claims(fcinfo, &ids, &tokens);
+	HdJobTable table;
+
+	InitMaterializedSRF(fcinfo, 0);
+	hd_jobs_table_open(&table, false);
+	for (int i = 0; i < n; i++)
+	{
+		int64 id = DatumGetInt64(ids.values[i]);
+
+		put_result(fcinfo, id,
+				   BoolGetDatum(release_one(&table, id, DatumGetInt64(tokens.values[i]))));
+	}
+	hd_jobs_table_close(&table);
+	return (Datum) 0;
+}
+
+/*
+ * hd_jobs_sql_cancel
+ *		SQL: job_cancel(id) -> bool; false for a job that is running or has ended.
+ */
+Datum
+hd_jobs_sql_cancel(PG_FUNCTION_ARGS)
+{
+	int64 id = required_int64(fcinfo, 0, "id");
+	HdJobTable table;
+	Ending end;
+	bool cancelled;
+
+	hd_jobs_table_open(&table, false);
+	cancelled = begin_waiting(&table, id, &end);
+	if (cancelled)
+	{
+		file_history(&table, &end, "cancelled", NULL);
+		delete_row(&table, &end);
+	}
+	hd_jobs_table_close(&table);
+	PG_RETURN_BOOL(cancelled);
+}
+
+/*
+ * hd_jobs_sql_reschedule
+ *		SQL: _job_reschedule(ids, at) -> int, how many were waiting and are moved.
+ */
+Datum
+hd_jobs_sql_reschedule(PG_FUNCTION_ARGS)
+{
+	ParallelArray ids;
+	TimestampTz at;
+	HdJobTable table;
+	int moved = 0;
+	int n = -1;
+
+	hd_require_arg(fcinfo, 0, "ids");
+	hd_require_arg(fcinfo, 1, "at");
+	read_array(fcinfo, 0, INT8OID, "ids", &n, &ids);
+	at = PG_GETARG_TIMESTAMPTZ(1);
+	hd_jobs_table_open(&table, false);
+	for (int i = 0; i < n; i++)
+	{
+		Ending end;
+
+		CHECK_FOR_INTERRUPTS();
+		if (ids.nulls[i] || !begin_waiting(&table, DatumGetInt64(ids.values[i]), &end))
+			continue;
+		postpone(&table, DatumGetInt16(hd_jobs_table_column(&table, HD_JOB_COL_ATTEMPT, NULL)),
+				 at, NULL);
+		moved++;
+	}
+	hd_jobs_table_close(&table);
+	PG_RETURN_INT32(moved);
+}

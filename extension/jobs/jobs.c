@@ -1,0 +1,182 @@
+/*-------------------------------------------------------------------------
+ * jobs.c
+ *		The module's entry, and its periodic work.
+ *
+ * Model: the tick ends leases that ran out, brings a fresh start's rows into
+ * the list, notices the end of prepared transactions and forgets databases
+ * that were dropped.  The background worker runs it each second; pg_cron,
+ * through CALL hotdash._tick(), each minute; several at once do no harm.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "jobs/jobs.h"
+
+#include "access/xact.h"
+#include "core/clock.h"
+#include "core/instance.h"
+#include "core/settings.h"
+#include "core/spi.h"
+#include "core/worker.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "jobs/claim.h"
+#include "jobs/finish.h"
+#include "jobs/kinds.h"
+#include "jobs/list.h"
+#include "jobs/load.h"
+#include "jobs/tx.h"
+#include "jobs/work.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timestamp.h"
+
+#define TICK_US USECS_PER_SEC
+#define RESCUE_BATCH 200
+
+PG_FUNCTION_INFO_V1(hd_jobs_sql_tick);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_reload);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_note_shelf);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_kind_hash);
+
+static TimestampTz tick_task(void);
+
+static const HdWorkerTask tick = {"hotdash: jobs tick", tick_task};
+static const HdWorkerTask handlers = {"hotdash: SQL handlers", hd_jobs_work_task};
+
+void
+hd_jobs_init(void)
+{
+	if (!hd_settings_preloaded())
+		return;
+	DefineCustomIntVariable("hotdash.job_queues", "Queues of the whole cluster kept in memory.",
+							"Beyond that, queues that nobody uses at the moment make room.",
+							&hd_jobs_setting_queues, 256, 8, 65536, PGC_POSTMASTER, 0, NULL, NULL,
+							NULL);
+	DefineCustomIntVariable("hotdash.job_slots",
+							"Ready and running jobs of the whole cluster kept in memory.",
+							"Further ready jobs wait in the table and move up in order.",
+							&hd_jobs_setting_slots, 65536, 64, 16 * 1024 * 1024, PGC_POSTMASTER,
+							0, NULL, NULL, NULL);
+	hd_jobs_list_register();
+	hd_worker_register(&tick);
+	hd_worker_register(&handlers);
+}
+
+/* Databases that were dropped leave their slot behind. */
+static void
+forget_dropped(void)
+{
+	Oid databases[HD_JOB_MAX_DATABASES];
+
+	LWLockAcquire(hd_jobs_lock, LW_SHARED);
+	for (int i = 0; i < HD_JOB_MAX_DATABASES; i++)
+		databases[i] = hd_jobs_list->databases[i].database;
+	LWLockRelease(hd_jobs_lock);
+	for (int i = 0; i < HD_JOB_MAX_DATABASES; i++)
+	{
+		if (!OidIsValid(databases[i]) ||
+			SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(databases[i])))
+			continue;
+		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+		if (hd_jobs_list->databases[i].database == databases[i])
+			hd_jobs_list_forget(i);
+		LWLockRelease(hd_jobs_lock);
+	}
+}
+
+/* In the current transaction; true when there may be more to do at once. */
+static bool
+tick_once(void)
+{
+	int32 db;
+
+	if (!hd_instance_is_ours())
+		return false;
+	db = hd_jobs_load_database();
+	hd_jobs_load_check_prepared(db);
+	return hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH;
+}
+
+static TimestampTz
+tick_task(void)
+{
+	bool more = false;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (OidIsValid(hd_spi_extension_missing_ok()))
+	{
+		hd_jobs_load_set_ticker();
+		more = tick_once();
+		forget_dropped();
+	}
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return hd_clock_real() + (more ? 0 : TICK_US);
+}
+
+/*
+ * hd_jobs_sql_tick
+ *		SQL: CALL _tick().
+ */
+Datum
+hd_jobs_sql_tick(PG_FUNCTION_ARGS)
+{
+	bool atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+				  castNode(CallContext, fcinfo->context)->atomic;
+	bool more;
+
+	hd_jobs_claim_check();
+	SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);
+	do
+	{
+		more = tick_once();
+		if (!atomic)
+			SPI_commit();
+	} while (more && !atomic);
+	forget_dropped();
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
+ * hd_jobs_sql_reload
+ *		SQL: _job_reload().
+ */
+Datum
+hd_jobs_sql_reload(PG_FUNCTION_ARGS)
+{
+	hd_settings_require_preload("reloading jobs");
+	hd_jobs_load_forget();
+	PG_RETURN_VOID();
+}
+
+/*
+ * hd_jobs_sql_note_shelf
+ *		SQL: _job_note_shelf(queue, priority, at, id): this transaction put a row
+ *		on the shelf by SQL.
+ */
+Datum
+hd_jobs_sql_note_shelf(PG_FUNCTION_ARGS)
+{
+	if (hd_settings_preloaded())
+		hd_jobs_tx_shelve(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_INT16(1),
+						  PG_GETARG_TIMESTAMPTZ(2), PG_GETARG_INT64(3));
+	PG_RETURN_VOID();
+}
+
+/*
+ * hd_jobs_sql_kind_hash
+ *		SQL: _job_kind_hash(kind) -> int, as the list uses it.
+ */
+Datum
+hd_jobs_sql_kind_hash(PG_FUNCTION_ARGS)
+{
+	text *kind = PG_GETARG_TEXT_PP(0);
+
+	PG_RETURN_INT32((int32) hd_jobs_kind_hash(VARDATA_ANY(kind), VARSIZE_ANY_EXHDR(kind)));
+}

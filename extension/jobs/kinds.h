@@ -1,0 +1,83 @@
+/*-------------------------------------------------------------------------
+ * kinds.h
+ *		Kinds of jobs and queues: what job_kind_set and queue_set said.
+ *
+ * Model: each session keeps what it has read until a relcache message about
+ * the tables arrives, which a trigger on them sends; so a change is seen
+ * when it commits, and in its own transaction at once.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_JOBS_KINDS_H
+#define HD_JOBS_KINDS_H
+
+#include "postgres.h"
+
+#include "jobs/backoff.h"
+
+#define HD_JOB_DEFAULT_QUEUE "default"
+#define HD_JOB_DEFAULT_ATTEMPTS 5
+
+typedef struct HdJobKind
+{
+	char kind[NAMEDATALEN];
+	char queue[NAMEDATALEN];
+	char *handler;				/* signature as text, NULL for kinds run by workers outside */
+	Oid run_as;
+	int max_attempts;
+	int64 timeout_us;			/* 0: none */
+	HdBackoff backoff;
+} HdJobKind;
+
+/*
+ * hd_jobs_kind_hash
+ *		Hash of a kind's name, as entries of the list carry it.
+ */
+extern uint32 hd_jobs_kind_hash(const char *name, int length);
+
+/*
+ * hd_jobs_kind_get
+ *		A kind by name, valid until the next call into this file.
+ *
+ * Raises 42704 when there is none.  Runs SPI at first use.
+ */
+extern const HdJobKind *hd_jobs_kind_get(const char *name);
+
+/*
+ * hd_jobs_kind_get_missing_ok
+ *		The same, NULL when there is none.
+ */
+extern const HdJobKind *hd_jobs_kind_get_missing_ok(const char *name);
+
+/*
+ * hd_jobs_kind_handled
+ *		Hashes of all kinds that have a SQL handler, palloc'd in the caller's
+ *		context; n of them.
+ */
+extern uint32 *hd_jobs_kind_handled(int *n);
+
+/*
+ * hd_jobs_queue_check
+ *		Raise 42704 unless there is a queue of that name.
+ */
+extern void hd_jobs_queue_check(const char *name);
+
+/*
+ * hd_jobs_queue_is_paused
+ *		Whether claims pass over the queue.
+ */
+extern bool hd_jobs_queue_is_paused(const char *name);
+
+/*
+ * hd_jobs_queue_names
+ *		All queues that are not paused, palloc'd in the caller's context.
+ */
+extern char **hd_jobs_queue_names(int *n);
+
+/*
+ * hd_jobs_name_check
+ *		Raise 22023 unless name is fit for a kind or a queue: 1 to 63 bytes of
+ *		letters, digits, '_', '-', '.', ':' and '/'.  what: "kind" or "queue".
+ */
+extern void hd_jobs_name_check(const char *name, const char *what);
+
+#endif							/* HD_JOBS_KINDS_H */

@@ -1,0 +1,229 @@
+/*-------------------------------------------------------------------------
+ * lease.c
+ *		Leases while they run: renewing them, and looking at them.
+ *
+ * Model: a lease lives in the list and the ledger only.  Renewing is not
+ * part of the caller's transaction: it holds at once, and stays when the
+ * transaction rolls back.
+ *
+ * Locking: one pass under the list's lock per call.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "core/clock.h"
+#include "core/duration.h"
+#include "core/errors.h"
+#include "core/settings.h"
+#include "core/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "jobs/ledger.h"
+#include "jobs/list.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#define DEFAULT_LEASE_US (60 * USECS_PER_SEC)
+#define MIN_LEASE_US (100 * 1000)
+
+PG_FUNCTION_INFO_V1(hd_jobs_sql_renew);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_running);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_lanes);
+
+static int32
+my_database(void)
+{
+	return hd_jobs_list_database(MyDatabaseId, hd_spi_extension());
+}
+
+/* True when the lease is still the caller's. Lock held. */
+static bool
+renew(int32 db, int64 id, int64 token, TimestampTz expires)
+{
+	int32 index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
+	HdJobEntry *entry;
+
+	if (index < 0)
+		return false;
+	entry = hd_jobs_entry(index);
+	if (entry->token != token || (entry->state != HD_JOB_LEASED &&
+								  !(entry->state == HD_JOB_CLAIMED && entry->owner == MyProcPid)))
+		return false;
+	entry->lease_expires = expires;
+	hd_jobs_ledger_slot(index)->lease_expires = expires;
+	hd_jobs_ledger_seal(index);
+	return true;
+}
+
+/*
+ * hd_jobs_sql_renew
+ *		SQL: job_renew(ids, tokens, lease) -> setof (id, state, lease_expires).
+ */
+Datum
+hd_jobs_sql_renew(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	int64 lease_us = DEFAULT_LEASE_US;
+	Datum *ids;
+	Datum *tokens;
+	int nids;
+	int ntokens;
+	int32 db;
+	TimestampTz expires;
+
+	hd_require_arg(fcinfo, 0, "ids");
+	hd_require_arg(fcinfo, 1, "tokens");
+	hd_settings_require_preload("renewing leases");
+	if (!PG_ARGISNULL(2))
+		lease_us = hd_duration_us(PG_GETARG_INTERVAL_P(2), "lease", MIN_LEASE_US);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, 8, true, TYPALIGN_DOUBLE, &ids, NULL,
+					  &nids);
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), INT8OID, 8, true, TYPALIGN_DOUBLE, &tokens, NULL,
+					  &ntokens);
+	if (nids != ntokens)
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("ids and tokens must have the same length")));
+
+	InitMaterializedSRF(fcinfo, 0);
+	expires = hd_clock_now() + lease_us;
+	(void) hd_spi_extension();
+	for (int i = 0; i < nids; i++)
+	{
+		Datum values[3];
+		bool nulls[3] = {false, false, false};
+		bool renewed;
+
+		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+		db = my_database();
+		renewed = renew(db, DatumGetInt64(ids[i]), DatumGetInt64(tokens[i]), expires);
+		LWLockRelease(hd_jobs_lock);
+		values[0] = ids[i];
+		values[1] = CStringGetTextDatum(renewed ? "renewed" : "lost");
+		values[2] = TimestampTzGetDatum(expires);
+		nulls[2] = !renewed;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/* One running job as the views see it. */
+typedef struct Running
+{
+	int64 id;
+	TimestampTz started;
+	TimestampTz expires;
+	int attempt;
+	char worker[NAMEDATALEN];
+} Running;
+
+/* Copy what runs in a database, so that rows are formed without the lock. */
+static int
+copy_running(int32 db, Running *running)
+{
+	int n = 0;
+
+	for (int32 i = 0; i < hd_jobs_list->capacity; i++)
+	{
+		HdJobEntry *entry = hd_jobs_entry(i);
+		HdLedgerSlot *slot = hd_jobs_ledger_slot(i);
+
+		if (entry->state == HD_JOB_FREE || entry->token == 0 ||
+			hd_jobs_queue(entry->queue)->db != db || slot->use == HD_LEDGER_FREE)
+			continue;
+		running[n].id = entry->id;
+		running[n].started = slot->started;
+		running[n].expires = entry->lease_expires;
+		running[n].attempt = slot->attempt;
+		strlcpy(running[n].worker, slot->worker, NAMEDATALEN);
+		n++;
+	}
+	return n;
+}
+
+/*
+ * hd_jobs_sql_running
+ *		SQL: _job_running() -> setof (id, attempt, started_at, lease_expires,
+ *		worker); empty without preload.
+ */
+Datum
+hd_jobs_sql_running(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	Running *running;
+	int n;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!hd_settings_preloaded())
+		return (Datum) 0;
+	running = MemoryContextAllocHuge(CurrentMemoryContext,
+									 sizeof(Running) * (Size) hd_jobs_list->capacity);
+	(void) hd_spi_extension();
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	n = copy_running(my_database(), running);
+	LWLockRelease(hd_jobs_lock);
+	for (int i = 0; i < n; i++)
+	{
+		Datum values[5];
+		bool nulls[5] = {false};
+
+		values[0] = Int64GetDatum(running[i].id);
+		values[1] = Int32GetDatum(running[i].attempt);
+		values[2] = TimestampTzGetDatum(running[i].started);
+		values[3] = TimestampTzGetDatum(running[i].expires);
+		values[4] = CStringGetTextDatum(running[i].worker);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	pfree(running);
+	return (Datum) 0;
+}
+
+/*
+ * hd_jobs_sql_lanes
+ *		SQL: _job_lanes() -> setof (queue, priority, listed, shelved, next_due,
+ *		running): what the list knows of each lane that was used; running is the
+ *		queue's, on its first row.
+ */
+Datum
+hd_jobs_sql_lanes(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	HdJobQueue *copy;
+	int nqueues;
+	int32 db;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (!hd_settings_preloaded())
+		return (Datum) 0;
+	nqueues = hd_jobs_list->max_queues;
+	copy = palloc(sizeof(HdJobQueue) * nqueues);
+	(void) hd_spi_extension();
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	db = my_database();
+	memcpy(copy, hd_jobs_queue(0), sizeof(HdJobQueue) * nqueues);
+	LWLockRelease(hd_jobs_lock);
+	for (int q = 0; q < nqueues; q++)
+	{
+		if (copy[q].name[0] == '\0' || copy[q].db != db)
+			continue;
+		for (int p = 0; p < HD_JOB_PRIORITIES; p++)
+		{
+			const HdJobLane *lane = &copy[q].lanes[p];
+			Datum values[6];
+			bool nulls[6] = {false};
+
+			values[0] = CStringGetTextDatum(copy[q].name);
+			values[1] = Int32GetDatum(p);
+			values[2] = Int32GetDatum(lane->count);
+			values[3] = BoolGetDatum(lane->shelved);
+			values[4] = TimestampTzGetDatum(lane->next_due);
+			values[5] = Int32GetDatum(p == 0 ? copy[q].running : 0);
+			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+		}
+	}
+	return (Datum) 0;
+}

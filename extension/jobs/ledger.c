@@ -1,0 +1,234 @@
+/*-------------------------------------------------------------------------
+ * ledger.c
+ *		Leases in a file that outlives the server's processes.
+ *
+ * Model: see ledger.h.  The file is hotdash.leases in the data directory: a
+ * header page and one slot per entry.  Space is allocated up front, so that
+ * a full disk cannot turn a later write into a SIGBUS.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "jobs/ledger.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/xlog.h"
+#include "jobs/list.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+
+#define LEDGER_FILE "hotdash.leases"
+#define LEDGER_MAGIC 0x48444c31 /* "HDL1": a change of the slot's layout changes it */
+#define LEDGER_HEADER_SIZE 4096
+
+typedef struct LedgerHeader
+{
+	uint32 magic;
+	uint32 slot_size;
+	int32 capacity;
+	uint32 boot;				/* part of every token, see list.h */
+	uint64 system_identifier;
+} LedgerHeader;
+
+static LedgerHeader *header = NULL;
+static HdLedgerSlot *slots = NULL;
+
+HdLedgerSlot *
+hd_jobs_ledger_slot(int32 index)
+{
+	return &slots[index];
+}
+
+static pg_crc32c
+checksum(const HdLedgerSlot *slot)
+{
+	pg_crc32c crc;
+
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, (const char *) slot + sizeof(pg_crc32c),
+				sizeof(HdLedgerSlot) - sizeof(pg_crc32c));
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+void
+hd_jobs_ledger_seal(int32 index)
+{
+	slots[index].crc = checksum(&slots[index]);
+}
+
+void
+hd_jobs_ledger_clear(int32 index)
+{
+	slots[index].use = HD_LEDGER_FREE;
+}
+
+/* A copy of the data directory that is being restored or follows a primary holds nobody's leases. */
+static bool
+is_copy(void)
+{
+	static const char *const signs[] = {"standby.signal", "recovery.signal", "backup_label"};
+	struct stat st;
+
+	for (int i = 0; i < lengthof(signs); i++)
+		if (stat(signs[i], &st) == 0)
+			return true;
+	return false;
+}
+
+static Size
+file_size(int capacity)
+{
+	return LEDGER_HEADER_SIZE + sizeof(HdLedgerSlot) * (Size) capacity;
+}
+
+/*
+ * Copy the leases of an earlier life out of the file; returns how many, and
+ * the earlier boot in *boot (0: none is worth keeping).
+ */
+static int
+read_leases(int fd, HdLedgerSlot **found, uint32 *boot)
+{
+	LedgerHeader old;
+	struct stat st;
+	HdLedgerSlot *kept;
+	int n = 0;
+
+	*boot = 0;
+	*found = NULL;
+	if (fstat(fd, &st) != 0 || pg_pread(fd, &old, sizeof(old), 0) != sizeof(old))
+		return 0;
+	if (old.magic != LEDGER_MAGIC || old.slot_size != sizeof(HdLedgerSlot) || old.capacity < 0 ||
+		old.system_identifier != GetSystemIdentifier() ||
+		st.st_size < (off_t) file_size(old.capacity) || is_copy())
+		return 0;
+
+	*boot = old.boot;
+	kept = palloc(sizeof(HdLedgerSlot) * (Size) Max(old.capacity, 1));
+	for (int i = 0; i < old.capacity; i++)
+	{
+		HdLedgerSlot *slot = &kept[n];
+		off_t place = (off_t) file_size(i);
+
+		if (pg_pread(fd, slot, sizeof(*slot), place) != sizeof(*slot))
+			break;
+		if (slot->use != HD_LEDGER_FREE && slot->crc == checksum(slot))
+			n++;
+	}
+	*found = kept;
+	return n;
+}
+
+/* Put one lease back; whoever was running it inside this server is gone. */
+static void
+restore_lease(int32 index, const HdLedgerSlot *lease)
+{
+	HdJobEntry *entry;
+	int32 db;
+	int32 queue;
+
+	if (lease->use == HD_LEDGER_TENTATIVE)
+		return;
+	db = hd_jobs_list_database(lease->database, lease->extension);
+	queue = (db >= 0) ? hd_jobs_list_queue(db, lease->queue, true) : -1;
+	if (queue < 0)
+		return;
+
+	hd_jobs_list_restore(index, queue, lease->id);
+	entry = hd_jobs_entry(index);
+	entry->at = lease->at;
+	entry->token = lease->token;
+	entry->kind_hash = lease->kind_hash;
+	entry->priority = lease->priority;
+	entry->state = HD_JOB_LEASED;
+	entry->lease_expires = lease->lease_expires;
+	ItemPointerSetInvalid(&entry->tid);
+	hd_jobs_queue(queue)->running++;
+
+	slots[index] = *lease;
+	slots[index].use = HD_LEDGER_HELD;
+	if (lease->use == HD_LEDGER_HANDLER || lease->bound)
+	{
+		slots[index].crashed = true;
+		slots[index].bound = false;
+		entry->lease_expires = slots[index].lease_expires = DT_NOBEGIN;
+	}
+	hd_jobs_ledger_seal(index);
+}
+
+static void
+map_file(int fd, int capacity)
+{
+	Size size = file_size(capacity);
+	void *base;
+	int rc;
+
+	rc = posix_fallocate(fd, 0, (off_t) size);
+	if (rc != 0)
+	{
+		errno = rc;
+		ereport(FATAL, (errcode_for_file_access(),
+						errmsg("could not allocate %zu bytes for file \"%s\": %m", size,
+							   LEDGER_FILE)));
+	}
+	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		ereport(FATAL,
+				(errcode_for_file_access(), errmsg("could not map file \"%s\": %m", LEDGER_FILE)));
+	header = base;
+	slots = (HdLedgerSlot *) ((char *) base + LEDGER_HEADER_SIZE);
+}
+
+void
+hd_jobs_ledger_open(int capacity)
+{
+	int fd = BasicOpenFile(LEDGER_FILE, O_RDWR | O_CREAT | PG_BINARY);
+	HdLedgerSlot *leases;
+	uint32 boot;
+	int n;
+
+	if (fd < 0)
+		ereport(FATAL,
+				(errcode_for_file_access(), errmsg("could not open file \"%s\": %m", LEDGER_FILE)));
+	n = read_leases(fd, &leases, &boot);
+
+	/* After a crash of a backend the file is still mapped, in this very postmaster. */
+	if (header == NULL)
+	{
+		if (ftruncate(fd, 0) != 0)
+			ereport(FATAL, (errcode_for_file_access(),
+							errmsg("could not truncate file \"%s\": %m", LEDGER_FILE)));
+		map_file(fd, capacity);
+	}
+	close(fd);
+	memset(header, 0, file_size(capacity));
+
+	/* Tokens of this life start anywhere, so that none repeats one of an earlier life. */
+	if (!pg_strong_random(&hd_jobs_list->next_token, sizeof(uint32)))
+		ereport(FATAL,
+				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+	while (boot == 0)
+	{
+		if (!pg_strong_random(&boot, sizeof(boot)))
+			ereport(FATAL,
+					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+		boot &= 0x7FFF;
+	}
+	header->magic = LEDGER_MAGIC;
+	header->slot_size = sizeof(HdLedgerSlot);
+	header->capacity = capacity;
+	header->system_identifier = GetSystemIdentifier();
+	header->boot = hd_jobs_list->boot = boot;
+
+	for (int i = 0; i < n && i < capacity; i++)
+		restore_lease(i, &leases[i]);
+	if (n > capacity)
+		ereport(LOG, (errmsg("hotdash forgot %d leases because hotdash.job_slots was lowered",
+							 n - capacity)));
+	if (leases != NULL)
+		pfree(leases);
+}

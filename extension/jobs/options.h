@@ -1,0 +1,30 @@
+/*-------------------------------------------------------------------------
+ * options.h
+ *		The options argument of job_enqueue and job_enqueue_many.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_JOBS_OPTIONS_H
+#define HD_JOBS_OPTIONS_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+
+typedef struct HdJobOptions
+{
+	Datum backoff;				/* jsonb, 0 when not given */
+	Datum traceparent;			/* text, 0 when not given */
+	int timeout_ms;				/* 0 when not given */
+	bool expires;
+	TimestampTz expires_at;
+} HdJobOptions;
+
+/*
+ * hd_jobs_options_parse
+ *		Read the options; json may be NULL.  Raises 22023 for an unknown key
+ *		(listing the known ones) or a bad value.
+ */
+extern void hd_jobs_options_parse(Jsonb *json, HdJobOptions *options);
+
+#endif							/* HD_JOBS_OPTIONS_H */

@@ -1,0 +1,273 @@
+/*-------------------------------------------------------------------------
+ * sets.c
+ *		job_kind_set, queue_set, queue_pause and queue_resume.
+ *
+ * Model: each states a whole object.  They are C because a kind's run_as is
+ * checked against whoever really calls: in a SECURITY DEFINER function that
+ * is no longer known.
+ *
+ * Locking: a row of _kind or _queue; readers are told by a relcache message
+ * at commit (kinds.c).
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "core/compat.h"
+#include "core/duration.h"
+#include "core/errors.h"
+#include "core/spi.h"
+#include "fmgr.h"
+#include "jobs/backoff.h"
+#include "jobs/kinds.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+
+PG_FUNCTION_INFO_V1(hd_jobs_sql_kind_set);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_queue_set);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_queue_pause);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_queue_resume);
+
+static HdSpiPlan kind_upsert = {
+	.sql = "INSERT INTO hotdash._kind (kind, handler, queue, run_as, max_attempts, backoff, timeout) "
+	"VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (kind) DO UPDATE SET "
+	"handler = EXCLUDED.handler, queue = EXCLUDED.queue, run_as = EXCLUDED.run_as, "
+	"max_attempts = EXCLUDED.max_attempts, backoff = EXCLUDED.backoff, "
+	"timeout = EXCLUDED.timeout",
+	.nargs = 7,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, REGROLEOID, INT2OID, JSONBOID, INTERVALOID},
+};
+
+static HdSpiPlan hash_taken = {
+	.sql = "SELECT kind FROM hotdash._kind WHERE kind <> $1 AND hotdash._job_kind_hash(kind) = $2",
+	.nargs = 2,
+	.argtypes = {TEXTOID, INT4OID},
+};
+
+static HdSpiPlan queue_upsert = {
+	.sql = "INSERT INTO hotdash._queue (queue, paused) VALUES ($1, coalesce($2, false)) "
+	"ON CONFLICT (queue) DO UPDATE SET paused = coalesce($2, _queue.paused)",
+	.nargs = 2,
+	.argtypes = {TEXTOID, BOOLOID},
+};
+
+static void
+refuse_later(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	if (!fcinfo->args[n].isnull)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("argument \"%s\" is not supported by this version", argument)));
+}
+
+/* The options argument exists from the first day; no option does yet. */
+static void
+refuse_options(FunctionCallInfo fcinfo, int n)
+{
+	if (fcinfo->args[n].isnull)
+		return;
+	if (!JB_ROOT_IS_OBJECT(DatumGetJsonbP(fcinfo->args[n].value)) ||
+		JB_ROOT_COUNT(DatumGetJsonbP(fcinfo->args[n].value)) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option"),
+				 errhint("No option is known to this version; pass an empty object or none.")));
+}
+
+/* handler(jsonb) returns jsonb, a plain function. */
+static void
+check_handler(Oid function)
+{
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
+	bool fits;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+						errmsg("function with OID %u does not exist", function)));
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	fits = form->pronargs == 1 && form->proargtypes.values[0] == JSONBOID &&
+		   form->prorettype == JSONBOID && !form->proretset && form->prokind == PROKIND_FUNCTION;
+	ReleaseSysCache(tuple);
+	if (!fits)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+						errmsg("%s cannot handle jobs", format_procedure(function)),
+						errdetail("A handler takes one jsonb and returns one jsonb.")));
+}
+
+/* Who the handler runs as: a role that the caller could become anyway. */
+static Oid
+run_as_argument(FunctionCallInfo fcinfo, int n)
+{
+	Oid role;
+
+	if (fcinfo->args[n].isnull)
+	{
+		if (superuser())
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+							errmsg("a handler does not run as a superuser by default"),
+							errhint("Name the role in run_as.")));
+		return GetUserId();
+	}
+	role = DatumGetObjectId(fcinfo->args[n].value);
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("role with OID %u does not exist", role)));
+	check_is_member_of_role(GetUserId(), role);
+	return role;
+}
+
+static void
+check_hash(const char *kind)
+{
+	Datum values[2];
+	HdSpi spi;
+
+	values[0] = CStringGetTextDatum(kind);
+	values[1] = Int32GetDatum((int32) hd_jobs_kind_hash(kind, (int) strlen(kind)));
+	hd_spi_begin(&spi);
+	hd_spi_run(&hash_taken, values, NULL, false, 1);
+	if (SPI_processed > 0)
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_OBJECT),
+						errmsg("name \"%s\" hashes like that of another kind", kind),
+						errhint("Choose another name.")));
+	hd_spi_end(&spi);
+}
+
+/*
+ * hd_jobs_sql_kind_set
+ *		SQL: job_kind_set(...).
+ */
+Datum
+hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
+{
+	char *kind;
+	char *queue = HD_JOB_DEFAULT_QUEUE;
+	int max_attempts = PG_ARGISNULL(4) ? HD_JOB_DEFAULT_ATTEMPTS : PG_GETARG_INT32(4);
+	Datum values[7] = {0};
+	char nulls[8] = "       ";
+	HdSpi spi;
+
+	hd_require_arg(fcinfo, 0, "kind");
+	kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	hd_jobs_name_check(kind, "kind");
+	if (!PG_ARGISNULL(2))
+		queue = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	hd_jobs_queue_check(queue);
+	if (max_attempts < 1 || max_attempts > 1000)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("max_attempts must be between 1 and 1000")));
+	refuse_later(fcinfo, 7, "concurrency");
+	refuse_later(fcinfo, 8, "concurrency_per_key");
+	refuse_later(fcinfo, 9, "payload_schema");
+	refuse_later(fcinfo, 10, "retention");
+	refuse_options(fcinfo, 11);
+	check_hash(kind);
+
+	values[0] = CStringGetTextDatum(kind);
+	nulls[1] = nulls[3] = 'n';
+	if (!PG_ARGISNULL(1))
+	{
+		Oid function = PG_GETARG_OID(1);
+
+		check_handler(function);
+		values[1] = CStringGetTextDatum(format_procedure_qualified(function));
+		values[3] = ObjectIdGetDatum(run_as_argument(fcinfo, 3));
+		nulls[1] = nulls[3] = ' ';
+	}
+	values[2] = CStringGetTextDatum(queue);
+	values[4] = Int16GetDatum((int16) max_attempts);
+	nulls[5] = PG_ARGISNULL(5) ? 'n' : ' ';
+	if (!PG_ARGISNULL(5))
+	{
+		HdBackoff checked;
+
+		hd_jobs_backoff_parse(PG_GETARG_JSONB_P(5), &checked);
+		values[5] = PG_GETARG_DATUM(5);
+	}
+	nulls[6] = PG_ARGISNULL(6) ? 'n' : ' ';
+	if (!PG_ARGISNULL(6))
+	{
+		(void) hd_duration_us(PG_GETARG_INTERVAL_P(6), "timeout", 1000);
+		values[6] = PG_GETARG_DATUM(6);
+	}
+
+	hd_spi_begin(&spi);
+	hd_spi_run(&kind_upsert, values, nulls, false, 0);
+	hd_spi_end(&spi);
+	PG_RETURN_VOID();
+}
+
+static void
+write_queue(const char *queue, bool set_paused, bool paused)
+{
+	Datum values[2] = {CStringGetTextDatum(queue), BoolGetDatum(paused)};
+	char nulls[3] = "  ";
+	HdSpi spi;
+
+	nulls[1] = set_paused ? ' ' : 'n';
+	hd_spi_begin(&spi);
+	hd_spi_run(&queue_upsert, values, nulls, false, 0);
+	hd_spi_end(&spi);
+}
+
+/*
+ * hd_jobs_sql_queue_set
+ *		SQL: queue_set(...).  Whether the queue is paused stays as it is.
+ */
+Datum
+hd_jobs_sql_queue_set(PG_FUNCTION_ARGS)
+{
+	char *queue;
+
+	hd_require_arg(fcinfo, 0, "queue");
+	queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	hd_jobs_name_check(queue, "queue");
+	refuse_later(fcinfo, 1, "concurrency");
+	refuse_later(fcinfo, 2, "rate");
+	refuse_later(fcinfo, 3, "rate_period");
+	refuse_later(fcinfo, 4, "alert_at");
+	refuse_later(fcinfo, 5, "escalate_at");
+	refuse_later(fcinfo, 6, "notify");
+	refuse_options(fcinfo, 7);
+	write_queue(queue, false, false);
+	PG_RETURN_VOID();
+}
+
+static void
+set_paused(FunctionCallInfo fcinfo, bool paused)
+{
+	char *queue;
+
+	hd_require_arg(fcinfo, 0, "queue");
+	queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	hd_jobs_queue_check(queue);
+	write_queue(queue, true, paused);
+}
+
+/*
+ * hd_jobs_sql_queue_pause
+ *		SQL: queue_pause(queue).
+ */
+Datum
+hd_jobs_sql_queue_pause(PG_FUNCTION_ARGS)
+{
+	set_paused(fcinfo, true);
+	PG_RETURN_VOID();
+}
+
+/*
+ * hd_jobs_sql_queue_resume
+ *		SQL: queue_resume(queue).
+ */
+Datum
+hd_jobs_sql_queue_resume(PG_FUNCTION_ARGS)
+{
+	set_paused(fcinfo, false);
+	PG_RETURN_VOID();
+}

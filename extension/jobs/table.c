@@ -1,0 +1,141 @@
+/*-------------------------------------------------------------------------
+ * table.c
+ *		Rows of hotdash._job without planner and executor.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "jobs/table.h"
+
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "core/compat.h"
+#include "core/spi.h"
+#include "executor/executor.h"
+#include "storage/bufmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+static HdSpiRelation job_table = {.name = "_job"};
+static HdSpiRelation job_key = {.name = "_job_pkey"};
+
+void
+hd_jobs_table_open(HdJobTable *table, bool writes)
+{
+	memset(table, 0, sizeof(HdJobTable));
+	table->rel = table_open(hd_spi_relation(&job_table), RowExclusiveLock);
+	table->slot = table_slot_create(table->rel, NULL);
+	if (!writes)
+		return;
+	table->estate = CreateExecutorState();
+	table->info = makeNode(ResultRelInfo);
+	InitResultRelInfo(table->info, table->rel, 0, NULL, 0);
+	ExecOpenIndices(table->info, false);
+}
+
+void
+hd_jobs_table_close(HdJobTable *table)
+{
+	ExecDropSingleTupleTableSlot(table->slot);
+	if (table->estate != NULL)
+	{
+		ExecCloseIndices(table->info);
+		FreeExecutorState(table->estate);
+	}
+	table_close(table->rel, NoLock);
+}
+
+void
+hd_jobs_table_insert(HdJobTable *table, HdJobRow *row, ItemPointer tid)
+{
+	TupleTableSlot *slot = table->slot;
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, row->values, sizeof(row->values));
+	memcpy(slot->tts_isnull, row->nulls, sizeof(row->nulls));
+	ExecStoreVirtualTuple(slot);
+	table_tuple_insert(table->rel, slot, GetCurrentCommandId(true), 0, NULL);
+	(void) HD_INSERT_INDEXES(table->info, slot, table->estate);
+	ResetPerTupleExprContext(table->estate);
+	ItemPointerCopy(&slot->tts_tid, tid);
+}
+
+bool
+hd_jobs_table_fetch(HdJobTable *table, ItemPointer tid, int64 id)
+{
+	Snapshot snapshot;
+	bool found;
+
+	if (!ItemPointerIsValid(tid) ||
+		ItemPointerGetBlockNumber(tid) >= RelationGetNumberOfBlocks(table->rel))
+		return false;
+	snapshot = RegisterSnapshot(GetLatestSnapshot());
+	found = table_tuple_fetch_row_version(table->rel, tid, snapshot, table->slot);
+	UnregisterSnapshot(snapshot);
+	return found && DatumGetInt64(hd_jobs_table_column(table, HD_JOB_COL_ID, NULL)) == id;
+}
+
+bool
+hd_jobs_table_find(HdJobTable *table, int64 id, ItemPointer tid)
+{
+	Relation index = index_open(hd_spi_relation(&job_key), AccessShareLock);
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	IndexScanDesc scan = HD_INDEX_BEGINSCAN(table->rel, index, snapshot, 1);
+	ScanKeyData key;
+	bool found;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(id));
+	index_rescan(scan, &key, 1, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, table->slot);
+	if (found)
+	{
+		/* The slot must outlive the scan's pin on the page. */
+		ExecMaterializeSlot(table->slot);
+		ItemPointerCopy(&table->slot->tts_tid, tid);
+	}
+	index_endscan(scan);
+	UnregisterSnapshot(snapshot);
+	index_close(index, AccessShareLock);
+	return found;
+}
+
+bool
+hd_jobs_table_delete(HdJobTable *table, ItemPointer tid)
+{
+	TM_FailureData failure;
+	TM_Result result =
+		table_tuple_delete(table->rel, tid, GetCurrentCommandId(true), GetLatestSnapshot(),
+						   InvalidSnapshot, true, &failure, false);
+
+	if (result == TM_Ok)
+		return true;
+	if (result != TM_Updated && result != TM_Deleted && result != TM_SelfModified)
+		elog(ERROR, "unexpected result %d of deleting a job", (int) result);
+	return false;
+}
+
+Datum
+hd_jobs_table_column(HdJobTable *table, HdJobColumn column, bool *isnull)
+{
+	bool null;
+	Datum value = slot_getattr(table->slot, column, &null);
+
+	if (isnull != NULL)
+		*isnull = null;
+	return value;
+}
+
+char *
+hd_jobs_table_text(HdJobTable *table, HdJobColumn column)
+{
+	bool isnull;
+	Datum value = hd_jobs_table_column(table, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}

@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ * table.h
+ *		Rows of hotdash._job without planner and executor.
+ *
+ * Purpose: the four things done to every job: insert, fetch by place,
+ * delete by place, and read columns.  Everything rarer goes through SPI.
+ *
+ * Model: a handle opens the table with its indexes for one call of a
+ * function.  No permission is checked here: the SQL function's EXECUTE right
+ * is the check.  The table has no triggers and no row security.
+ *
+ * Locking: RowExclusiveLock on the table until the transaction ends.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_JOBS_TABLE_H
+#define HD_JOBS_TABLE_H
+
+#include "postgres.h"
+
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+/* Columns of hotdash._job, in the order of sql/jobs.sql. */
+typedef enum HdJobColumn
+{
+	HD_JOB_COL_ID = 1,
+	HD_JOB_COL_AT,
+	HD_JOB_COL_ENQUEUED_AT,
+	HD_JOB_COL_FENCE,
+	HD_JOB_COL_PRIORITY,
+	HD_JOB_COL_ATTEMPT,
+	HD_JOB_COL_MAX_ATTEMPTS,
+	HD_JOB_COL_SHELF,
+	HD_JOB_COL_QUEUE,
+	HD_JOB_COL_KIND,
+	HD_JOB_COL_TENANT,
+	HD_JOB_COL_EXPIRES_AT,
+	HD_JOB_COL_TIMEOUT,
+	HD_JOB_COL_UNIQUE_KEY,
+	HD_JOB_COL_BACKOFF,
+	HD_JOB_COL_TAGS,
+	HD_JOB_COL_TRACEPARENT,
+	HD_JOB_COL_LAST_ERROR,
+	HD_JOB_COL_PAYLOAD,
+	HD_JOB_COL_COUNT = HD_JOB_COL_PAYLOAD
+} HdJobColumn;
+
+/* Values to insert, indexed by column number minus one. */
+typedef struct HdJobRow
+{
+	Datum values[HD_JOB_COL_COUNT];
+	bool nulls[HD_JOB_COL_COUNT];
+} HdJobRow;
+
+typedef struct HdJobTable
+{
+	Relation rel;
+	TupleTableSlot *slot;
+	EState *estate;				/* NULL when opened for reading and deleting only */
+	ResultRelInfo *info;
+} HdJobTable;
+
+/*
+ * hd_jobs_table_open / hd_jobs_table_close
+ *		writes: whether rows will be inserted, which needs the indexes.
+ */
+extern void hd_jobs_table_open(HdJobTable *table, bool writes);
+extern void hd_jobs_table_close(HdJobTable *table);
+
+/*
+ * hd_jobs_table_insert
+ *		Insert a row; its place goes to *tid.
+ */
+extern void hd_jobs_table_insert(HdJobTable *table, HdJobRow *row, ItemPointer tid);
+
+/*
+ * hd_jobs_table_fetch
+ *		Bring the row at a place into table->slot, if it is visible as of now and
+ *		is the job of that id.  False when not.  The slot's contents are valid
+ *		until the next fetch.
+ */
+extern bool hd_jobs_table_fetch(HdJobTable *table, ItemPointer tid, int64 id);
+
+/*
+ * hd_jobs_table_find
+ *		The same by id alone, through the primary key; *tid gets the place.
+ */
+extern bool hd_jobs_table_find(HdJobTable *table, int64 id, ItemPointer tid);
+
+/*
+ * hd_jobs_table_delete
+ *		Delete the row at a place.  False when somebody else changed or deleted
+ *		it first; waits for an open transaction that has.
+ */
+extern bool hd_jobs_table_delete(HdJobTable *table, ItemPointer tid);
+
+/*
+ * hd_jobs_table_column
+ *		A column of the row in the slot; *isnull may be NULL for columns that are
+ *		NOT NULL.
+ */
+extern Datum hd_jobs_table_column(HdJobTable *table, HdJobColumn column, bool *isnull);
+
+/* The same as a C string in the current context; NULL when null. */
+extern char *hd_jobs_table_text(HdJobTable *table, HdJobColumn column);
+
+#endif							/* HD_JOBS_TABLE_H */

@@ -1,0 +1,771 @@
+/*-------------------------------------------------------------------------
+ * tx.c
+ *		What an open transaction does to the list, until it commits or not.
+ *
+ * Model: see tx.h.  Moves stand in one array per backend, in the order in
+ * which they were made; shelf notes are merged per lane, since a note too
+ * many only makes a claim look at the shelf once for nothing.
+ *
+ * Locking: each function takes the list's lock once; the callbacks too.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "jobs/tx.h"
+
+#include "access/xact.h"
+#include "core/clock.h"
+#include "core/counters.h"
+#include "core/spi.h"
+#include "jobs/ledger.h"
+#include "jobs/list.h"
+#include "jobs/load.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/memutils.h"
+
+typedef enum HdJobMove
+{
+	HD_JOB_MOVE_RESERVE,
+	HD_JOB_MOVE_CLAIM,
+	HD_JOB_MOVE_END,
+	HD_JOB_MOVE_RELEASE,		/* as END, but back to the lane at commit */
+	HD_JOB_MOVE_NONE			/* undone already */
+} HdJobMove;
+
+typedef struct HdJobAction
+{
+	uint8 move;					/* HdJobMove */
+	uint8 before;				/* HdJobState to go back to */
+	int level;					/* nesting level of the subtransaction */
+	int32 entry;
+} HdJobAction;
+
+typedef struct HdJobNote
+{
+	int32 queue;				/* referenced until the transaction ends */
+	int priority;
+	int nrows;
+	TimestampTz earliest;
+	int64 earliest_id;
+} HdJobNote;
+
+static HdJobAction *actions = NULL;
+static int nactions = 0;
+static int max_actions = 0;
+
+static HdJobNote *notes = NULL;
+static int nnotes = 0;
+static int max_notes = 0;
+
+static int32 last_reserved = -1;
+static TransactionId preparing = InvalidTransactionId;
+static bool callbacks_registered = false;
+static bool exit_registered = false;
+
+static void xact_callback(XactEvent event, void *arg);
+static void subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent,
+							 void *arg);
+
+static void
+register_callbacks(void)
+{
+	if (callbacks_registered)
+		return;
+	RegisterXactCallback(xact_callback, NULL);
+	RegisterSubXactCallback(subxact_callback, NULL);
+	callbacks_registered = true;
+}
+
+/* Room for n more actions, taken while errors are still allowed. */
+static void
+prepare_actions(int n)
+{
+	register_callbacks();
+	if (nactions + n <= max_actions)
+		return;
+	max_actions = Max(nactions + n, max_actions * 2);
+	max_actions = Max(max_actions, 64);
+	if (actions == NULL)
+		actions = MemoryContextAllocHuge(TopMemoryContext, sizeof(HdJobAction) * max_actions);
+	else
+		actions = repalloc_huge(actions, sizeof(HdJobAction) * max_actions);
+}
+
+static void
+record(HdJobMove move, HdJobState before, int32 entry)
+{
+	HdJobAction *action = &actions[nactions++];
+
+	Assert(nactions <= max_actions);
+	action->move = move;
+	action->before = before;
+	action->level = GetCurrentTransactionNestLevel();
+	action->entry = entry;
+}
+
+/* Slot of a queue of this database; -1 when there is no room for it. Lock held. */
+static int32
+my_queue(const char *name, Oid extension)
+{
+	int32 db = hd_jobs_list_database(MyDatabaseId, extension);
+
+	return (db >= 0) ? hd_jobs_list_queue(db, name, true) : -1;
+}
+
+/* The last entries are kept for jobs that are ended or changed while the list is full. */
+static bool
+room_for_ready(void)
+{
+	return hd_jobs_list->nfree > Max(8, hd_jobs_list->capacity / 32);
+}
+
+bool
+hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at, uint32 kind_hash)
+{
+	Oid extension = hd_spi_extension();
+	int32 slot;
+	int32 index = -1;
+
+	prepare_actions(1);
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	slot = my_queue(queue, extension);
+	if (slot >= 0)
+	{
+		HdJobQueue *q = hd_jobs_queue(slot);
+
+		if (hd_jobs_list->databases[q->db].loaded && !q->lanes[priority].shelved)
+		{
+			if (room_for_ready())
+				index = hd_jobs_list_alloc(slot, id);
+			else
+				hd_counters_add(HD_COUNTER_JOBS_LIST_FULL, 1);
+		}
+	}
+	if (index >= 0)
+	{
+		HdJobEntry *entry = hd_jobs_entry(index);
+
+		entry->state = HD_JOB_RESERVED;
+		entry->owner = MyProcPid;
+		entry->at = at;
+		entry->priority = (uint8) priority;
+		entry->kind_hash = kind_hash;
+		record(HD_JOB_MOVE_RESERVE, HD_JOB_FREE, index);
+	}
+	LWLockRelease(hd_jobs_lock);
+	last_reserved = index;
+	return index >= 0;
+}
+
+void
+hd_jobs_tx_place(int64 id, ItemPointer tid)
+{
+	HdJobEntry *entry = hd_jobs_entry(last_reserved);
+
+	/* Nobody else reads the place of a reserved entry, so no lock is needed. */
+	Assert(entry->id == id && entry->state == HD_JOB_RESERVED);
+	ItemPointerCopy(tid, &entry->tid);
+}
+
+static HdJobNote *
+find_note(int32 slot, int priority)
+{
+	for (int i = nnotes - 1; i >= 0; i--)
+		if (notes[i].queue == slot && notes[i].priority == priority)
+			return &notes[i];
+	return NULL;
+}
+
+static HdJobNote *
+add_note(int32 slot, int priority)
+{
+	HdJobNote *note = &notes[nnotes++];
+
+	note->queue = slot;
+	note->priority = priority;
+	note->nrows = 0;
+	note->earliest = DT_NOEND;
+	note->earliest_id = PG_INT64_MAX;
+	hd_jobs_queue(slot)->refs++;
+	return note;
+}
+
+void
+hd_jobs_tx_shelve(const char *queue, int priority, TimestampTz at, int64 id)
+{
+	Oid extension = hd_spi_extension();
+	HdJobNote *note = NULL;
+	int32 slot;
+
+	register_callbacks();
+	if (nnotes == max_notes)
+	{
+		max_notes = Max(16, max_notes * 2);
+		if (notes == NULL)
+			notes = MemoryContextAlloc(TopMemoryContext, sizeof(HdJobNote) * max_notes);
+		else
+			notes = repalloc(notes, sizeof(HdJobNote) * max_notes);
+	}
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	slot = my_queue(queue, extension);
+	if (slot >= 0)
+	{
+		note = find_note(slot, priority);
+		if (note == NULL)
+			note = add_note(slot, priority);
+	}
+	LWLockRelease(hd_jobs_lock);
+
+	/* Without a slot nothing is remembered of the lane, so its first look sees everything. */
+	if (note == NULL)
+		return;
+	note->nrows++;
+	if (at < note->earliest || (at == note->earliest && id < note->earliest_id))
+	{
+		note->earliest = at;
+		note->earliest_id = id;
+	}
+}
+
+/* Of several queues, the oldest entry of one priority. */
+static int32
+oldest(const HdJobQueues *queues, int priority)
+{
+	int32 best = -1;
+
+	for (int i = 0; i < queues->n; i++)
+	{
+		int32 candidate = -1;
+
+		if (queues->slots[i] >= 0)
+			candidate = hd_jobs_list_first(
+				&hd_jobs_queue(queues->slots[i])->lanes[priority], queues);
+		if (candidate < 0)
+			continue;
+		if (best < 0 || hd_jobs_entry(candidate)->at < hd_jobs_entry(best)->at)
+			best = candidate;
+	}
+	return best;
+}
+
+static void
+take(int32 index)
+{
+	HdJobEntry *entry = hd_jobs_entry(index);
+
+	hd_jobs_list_unlink(index);
+	entry->state = HD_JOB_CLAIMED;
+	entry->owner = MyProcPid;
+	hd_jobs_queue(entry->queue)->running++;
+	record(HD_JOB_MOVE_CLAIM, HD_JOB_READY, index);
+}
+
+int
+hd_jobs_tx_claim(HdJobQueues *queues, int n, int32 *taken)
+{
+	int ntaken = 0;
+
+	prepare_actions(n);
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	hd_jobs_list_resolve(queues);
+	for (int p = 0; p < HD_JOB_PRIORITIES; p++)
+		while (ntaken < n)
+		{
+			int32 index = oldest(queues, p);
+
+			if (index < 0)
+				break;
+			take(index);
+			taken[ntaken++] = index;
+		}
+	LWLockRelease(hd_jobs_lock);
+	return ntaken;
+}
+
+int32
+hd_jobs_tx_claim_id(int64 id)
+{
+	Oid extension = hd_spi_extension();
+	int32 db;
+	int32 index;
+
+	prepare_actions(1);
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
+	if (index >= 0 && hd_jobs_entry(index)->state == HD_JOB_READY)
+		take(index);
+	else
+		index = -1;
+	LWLockRelease(hd_jobs_lock);
+	return index;
+}
+
+static void
+fill_ledger(int32 index, const HdJobEntry *entry, int attempt, const HdJobHold *hold)
+{
+	HdLedgerSlot *slot = hd_jobs_ledger_slot(index);
+	const HdJobQueue *queue = hd_jobs_queue(entry->queue);
+	const HdJobDatabase *db = &hd_jobs_list->databases[queue->db];
+
+	memset(slot, 0, sizeof(HdLedgerSlot));
+	slot->use = hold->handler ? HD_LEDGER_HANDLER : HD_LEDGER_TENTATIVE;
+	slot->priority = entry->priority;
+	slot->bound = hold->bound;
+	slot->database = db->database;
+	slot->extension = db->extension;
+	slot->id = entry->id;
+	slot->token = entry->token;
+	slot->at = entry->at;
+	slot->lease_expires = entry->lease_expires;
+	slot->started = hold->now;
+	slot->attempt = attempt;
+	slot->kind_hash = entry->kind_hash;
+	strlcpy(slot->queue, queue->name, NAMEDATALEN);
+	strlcpy(slot->worker, hold->worker, NAMEDATALEN);
+	hd_jobs_ledger_seal(index);
+}
+
+/* A bound lease ends with its session; the next tick finds it expired. */
+static void
+release_bound(int code, Datum arg)
+{
+	if (hd_jobs_list == NULL)
+		return;
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	for (int32 i = 0; i < hd_jobs_list->capacity; i++)
+	{
+		HdJobEntry *entry = hd_jobs_entry(i);
+
+		if (entry->state != HD_JOB_LEASED || !entry->bound || entry->owner != MyProcPid)
+			continue;
+		entry->lease_expires = DT_NOBEGIN;
+		entry->owner = 0;
+		entry->bound = false;
+		hd_jobs_ledger_slot(i)->crashed = true;
+		hd_jobs_ledger_seal(i);
+	}
+	hd_jobs_load_alert_ticker();
+	LWLockRelease(hd_jobs_lock);
+}
+
+int64
+hd_jobs_tx_hold(int32 index, int32 fence, int attempt, ItemPointer tid, const HdJobHold *hold)
+{
+	HdJobEntry *entry = hd_jobs_entry(index);
+
+	if (hold->bound && !exit_registered)
+	{
+		before_shmem_exit(release_bound, (Datum) 0);
+		exit_registered = true;
+	}
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	entry->token = hd_jobs_list_token(fence);
+	entry->lease_expires = hold->expires;
+	entry->bound = hold->bound;
+	entry->cancelled = false;
+	ItemPointerCopy(tid, &entry->tid);
+	fill_ledger(index, entry, attempt, hold);
+	LWLockRelease(hd_jobs_lock);
+	return entry->token;
+}
+
+void
+hd_jobs_tx_drop(int32 index, TimestampTz at)
+{
+	HdJobEntry *entry = hd_jobs_entry(index);
+
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	for (int i = nactions - 1; i >= 0; i--)
+		if (actions[i].entry == index && actions[i].move == HD_JOB_MOVE_CLAIM)
+		{
+			actions[i].move = HD_JOB_MOVE_NONE;
+			break;
+		}
+	hd_jobs_queue(entry->queue)->running--;
+	if (at != DT_NOBEGIN)
+	{
+		/* Another session's moved clock may have listed it early: lower the cursor as well. */
+		hd_jobs_list_shelve(entry->queue, entry->priority, entry->at, entry->id, entry->at);
+		hd_jobs_list_shelve(entry->queue, entry->priority, at, entry->id, DT_NOBEGIN);
+	}
+	hd_jobs_list_free(index);
+	LWLockRelease(hd_jobs_lock);
+}
+
+/* Into this transaction's hands, from whatever state it is in. Lock held. */
+static void
+move_to_ending(int32 index)
+{
+	HdJobEntry *entry = hd_jobs_entry(index);
+	HdJobState before = (HdJobState) entry->state;
+
+	if (before == HD_JOB_READY)
+		hd_jobs_list_unlink(index);
+	record(HD_JOB_MOVE_END, before, index);
+	entry->state = HD_JOB_ENDING;
+	if (!entry->bound)
+		entry->owner = MyProcPid;
+}
+
+int32
+hd_jobs_tx_end(int64 id, int64 token)
+{
+	Oid extension = hd_spi_extension();
+	int32 db;
+	int32 index;
+
+	prepare_actions(1);
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
+	if (index >= 0)
+	{
+		HdJobEntry *entry = hd_jobs_entry(index);
+		bool mine = entry->state == HD_JOB_CLAIMED && entry->owner == MyProcPid;
+
+		if (entry->token == token && (mine || entry->state == HD_JOB_LEASED))
+			move_to_ending(index);
+		else
+			index = -1;
+	}
+	LWLockRelease(hd_jobs_lock);
+	return index;
+}
+
+bool
+hd_jobs_tx_from_earlier_boot(int64 token)
+{
+	return token > 0 && HD_JOB_TOKEN_BOOT(token) != hd_jobs_list->boot;
+}
+
+/* A new entry in this transaction's hands, for a job that has none. Lock held. */
+static int32
+adopt(const char *queue, int priority, int64 id, Oid extension)
+{
+	int32 slot = my_queue(queue, extension);
+	int32 index = (slot >= 0) ? hd_jobs_list_alloc(slot, id) : -1;
+
+	if (index < 0)
+		return -1;
+	hd_jobs_entry(index)->priority = (uint8) priority;
+	move_to_ending(index);
+	return index;
+}
+
+int32
+hd_jobs_tx_adopt(int64 id, const char *queue, int priority, ItemPointer tid)
+{
+	int32 index;
+
+	if (hd_jobs_tx_seize(id, queue, priority, &index) != HD_JOB_SEIZED)
+		return -1;
+	ItemPointerCopy(tid, &hd_jobs_entry(index)->tid);
+	return index;
+}
+
+HdJobSeizure
+hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index)
+{
+	Oid extension = hd_spi_extension();
+	HdJobSeizure result = HD_JOB_SEIZED;
+	int32 db;
+
+	prepare_actions(1);
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	*index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
+	if (*index < 0)
+	{
+		*index = adopt(queue, priority, id, extension);
+		if (*index < 0)
+			result = HD_JOB_BUSY;
+	}
+	else
+	{
+		HdJobEntry *entry = hd_jobs_entry(*index);
+		bool mine = entry->owner == MyProcPid && entry->state == HD_JOB_RESERVED;
+
+		if (entry->state == HD_JOB_READY || mine)
+			move_to_ending(*index);
+		else if (entry->state == HD_JOB_CLAIMED || entry->state == HD_JOB_LEASED)
+			result = HD_JOB_RUNNING;
+		else if (entry->owner != MyProcPid)
+			result = HD_JOB_BUSY;
+	}
+	LWLockRelease(hd_jobs_lock);
+	return result;
+}
+
+int
+hd_jobs_tx_expired(TimestampTz now, int32 *taken, int n)
+{
+	Oid extension = hd_spi_extension();
+	int ntaken = 0;
+	int32 db;
+
+	prepare_actions(n);
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	for (int32 i = 0; db >= 0 && i < hd_jobs_list->capacity && ntaken < n; i++)
+	{
+		HdJobEntry *entry = hd_jobs_entry(i);
+
+		if (entry->state != HD_JOB_LEASED || entry->lease_expires > now ||
+			hd_jobs_queue(entry->queue)->db != db)
+			continue;
+		move_to_ending(i);
+		taken[ntaken++] = i;
+	}
+	LWLockRelease(hd_jobs_lock);
+	return ntaken;
+}
+
+void
+hd_jobs_tx_release(int32 index)
+{
+	for (int i = nactions - 1; i >= 0; i--)
+		if (actions[i].entry == index && actions[i].move == HD_JOB_MOVE_END)
+		{
+			actions[i].move = HD_JOB_MOVE_RELEASE;
+			return;
+		}
+}
+
+bool
+hd_jobs_tx_lease(int32 index, HdJobLease *lease)
+{
+	HdLedgerSlot *slot = hd_jobs_ledger_slot(index);
+
+	/* The slot of an entry in this transaction's hands is nobody else's to change. */
+	if (slot->use == HD_LEDGER_FREE || slot->id != hd_jobs_entry(index)->id)
+		return false;
+	lease->started = slot->started;
+	lease->crashed = slot->crashed;
+	strlcpy(lease->worker, slot->worker, NAMEDATALEN);
+	return true;
+}
+
+/*
+ * Ends of transactions.  Lock held in all that follows.
+ */
+
+static bool
+was_running(HdJobState before)
+{
+	return before == HD_JOB_CLAIMED || before == HD_JOB_LEASED;
+}
+
+static void
+undo(const HdJobAction *action)
+{
+	HdJobEntry *entry = hd_jobs_entry(action->entry);
+
+	switch ((HdJobMove) action->move)
+	{
+		case HD_JOB_MOVE_RESERVE:
+			hd_jobs_list_free(action->entry);
+			break;
+		case HD_JOB_MOVE_CLAIM:
+			hd_jobs_ledger_clear(action->entry);
+			hd_jobs_queue(entry->queue)->running--;
+			hd_jobs_list_push(action->entry);
+			hd_jobs_list_wake(action->entry);
+			hd_counters_add(HD_COUNTER_JOBS_GIVEN_BACK, 1);
+			break;
+		case HD_JOB_MOVE_END:
+		case HD_JOB_MOVE_RELEASE:
+			if (action->before == HD_JOB_READY)
+				hd_jobs_list_push(action->entry);
+			else if (action->before == HD_JOB_FREE)
+				hd_jobs_list_free(action->entry);
+			else
+			{
+				entry->state = action->before;
+				if (action->before == HD_JOB_LEASED && !entry->bound)
+					entry->owner = 0;
+			}
+			break;
+		case HD_JOB_MOVE_NONE:
+			break;
+	}
+}
+
+static void
+finish(const HdJobAction *action)
+{
+	HdJobEntry *entry = hd_jobs_entry(action->entry);
+
+	switch ((HdJobMove) action->move)
+	{
+		case HD_JOB_MOVE_RESERVE:
+			if (entry->state != HD_JOB_RESERVED)
+				break;
+			hd_jobs_list_push(action->entry);
+			hd_jobs_list_wake(action->entry);
+			hd_counters_add(HD_COUNTER_JOBS_ENQUEUED, 1);
+			break;
+		case HD_JOB_MOVE_CLAIM:
+			hd_counters_add(HD_COUNTER_JOBS_CLAIMED, 1);
+			if (entry->state != HD_JOB_CLAIMED)
+				break;
+			entry->state = HD_JOB_LEASED;
+			if (!entry->bound)
+				entry->owner = 0;
+			hd_jobs_ledger_slot(action->entry)->use = HD_LEDGER_HELD;
+			hd_jobs_ledger_seal(action->entry);
+			break;
+		case HD_JOB_MOVE_END:
+			if (was_running((HdJobState) action->before))
+			{
+				hd_jobs_ledger_clear(action->entry);
+				hd_jobs_queue(entry->queue)->running--;
+				hd_counters_add(HD_COUNTER_JOBS_ENDED, 1);
+			}
+			hd_jobs_list_free(action->entry);
+			break;
+		case HD_JOB_MOVE_RELEASE:
+			hd_jobs_ledger_clear(action->entry);
+			hd_jobs_queue(entry->queue)->running--;
+			hd_jobs_list_push(action->entry);
+			hd_jobs_list_wake(action->entry);
+			hd_counters_add(HD_COUNTER_JOBS_GIVEN_BACK, 1);
+			break;
+		case HD_JOB_MOVE_NONE:
+			break;
+	}
+}
+
+static void
+finish_notes(TimestampTz now)
+{
+	for (int i = 0; i < nnotes; i++)
+	{
+		HdJobNote *note = &notes[i];
+
+		hd_jobs_list_shelve(note->queue, note->priority, note->earliest, note->earliest_id, now);
+		hd_jobs_list_wake_any(note->queue, note->nrows);
+		hd_counters_add(HD_COUNTER_JOBS_SHELVED, note->nrows);
+	}
+}
+
+static void
+forget_all(void)
+{
+	for (int i = 0; i < nnotes; i++)
+		hd_jobs_queue(notes[i].queue)->refs--;
+	nactions = 0;
+	nnotes = 0;
+}
+
+static void
+end_transaction(bool commit)
+{
+	TimestampTz now;
+
+	preparing = InvalidTransactionId;
+	if (nactions == 0 && nnotes == 0)
+		return;
+	now = hd_clock_now();
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	if (commit)
+	{
+		for (int i = 0; i < nactions; i++)
+			finish(&actions[i]);
+		finish_notes(now);
+	}
+	else
+		for (int i = nactions - 1; i >= 0; i--)
+			undo(&actions[i]);
+	forget_all();
+	LWLockRelease(hd_jobs_lock);
+}
+
+/* Refuse what cannot be prepared; put the rest where it will be found. */
+static void
+before_prepare(void)
+{
+	int64 *ids;
+	int n = 0;
+
+	if (nactions == 0 && nnotes == 0)
+		return;
+	ids = palloc(sizeof(int64) * Max(nactions, 1));
+	for (int i = 0; i < nactions; i++)
+	{
+		if (actions[i].move == HD_JOB_MOVE_NONE)
+			continue;
+		if (actions[i].move != HD_JOB_MOVE_RESERVE)
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("cannot PREPARE a transaction that has claimed or ended jobs"),
+							errhint("Enqueue and publish may be prepared; claim and complete in a "
+									"transaction of their own.")));
+		ids[n++] = hd_jobs_entry(actions[i].entry)->id;
+	}
+	if (n > 0)
+		hd_jobs_load_shelve_rows(ids, n);
+	preparing = GetTopTransactionId();
+}
+
+static void
+after_prepare(void)
+{
+	Oid extension;
+
+	if (nactions == 0 && nnotes == 0)
+		return;
+	extension = hd_spi_extension_missing_ok();
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	for (int i = nactions - 1; i >= 0; i--)
+		undo(&actions[i]);
+	hd_jobs_load_note_prepared(hd_jobs_list_database(MyDatabaseId, extension), preparing);
+	forget_all();
+	LWLockRelease(hd_jobs_lock);
+	preparing = InvalidTransactionId;
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+			end_transaction(true);
+			break;
+		case XACT_EVENT_ABORT:
+			end_transaction(false);
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			before_prepare();
+			break;
+		case XACT_EVENT_PREPARE:
+			after_prepare();
+			break;
+		default:
+			break;
+	}
+}
+
+static void
+subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		for (int i = nactions - 1; i >= 0 && actions[i].level >= level; i--)
+			actions[i].level = level - 1;
+	}
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		if (nactions == 0 || actions[nactions - 1].level < level)
+			return;
+		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+		while (nactions > 0 && actions[nactions - 1].level >= level)
+			undo(&actions[--nactions]);
+		LWLockRelease(hd_jobs_lock);
+	}
+}

@@ -1,0 +1,142 @@
+/*-------------------------------------------------------------------------
+ * tx.h
+ *		What an open transaction does to the list, until it commits or not.
+ *
+ * Model: each move of an entry is recorded with the nesting level of its
+ * subtransaction.  Commit of the top transaction makes the moves final (and
+ * wakes waiters), a rollback undoes them, newest first, also to a savepoint.
+ * Commit callbacks cannot fail: all memory they need is taken beforehand.
+ *
+ * Two-phase commit: PREPARE after a claim or an end raises 0A000.  Rows that
+ * a prepared transaction enqueued are put on the shelf before PREPARE, and
+ * its id is noted, since no callback tells of COMMIT PREPARED; claims look
+ * at the shelf again when the id is gone (load.c).
+ *
+ * Locking: takes the list's lock; callers must not hold it.  All functions
+ * need preload; callers check that first.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_JOBS_TX_H
+#define HD_JOBS_TX_H
+
+#include "postgres.h"
+
+#include "jobs/list.h"
+#include "storage/itemptr.h"
+#include "utils/timestamp.h"
+
+/* How a claim is to be held. */
+typedef struct HdJobHold
+{
+	const char *worker;			/* name for views; at most NAMEDATALEN - 1 bytes are kept */
+	TimestampTz now;
+	TimestampTz expires;
+	bool bound;					/* ends with this session */
+	bool handler;				/* runs inside this server, in this transaction */
+} HdJobHold;
+
+/*
+ * hd_jobs_tx_reserve
+ *		Room in the list for a row that is being enqueued, due at once.
+ *
+ * Returns false when the row has to go to the shelf: no room, or older rows
+ * of the lane are there, which must come first.  The caller inserts the row
+ * and then tells its place with hd_jobs_tx_place.
+ */
+extern bool hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at,
+							   uint32 kind_hash);
+extern void hd_jobs_tx_place(int64 id, ItemPointer tid);
+
+/*
+ * hd_jobs_tx_shelve
+ *		Note that this transaction put a row on the shelf of a lane.
+ */
+extern void hd_jobs_tx_shelve(const char *queue, int priority, TimestampTz at, int64 id);
+
+/*
+ * hd_jobs_tx_claim
+ *		Move the next ready entries, at most n, from the lanes that are asked for
+ *		into this transaction's hands; their indexes go to taken.  Returns how
+ *		many.  Lower priority numbers first, then the oldest.
+ */
+extern int hd_jobs_tx_claim(HdJobQueues *queues, int n, int32 *taken);
+
+/*
+ * hd_jobs_tx_claim_id
+ *		The same for one job, if it is ready.  Returns its index or -1.
+ */
+extern int32 hd_jobs_tx_claim_id(int64 id);
+
+/*
+ * hd_jobs_tx_hold
+ *		Give a claimed entry its token and lease, once its row was confirmed.
+ *
+ * fence, attempt: of the row (attempt counts from 1).  Returns the token.
+ */
+extern int64 hd_jobs_tx_hold(int32 index, int32 fence, int attempt, ItemPointer tid,
+							 const HdJobHold *hold);
+
+/*
+ * hd_jobs_tx_drop
+ *		A claimed entry's row is gone or is not due: forget the entry, at once.
+ *
+ * at: when the row is due (then it is on the shelf), DT_NOBEGIN when it is gone.
+ */
+extern void hd_jobs_tx_drop(int32 index, TimestampTz at);
+
+/*
+ * hd_jobs_tx_end
+ *		Take the entry of a job that is claimed under token into this
+ *		transaction's hands, to end the claim.  Returns its index; -1 when the
+ *		token is stale or another transaction is ending it.
+ *
+ * A job without a lease under a token of an earlier boot gets an entry of
+ * its own (*adopted): the caller must confirm the token's fence against the
+ * row.  queue and priority for that come from the row, so it is a second
+ * call: hd_jobs_tx_adopt.
+ */
+extern int32 hd_jobs_tx_end(int64 id, int64 token);
+extern bool hd_jobs_tx_from_earlier_boot(int64 token);
+extern int32 hd_jobs_tx_adopt(int64 id, const char *queue, int priority, ItemPointer tid);
+
+/*
+ * hd_jobs_tx_seize
+ *		Take a job that is not claimed into this transaction's hands, to change
+ *		or end it.  Returns HD_JOB_SEIZED, or why not.
+ */
+typedef enum HdJobSeizure
+{
+	HD_JOB_SEIZED,				/* *index has it */
+	HD_JOB_RUNNING,				/* claimed or leased */
+	HD_JOB_BUSY					/* another open transaction is ending it, or no room */
+} HdJobSeizure;
+
+extern HdJobSeizure hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index);
+
+/*
+ * hd_jobs_tx_release
+ *		What is being ended goes back to its lane at commit instead, uncharged.
+ */
+extern void hd_jobs_tx_release(int32 index);
+
+/*
+ * hd_jobs_tx_lease
+ *		What the list knows of the claim that this transaction is ending: times,
+ *		worker.  False when the job had no lease.
+ */
+typedef struct HdJobLease
+{
+	TimestampTz started;
+	char worker[NAMEDATALEN];
+	bool crashed;				/* its server or session is gone */
+} HdJobLease;
+
+extern bool hd_jobs_tx_lease(int32 index, HdJobLease *lease);
+
+/*
+ * hd_jobs_tx_expired
+ *		Take up to n leases that ended before now; their indexes go to taken.
+ */
+extern int hd_jobs_tx_expired(TimestampTz now, int32 *taken, int n);
+
+#endif							/* HD_JOBS_TX_H */

@@ -1,0 +1,274 @@
+/*-------------------------------------------------------------------------
+ * wait.c
+ *		job_wait: sleep until there is something to claim.
+ *
+ * Model: the procedure commits first, so that it holds no snapshot and no
+ * transaction id, registers itself as a waiter and sleeps on its latch.
+ * Whoever commits a ready job wakes as many waiters as there are jobs.
+ * Scheduled jobs need nobody: each waiter sleeps no longer than until the
+ * first of them is due, brings the due rows into the list itself, and so
+ * wakes others if there are several.
+ *
+ * Locking: the list's lock to look and to register, never during the sleep.
+ * A waiter's slot is given back on error, cancel and exit.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/duration.h"
+#include "core/settings.h"
+#include "core/spi.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "jobs/claim.h"
+#include "jobs/jobs.h"
+#include "jobs/list.h"
+#include "jobs/load.h"
+#include "jobs/wait.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#define DEFAULT_WAIT_US (30 * USECS_PER_SEC)
+
+/* Nothing but a clock that is moved needs this; it bounds how late that is noticed. */
+#define LONGEST_SLEEP_US (60 * USECS_PER_SEC)
+
+static int my_slot = -1;
+static bool exit_registered = false;
+
+PG_FUNCTION_INFO_V1(hd_jobs_sql_wait);
+
+/* Lock held exclusively. */
+static void
+leave_locked(void)
+{
+	HdJobWaiter *waiter;
+
+	if (my_slot < 0)
+		return;
+	waiter = hd_jobs_waiter(my_slot);
+	if (!waiter->woken)
+		hd_jobs_list->nwaiters--;
+	waiter->procno = -1;
+	my_slot = -1;
+}
+
+static void
+leave(int code, Datum arg)
+{
+	if (my_slot < 0)
+		return;
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	leave_locked();
+	LWLockRelease(hd_jobs_lock);
+}
+
+/* Lock held exclusively. Without a free slot the caller's short sleeps do. */
+static void
+enter_locked(const HdJobQueues *queues)
+{
+	leave_locked();
+	for (int i = 0; i < hd_jobs_list->max_waiters; i++)
+	{
+		HdJobWaiter *waiter = hd_jobs_waiter(i);
+
+		if (waiter->procno >= 0)
+			continue;
+		waiter->procno = HD_MY_PROCNO;
+		waiter->db = queues->db;
+		waiter->woken = false;
+		waiter->nqueues = (queues->n <= HD_JOB_WAITER_QUEUES) ? queues->n : 0;
+		for (int q = 0; q < waiter->nqueues; q++)
+			waiter->queues[q] = queues->slots[q];
+		waiter->nkinds = (queues->nkinds <= HD_JOB_WAITER_KINDS) ? queues->nkinds : 0;
+		for (int k = 0; k < waiter->nkinds; k++)
+			waiter->kinds[k] = queues->kinds[k];
+		hd_jobs_list->nwaiters++;
+		my_slot = i;
+		return;
+	}
+}
+
+/*
+ * Whether some lane has a job, or may have; *due gets the earliest time at
+ * which that changes by itself.  Lock held.
+ */
+static bool
+anything_ready(const HdJobQueues *queues, TimestampTz now, TimestampTz *due)
+{
+	*due = DT_NOEND;
+	for (int i = 0; i < queues->n; i++)
+		for (int p = 0; p < HD_JOB_PRIORITIES && queues->slots[i] >= 0; p++)
+		{
+			const HdJobLane *lane = &hd_jobs_queue(queues->slots[i])->lanes[p];
+
+			if (hd_jobs_list_first(lane, queues) >= 0)
+				return true;
+			if (lane->shelved || lane->next_due <= now)
+				*due = DT_NOBEGIN;
+			*due = Min(*due, lane->next_due);
+		}
+	return false;
+}
+
+bool
+hd_jobs_wait_look(HdJobQueues *queues, TimestampTz *due)
+{
+	bool ready;
+
+	/* Due rows come into the list first; what is left then is in the future. */
+	(void) hd_jobs_load_lanes(queues, 1);
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	hd_jobs_list_resolve(queues);
+	ready = anything_ready(queues, hd_clock_now(), due);
+	if (ready)
+		leave_locked();
+	else
+		enter_locked(queues);
+	LWLockRelease(hd_jobs_lock);
+	return ready;
+}
+
+void
+hd_jobs_wait_sleep(TimestampTz due, TimestampTz deadline)
+{
+	TimestampTz now = hd_clock_now();
+	int64 sleep_us = Min(deadline - hd_clock_real(), LONGEST_SLEEP_US);
+
+	if (!exit_registered)
+	{
+		before_shmem_exit(leave, (Datum) 0);
+		exit_registered = true;
+	}
+	if (due != DT_NOEND)
+		sleep_us = Min(sleep_us, Max(due - now, 0));
+	if (my_slot < 0)
+		sleep_us = Min(sleep_us, USECS_PER_SEC);
+	if (sleep_us > 0)
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+						 (long) ((sleep_us + 999) / 1000), PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
+hd_jobs_wait_leave(void)
+{
+	leave(0, (Datum) 0);
+}
+
+/* A database's queues, resolved in a transaction of their own; names are copied to context. */
+static void
+resolve_queues(char **names, int n, MemoryContext context, HdJobQueues *queues)
+{
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	ArrayType *array = NULL;
+
+	if (n > 0)
+	{
+		Datum *elements = palloc(sizeof(Datum) * n);
+
+		for (int i = 0; i < n; i++)
+			elements[i] = CStringGetTextDatum(names[i]);
+		array = construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT);
+	}
+	memset(queues, 0, sizeof(HdJobQueues));
+	hd_jobs_claim_queues(array, queues);
+	MemoryContextSwitchTo(caller);
+}
+
+bool
+hd_jobs_wait(FunctionCallInfo fcinfo, char **names, int n, int64 wait_us)
+{
+	bool atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+				  castNode(CallContext, fcinfo->context)->atomic;
+	TimestampTz deadline = hd_clock_real() + wait_us;
+	MemoryContext context = CurrentMemoryContext;
+	volatile bool ready = false;
+
+	if (atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("waiting for jobs is not possible inside a transaction block"),
+				 errdetail("A wait holds no snapshot and no transaction, so it commits first.")));
+	hd_jobs_claim_check();
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	PG_TRY();
+	{
+		for (;;)
+		{
+			HdJobQueues queues;
+			TimestampTz due;
+
+			resolve_queues(names, n, context, &queues);
+			ready = hd_jobs_wait_look(&queues, &due);
+			if (ready || hd_clock_real() >= deadline)
+				break;
+			SPI_commit();
+			hd_jobs_wait_sleep(due, deadline);
+		}
+	}
+	PG_FINALLY();
+	{
+		hd_jobs_wait_leave();
+	}
+	PG_END_TRY();
+	SPI_finish();
+	return ready;
+}
+
+/*
+ * hd_jobs_sql_wait
+ *		SQL: CALL job_wait(queues text[], wait interval, INOUT ready bool).
+ */
+Datum
+hd_jobs_sql_wait(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int64 wait_us = DEFAULT_WAIT_US;
+	char **names = NULL;
+	int n = 0;
+	TupleDesc desc;
+	Datum values[1];
+	bool nulls[1] = {false};
+
+	if (!PG_ARGISNULL(1))
+		wait_us = hd_duration_us(PG_GETARG_INTERVAL_P(1), "wait", 0);
+	if (!PG_ARGISNULL(0))
+	{
+		Datum *elements;
+		bool *isnull;
+
+		deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), TEXTOID, -1, false, TYPALIGN_INT, &elements,
+						  &isnull, &n);
+		names = palloc(sizeof(char *) * Max(n, 1));
+		for (int i = 0; i < n; i++)
+		{
+			if (isnull[i])
+				ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+								errmsg("queues must not contain null")));
+			names[i] = TextDatumGetCString(elements[i]);
+		}
+	}
+	values[0] = BoolGetDatum(hd_jobs_wait(fcinfo, names, n, wait_us));
+
+	MemoryContextSwitchTo(context);
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	desc = BlessTupleDesc(desc);
+	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
+}

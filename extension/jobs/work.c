@@ -1,0 +1,463 @@
+/*-------------------------------------------------------------------------
+ * work.c
+ *		SQL handlers: job_work, and the background worker's share.
+ *
+ * Model: claim, effect and completion are one transaction, so the effect of
+ * a handler in the database happens exactly once.  The handler runs in a
+ * subtransaction: when it fails, its effects go and the failed attempt is
+ * recorded in the same transaction.  If the server dies meanwhile, the
+ * ledger knows that the handler was running and the attempt is charged.
+ *
+ * Security: the handler runs as its kind's role, in a context in which SET
+ * ROLE and SET SESSION AUTHORIZATION are refused.  Before the engine takes
+ * over again, whatever the handler left for the end of the transaction has
+ * happened as that role: deferred triggers are fired, in rounds until none
+ * is left, open cursors (WITH HOLD would run at commit) are closed, and its
+ * settings are undone.
+ *
+ * Locking: none beyond what claiming and finishing take.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "jobs/work.h"
+
+#include <signal.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "core/clock.h"
+#include "core/compat.h"
+#include "core/duration.h"
+#include "core/settings.h"
+#include "core/spi.h"
+#include "fmgr.h"
+#include "jobs/claim.h"
+#include "jobs/finish.h"
+#include "jobs/kinds.h"
+#include "jobs/list.h"
+#include "jobs/wait.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/regproc.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+/* Nobody renews the lease of a handler: it lasts as long as its transaction. */
+#define HANDLER_LEASE DT_NOEND
+
+#define DEFAULT_RUNTIME_US (55 * USECS_PER_SEC)
+
+typedef struct HandledJob
+{
+	bool found;
+	int64 id;
+	int64 token;
+	int timeout_ms;
+	char *kind;
+	Jsonb *json;				/* what the handler gets */
+} HandledJob;
+
+static volatile sig_atomic_t timed_out = false;
+static TimeoutId handler_timeout = MAX_TIMEOUTS;
+
+PG_FUNCTION_INFO_V1(hd_jobs_sql_work);
+
+static void
+on_timeout(void)
+{
+	timed_out = true;
+	kill(MyProcPid, SIGINT);
+}
+
+/*
+ * What the handler gets.
+ */
+
+static void
+add_text(JsonbParseState **state, const char *key, char *text)
+{
+	JsonbValue value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, key);
+	value.val.string.len = (int) strlen(key);
+	pushJsonbValue(state, WJB_KEY, &value);
+	value.type = (text == NULL) ? jbvNull : jbvString;
+	value.val.string.val = text;
+	value.val.string.len = (text == NULL) ? 0 : (int) strlen(text);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static void
+add_int(JsonbParseState **state, const char *key, int number)
+{
+	JsonbValue value;
+
+	value.type = jbvString;
+	value.val.string.val = unconstify(char *, key);
+	value.val.string.len = (int) strlen(key);
+	pushJsonbValue(state, WJB_KEY, &value);
+	value.type = jbvNumeric;
+	value.val.numeric = int64_to_numeric(number);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static void
+add_payload(JsonbParseState **state, HdJobTable *table)
+{
+	bool isnull;
+	Datum payload = hd_jobs_table_column(table, HD_JOB_COL_PAYLOAD, &isnull);
+	JsonbValue value;
+
+	if (isnull)
+	{
+		add_text(state, "payload", NULL);
+		return;
+	}
+	value.type = jbvString;
+	value.val.string.val = "payload";
+	value.val.string.len = (int) strlen("payload");
+	pushJsonbValue(state, WJB_KEY, &value);
+	JsonbToJsonbValue(DatumGetJsonbPCopy(payload), &value);
+	pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+static Jsonb *
+describe(HdJobTable *table, int64 id)
+{
+	JsonbParseState *state = NULL;
+	JsonbValue *object;
+
+	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	add_text(&state, "id", psprintf(INT64_FORMAT, id));
+	add_text(&state, "kind", hd_jobs_table_text(table, HD_JOB_COL_KIND));
+	add_text(&state, "queue", hd_jobs_table_text(table, HD_JOB_COL_QUEUE));
+	add_text(&state, "tenant", hd_jobs_table_text(table, HD_JOB_COL_TENANT));
+	add_text(&state, "traceparent", hd_jobs_table_text(table, HD_JOB_COL_TRACEPARENT));
+	add_int(&state, "attempt",
+			DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1);
+	add_int(&state, "max_attempts",
+			DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_MAX_ATTEMPTS, NULL)));
+	add_payload(&state, table);
+	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(object);
+}
+
+static void
+remember(HdJobTable *table, int64 token, void *arg)
+{
+	HandledJob *job = arg;
+	bool isnull;
+	Datum timeout = hd_jobs_table_column(table, HD_JOB_COL_TIMEOUT, &isnull);
+
+	job->found = true;
+	job->id = DatumGetInt64(hd_jobs_table_column(table, HD_JOB_COL_ID, NULL));
+	job->token = token;
+	job->timeout_ms = isnull ? 0 : DatumGetInt32(timeout);
+	job->kind = hd_jobs_table_text(table, HD_JOB_COL_KIND);
+	job->json = describe(table, job->id);
+}
+
+/*
+ * Running it.
+ */
+
+/* The handler's oid, which the role must be allowed to execute. */
+static Oid
+resolve_handler(const HdJobKind *kind)
+{
+	Oid function;
+
+	if (kind->handler == NULL || !OidIsValid(kind->run_as))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+						errmsg("job kind \"%s\" has no handler any more", kind->kind)));
+	function = DatumGetObjectId(
+		DirectFunctionCall1(regprocedurein, CStringGetDatum(kind->handler)));
+	if (!HD_MAY_EXECUTE(function, kind->run_as))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("role \"%s\" may not execute %s",
+							   GetUserNameFromId(kind->run_as, false), kind->handler)));
+	return function;
+}
+
+/* Call the handler as its role, and let everything it deferred happen as that role. */
+static Jsonb *
+call_as_role(const HdJobKind *kind, Jsonb *json)
+{
+	FmgrInfo function;
+	LOCAL_FCINFO(fcinfo, 1);
+	Oid saved_user;
+	int saved_security;
+	int guc_level;
+	Datum result;
+
+	GetUserIdAndSecContext(&saved_user, &saved_security);
+	fmgr_info(resolve_handler(kind), &function);
+	guc_level = NewGUCNestLevel();
+	SetUserIdAndSecContext(kind->run_as, saved_security | SECURITY_LOCAL_USERID_CHANGE);
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	InitFunctionCallInfoData(*fcinfo, &function, 1, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = JsonbPGetDatum(json);
+	fcinfo->args[0].isnull = false;
+	result = FunctionCallInvoke(fcinfo);
+	PopActiveSnapshot();
+	AfterTriggerFireDeferred();
+	PortalHashTableDeleteAll();
+
+	AtEOXact_GUC(false, guc_level);
+	SetUserIdAndSecContext(saved_user, saved_security);
+	return fcinfo->isnull ? NULL : DatumGetJsonbPCopy(result);
+}
+
+static void
+arm_timeout(int timeout_ms)
+{
+	timed_out = false;
+	if (timeout_ms <= 0)
+		return;
+	if (handler_timeout == MAX_TIMEOUTS)
+		handler_timeout = RegisterTimeout(USER_TIMEOUT, on_timeout);
+	enable_timeout_after(handler_timeout, timeout_ms);
+}
+
+static void
+disarm_timeout(int timeout_ms)
+{
+	if (timeout_ms > 0)
+		disable_timeout(handler_timeout, false);
+}
+
+/* SQLSTATE, message, detail and where it happened, as the attempt's error. */
+static char *
+error_text(const ErrorData *error, int timeout_ms)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	if (timed_out)
+		appendStringInfo(&text, "57014: the handler ran longer than its timeout of %d ms",
+						 timeout_ms);
+	else
+		appendStringInfo(&text, "%s: %s", unpack_sql_state(error->sqlerrcode), error->message);
+	if (error->detail != NULL)
+		appendStringInfo(&text, "\nDETAIL: %s", error->detail);
+	if (error->context != NULL)
+		appendStringInfo(&text, "\nCONTEXT: %s", error->context);
+	return text.data;
+}
+
+/* Run one claimed job and record how it ended, all in the current transaction. */
+static void
+run_job(HandledJob *job)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	HdJobKind kind = *hd_jobs_kind_get(job->kind);
+	int timeout_ms = (job->timeout_ms > 0) ? job->timeout_ms : (int) (kind.timeout_us / 1000);
+	Jsonb *volatile result = NULL;
+	char *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		arm_timeout(timeout_ms);
+		result = call_as_role(&kind, job->json);
+		disarm_timeout(timeout_ms);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData *data;
+
+		disarm_timeout(timeout_ms);
+		MemoryContextSwitchTo(context);
+		data = CopyErrorData();
+
+		/* Somebody cancelled this session: that is not the handler's failure. */
+		if (data->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		error = error_text(data, timeout_ms);
+	}
+	PG_END_TRY();
+
+	if (error != NULL)
+		(void) hd_jobs_finish_failed(job->id, job->token, error, -1, false);
+	else
+		(void) hd_jobs_finish_complete(job->id, job->token, result);
+}
+
+/* Ask for the kinds that have handlers; false when there are none. */
+static bool
+ask(ArrayType *queues, HdJobQueues *wanted)
+{
+	memset(wanted, 0, sizeof(HdJobQueues));
+	wanted->kinds = hd_jobs_kind_handled(&wanted->nkinds);
+	if (wanted->nkinds == 0)
+		return false;
+	hd_jobs_claim_queues(queues, wanted);
+	return true;
+}
+
+/* Claim and run one job in the current transaction; false when there is none. */
+static bool
+work_one(const HdJobQueues *wanted)
+{
+	HdJobClaim claim = {.queues = *wanted, .batch = 1};
+	HandledJob job = {0};
+	HdJobTable table;
+
+	claim.hold.worker = psprintf("job_work pid %d", MyProcPid);
+	claim.hold.now = hd_clock_now();
+	claim.hold.expires = HANDLER_LEASE;
+	claim.hold.handler = true;
+	hd_jobs_table_open(&table, false);
+	(void) hd_jobs_claim_run(&table, &claim, remember, &job);
+	hd_jobs_table_close(&table);
+	if (job.found)
+		run_job(&job);
+	return job.found;
+}
+
+/*
+ * The procedure.
+ */
+
+/* One step of job_work in the current transaction. */
+typedef enum Step
+{
+	STEP_WORKED,				/* commit and go on */
+	STEP_IDLE,					/* nothing to do until *due */
+} Step;
+
+static Step
+step(ArrayType *queues, MemoryContext context, TimestampTz *due)
+{
+	HdJobQueues wanted;
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	Step result = STEP_IDLE;
+
+	*due = DT_NOEND;
+	if (ask(queues, &wanted))
+	{
+		if (work_one(&wanted))
+			result = STEP_WORKED;
+		else if (hd_jobs_wait_look(&wanted, due))
+			*due = DT_NOBEGIN;
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(context);
+	return result;
+}
+
+static void
+work(ArrayType *queues, int64 runtime_us, bool until_empty, MemoryContext context)
+{
+	TimestampTz deadline = hd_clock_real() + runtime_us;
+
+	do
+	{
+		TimestampTz due;
+		Step result;
+
+		CHECK_FOR_INTERRUPTS();
+		result = step(queues, context, &due);
+		SPI_commit();
+		if (result == STEP_WORKED)
+			continue;
+		if (until_empty && due != DT_NOBEGIN)
+			break;
+		hd_jobs_wait_sleep(due, deadline);
+	} while (hd_clock_real() < deadline);
+}
+
+/*
+ * hd_jobs_sql_work
+ *		SQL: CALL job_work(queues text[], max_runtime interval, until_empty bool).
+ */
+Datum
+hd_jobs_sql_work(PG_FUNCTION_ARGS)
+{
+	bool atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+				  castNode(CallContext, fcinfo->context)->atomic;
+	ArrayType *queues = PG_ARGISNULL(0) ? NULL : PG_GETARG_ARRAYTYPE_P_COPY(0);
+	int64 runtime_us = DEFAULT_RUNTIME_US;
+	bool until_empty = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+	MemoryContext context;
+
+	if (atomic)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+						errmsg("job_work cannot run inside a transaction block"),
+						errdetail("Each job is worked in a transaction of its own.")));
+	hd_jobs_claim_check();
+	if (!PG_ARGISNULL(1))
+		runtime_us = hd_duration_us(PG_GETARG_INTERVAL_P(1), "max_runtime", 0);
+	context = AllocSetContextCreate(CurrentMemoryContext, "hotdash job", ALLOCSET_DEFAULT_SIZES);
+
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	PG_TRY();
+	{
+		work(queues, runtime_us, until_empty, context);
+	}
+	PG_FINALLY();
+	{
+		hd_jobs_wait_leave();
+	}
+	PG_END_TRY();
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
+ * The background worker's share.
+ */
+
+TimestampTz
+hd_jobs_work_task(void)
+{
+	TimestampTz until = hd_clock_real() + USECS_PER_SEC;
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "hotdash job", ALLOCSET_DEFAULT_SIZES);
+	TimestampTz due = DT_NOBEGIN;
+
+	while (hd_setting_worker_runs_handlers && hd_clock_real() < until)
+	{
+		Step result;
+
+		CHECK_FOR_INTERRUPTS();
+		StartTransactionCommand();
+		if (!OidIsValid(hd_spi_extension_missing_ok()))
+		{
+			CommitTransactionCommand();
+			due = DT_NOEND;
+			break;
+		}
+		result = step(NULL, context, &due);
+		CommitTransactionCommand();
+		if (result == STEP_IDLE && due != DT_NOBEGIN)
+			break;
+	}
+	MemoryContextDelete(context);
+	if (due == DT_NOBEGIN)
+		return hd_clock_real();
+	return hd_clock_real() + Min(Max(due - hd_clock_now(), 0), 60 * USECS_PER_SEC);
+}
