@@ -19,7 +19,7 @@ variant_prepare()
 		*) die "there is no variant \"$HD_VARIANT\": asan, valgrind" ;;
 	esac
 	place_names
-	rm -f "$HD_WATCH".*
+	rm -f "$HOTDASH_BUILD/seen"
 }
 
 # On Debian 12 a preloaded libasan hangs at start: a library's constructor and the sanitizer's lazy
@@ -52,7 +52,7 @@ variant_valgrind_wrap()
 	cat >"$postgres" <<-SCRIPT
 		#!/bin/sh
 		case \$1 in
-			-D) exec valgrind --quiet --leak-check=no --num-callers=30 \\
+			-D) exec valgrind --quiet --leak-check=no --num-callers=30 --fullpath-after= \\
 				--log-file='$HD_WATCH.%p' '$postgres.real' "\$@" ;;
 			*) exec '$postgres.real' "\$@" ;;
 		esac
@@ -60,21 +60,40 @@ variant_valgrind_wrap()
 	chmod 755 "$postgres"
 }
 
-# variant_verdict LOG: fails when a watcher reported something since the last call; the report is
-# moved to the end of LOG.
+# variant_verdict LOG: fails when a watcher reported something since the last call; the reports are
+# added to the end of LOG.
 variant_verdict()
 {
-	local report bad=0
+	local reports
 	[ -n "$HD_VARIANT" ] || return 0
+	reports=$("variant_reports_$HD_VARIANT")
+	[ -n "$reports" ] || return 0
+	printf '\n=== %s\n%s\n' "$HD_VARIANT" "$reports" >>"$1"
+	return 1
+}
+
+# The address sanitizer writes files of its own. The other one writes to standard error, which is a
+# server's or an edge's log, so which lines were seen there already has to be remembered.
+variant_reports_asan()
+{
+	local seen=$HOTDASH_BUILD/seen
+	cat "$HD_WATCH".* 2>/dev/null || true
+	rm -f "$HD_WATCH".*
+	touch "$seen"
+	{ grep -rsn --include='*.log' 'runtime error: ' "$HOTDASH_RUN" || true; } | sort >"$seen.new"
+	comm -13 "$seen" "$seen.new"
+	mv "$seen.new" "$seen"
+}
+
+# Only blocks with a frame of ours. The files are emptied and not removed: their processes go on
+# writing.
+variant_reports_valgrind()
+{
+	local report
 	for report in "$HD_WATCH".*; do
 		[ -s "$report" ] || continue
-		if [ "$HD_VARIANT" = asan ] || grep -q 'hotdash\.so' "$report"; then
-			printf '\n=== report of %s\n' "$HD_VARIANT" >>"$1"
-			cat "$report" >>"$1"
-			bad=1
-		fi
-		# emptied, not removed: the process may still be writing to it
+		awk -v RS='==[0-9]+== \n' -v ours="$HOTDASH_SRC/extension/" \
+			'index($0, ours) || index($0, "hotdash.so")' "$report"
 		: >"$report"
 	done
-	return "$bad"
 }

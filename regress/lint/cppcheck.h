@@ -2,7 +2,7 @@
  * cppcheck.h
  *		What cppcheck must know of the server's headers, which it does not read.
  *
- * Mainly that an ereport at ERROR does not come back.
+ * Mainly that an ereport at ERROR does not come back, nor an Assert that fails.
  */
 #define PG_VERSION_NUM 150000
 #define PG_FUNCTION_INFO_V1(name) extern int hd_lint_##name
@@ -15,6 +15,12 @@
 	do \
 	{ \
 		if ((level) >= ERROR) \
+			abort(); \
+	} while (0)
+#define Assert(condition) \
+	do \
+	{ \
+		if (!(condition)) \
 			abort(); \
 	} while (0)
 #define elog(level, ...) ereport(level, 0)
