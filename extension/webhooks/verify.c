@@ -26,6 +26,7 @@
 #include <ctype.h>
 
 #include "core/clock.h"
+#include "core/duration.h"
 #include "core/errors.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -300,15 +301,6 @@ static const struct Scheme
 	{"slack", verify_slack},	   {"shopify", verify_shopify}, {"chatwoot", verify_chatwoot},
 };
 
-static int64
-tolerance_seconds(Interval *tolerance)
-{
-	if (tolerance->month != 0 || tolerance->time < 0 || tolerance->day < 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("tolerance must not be negative or contain months or years")));
-	return tolerance->day * (int64) SECS_PER_DAY + tolerance->time / USECS_PER_SEC;
-}
-
 /* The common body of both functions: NULL when the signature holds. */
 static const char *
 verify(FunctionCallInfo fcinfo)
@@ -328,7 +320,9 @@ verify(FunctionCallInfo fcinfo)
 	body = PG_GETARG_BYTEA_PP(3);
 	in.secret = (HdBytes){VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret)};
 	in.body = (HdBytes){VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body)};
-	in.tolerance = PG_ARGISNULL(4) ? DEFAULT_TOLERANCE : tolerance_seconds(PG_GETARG_INTERVAL_P(4));
+	in.tolerance = DEFAULT_TOLERANCE;
+	if (!PG_ARGISNULL(4))
+		in.tolerance = hd_duration_us(PG_GETARG_INTERVAL_P(4), "tolerance", 0) / USECS_PER_SEC;
 	in.now = hd_webhooks_unix_seconds(hd_clock_now());
 
 	if (!JB_ROOT_IS_OBJECT(in.headers))

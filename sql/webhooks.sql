@@ -1,0 +1,1548 @@
+/*
+ * webhooks.sql: endpoints, events, deliveries, and the functions that the edge calls.
+ *
+ * Model. An event is published in the caller's transaction: one row in _message, and per endpoint that wants it
+ * one delivery, which is a job of kind webhook.delivery in queue webhooks. The edge claims deliveries as complete
+ * signed requests, sends them, and reports what happened; what follows from an outcome is decided here, by
+ * _webhook_classify. Retries, leases, expiry and death are the job engine's.
+ *
+ * Rows that are written once: _message, _message_key, _delivery, _delivery_attempt. Rows that change: _endpoint
+ * (rarely; a pause when a receiver asks for one) and _delivery_parked.
+ *
+ * Locks: jobs first, then the row of the endpoint, in the order of ids.
+ */
+
+/*
+ * Tables
+ */
+
+CREATE SEQUENCE hotdash._endpoint_id AS bigint MAXVALUE 4503599627370495;
+COMMENT ON SEQUENCE hotdash._endpoint_id IS 'Low 52 bits of the ids of endpoints';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._endpoint_id', '');
+
+CREATE TABLE hotdash._endpoint (
+	id bigint PRIMARY KEY,
+	tenant text NOT NULL,
+	url text NOT NULL,
+	events text[] NOT NULL,                 -- patterns; a message matches when one of its own patterns is here
+	headers jsonb NOT NULL,                 -- names and values; values may be secret, so never shown
+	header_names text[] NOT NULL,
+	timeout interval NOT NULL,
+	max_attempts int NOT NULL,
+	max_age interval NOT NULL,
+	backoff jsonb,                          -- NULL: the module's own schedule, with its floors
+	filter jsonpath,                        -- NULL: every event
+	retry_statuses int[],                   -- answers to try again besides the usual ones
+	enabled bool NOT NULL DEFAULT true,
+	disabled_reason text,
+	disabled_at timestamptz,
+	paused_until timestamptz,               -- a receiver asked for it; deliveries are put off, uncharged
+	created_at timestamptz NOT NULL,
+	updated_at timestamptz NOT NULL
+) WITH (fillfactor = 70);
+CREATE INDEX _endpoint_tenant ON hotdash._endpoint (tenant, id);
+CREATE INDEX _endpoint_timeout ON hotdash._endpoint (timeout) WHERE enabled;
+COMMENT ON TABLE hotdash._endpoint IS 'Receivers of webhooks';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._endpoint', '');
+
+CREATE TABLE hotdash._endpoint_key (
+	endpoint_id bigint NOT NULL REFERENCES hotdash._endpoint ON DELETE CASCADE,
+	created_at timestamptz NOT NULL,
+	key bytea NOT NULL,                     -- decoded secret; readable by the owner only
+	retires_at timestamptz,                 -- NULL: current
+	PRIMARY KEY (endpoint_id, created_at)
+);
+COMMENT ON TABLE hotdash._endpoint_key IS 'Signing keys of endpoints; several while one replaces another';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._endpoint_key', '');
+
+CREATE TABLE hotdash._message (
+	id text COLLATE "C" PRIMARY KEY,
+	tenant text NOT NULL,
+	event_type text NOT NULL,
+	content_type text NOT NULL,
+	created_at timestamptz NOT NULL,
+	bytes int NOT NULL,
+	idempotency_key text,
+	traceparent text,
+	body bytea NOT NULL                     -- the bytes that are signed and sent, the same on each attempt
+);
+COMMENT ON TABLE hotdash._message IS 'Published events';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._message', '');
+
+CREATE TABLE hotdash._message_key (
+	tenant text NOT NULL,
+	key text COLLATE "C" NOT NULL,
+	message_id text COLLATE "C" NOT NULL,
+	PRIMARY KEY (tenant, key)
+);
+COMMENT ON TABLE hotdash._message_key IS 'Idempotency keys of published events';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._message_key', '');
+
+CREATE TABLE hotdash._delivery (
+	id bigint PRIMARY KEY,                  -- the job's id
+	endpoint_id bigint NOT NULL,
+	created_at timestamptz NOT NULL,
+	tenant text NOT NULL,
+	message_id text COLLATE "C" NOT NULL
+);
+CREATE INDEX _delivery_endpoint ON hotdash._delivery (endpoint_id, created_at);
+CREATE INDEX _delivery_message ON hotdash._delivery (message_id);
+COMMENT ON TABLE hotdash._delivery IS 'One message on its way to one endpoint';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery', '');
+
+CREATE TABLE hotdash._delivery_attempt (
+	delivery_id bigint NOT NULL,
+	finished_at timestamptz NOT NULL,
+	attempt int NOT NULL,
+	dns_us int,
+	connect_us int,
+	tls_us int,
+	ttfb_us int,
+	total_us int,
+	status int,
+	sent bool NOT NULL,                     -- a byte of the request may have left
+	reused bool NOT NULL,                   -- connection
+	truncated bool NOT NULL,                -- body of the answer
+	late bool NOT NULL,                     -- reported after its lease had ended
+	outcome text NOT NULL,                  -- state of the delivery that followed
+	reason text NOT NULL,                   -- code of the outcome matrix
+	tenant text NOT NULL,
+	edge text NOT NULL,
+	error_class text NOT NULL,
+	error text,
+	remote_ip text,
+	retry_after interval,                   -- what the receiver asked for
+	response_excerpt text
+);
+CREATE INDEX _delivery_attempt_delivery ON hotdash._delivery_attempt (delivery_id, finished_at);
+COMMENT ON TABLE hotdash._delivery_attempt IS 'What happened each time a delivery was sent';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery_attempt', '');
+
+CREATE TABLE hotdash._delivery_parked (
+	endpoint_id bigint NOT NULL,
+	delivery_id bigint NOT NULL,
+	PRIMARY KEY (endpoint_id, delivery_id)
+);
+COMMENT ON TABLE hotdash._delivery_parked IS
+	'Deliveries that wait for their endpoint to be enabled again';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery_parked', '');
+
+/*
+ * Pure functions
+ */
+
+CREATE FUNCTION hotdash.webhook_sign(secret text, message_id text, at timestamptz, body bytea) RETURNS text
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_sign' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash.webhook_sign(text, text, timestamptz, bytea) IS
+	'Standard Webhooks signature of a body: v1, and base64 of HMAC-SHA256 over id.seconds.body';
+REVOKE ALL ON FUNCTION hotdash.webhook_sign(text, text, timestamptz, bytea) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.webhook_verify(scheme text, secret text, headers jsonb, body bytea,
+		tolerance interval DEFAULT NULL) RETURNS bool
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_verify' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash.webhook_verify(text, text, jsonb, bytea, interval) IS
+	'Whether a webhook that came in is signed with the secret; schemes standard stripe github slack shopify chatwoot';
+REVOKE ALL ON FUNCTION hotdash.webhook_verify(text, text, jsonb, bytea, interval) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.webhook_verify_detail(scheme text, secret text, headers jsonb, body bytea,
+		tolerance interval DEFAULT NULL, OUT ok bool, OUT reason text) RETURNS record
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_verify_detail' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash.webhook_verify_detail(text, text, jsonb, bytea, interval) IS
+	'The same with a reason: bad_secret missing_header malformed_header too_old too_new mismatch';
+REVOKE ALL ON FUNCTION hotdash.webhook_verify_detail(text, text, jsonb, bytea, interval) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._webhook_new_key() RETURNS bytea
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_new_key' LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._webhook_new_key() IS 'Random bytes for a new signing key';
+REVOKE ALL ON FUNCTION hotdash._webhook_new_key() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._webhook_parse_secret(secret text) RETURNS bytea
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_parse_secret' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._webhook_parse_secret(text) IS 'Key bytes of a secret, or 22023';
+REVOKE ALL ON FUNCTION hotdash._webhook_parse_secret(text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._webhook_header_lines(keys bytea[], message_id text, at timestamptz, body bytea,
+		content_type text, traceparent text, headers jsonb) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_header_lines' LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._webhook_header_lines(bytea[], text, timestamptz, bytea, text, text, jsonb) IS
+	'Header lines of one attempt, signed';
+REVOKE ALL ON FUNCTION hotdash._webhook_header_lines(bytea[], text, timestamptz, bytea, text, text, jsonb)
+	FROM PUBLIC;
+
+CREATE FUNCTION hotdash._webhook_classify(status int, class text, attempt int, sent bool, total_us int,
+		has_retry_after bool, retry_statuses int[],
+		OUT action text, OUT reason text, OUT floor interval, OUT pause bool) RETURNS record
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_classify' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._webhook_classify(int, text, int, bool, int, bool, int[]) IS
+	'What follows from the outcome of an attempt: the matrix of docs/webhooks.md';
+REVOKE ALL ON FUNCTION hotdash._webhook_classify(int, text, int, bool, int, bool, int[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._retry_after(header text, at timestamptz, date_header text) RETURNS interval
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_retry_after' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._retry_after(text, timestamptz, text) IS
+	'Time to wait that a Retry-After header asks for; NULL when there is none that can be read';
+REVOKE ALL ON FUNCTION hotdash._retry_after(text, timestamptz, text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._webhook_check_url(url text) RETURNS void
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_check_url' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._webhook_check_url(text) IS 'Raises 22023 unless the URL can be sent to';
+REVOKE ALL ON FUNCTION hotdash._webhook_check_url(text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._webhook_check_header(name text, value text) RETURNS void
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_check_header' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._webhook_check_header(text, text) IS 'Raises 22023 unless the header can be sent';
+REVOKE ALL ON FUNCTION hotdash._webhook_check_header(text, text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._webhook_check_pattern(pattern text) RETURNS void
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_check_pattern' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._webhook_check_pattern(text) IS
+	'Raises 22023 unless it is an event type, * or a prefix like order.*';
+REVOKE ALL ON FUNCTION hotdash._webhook_check_pattern(text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._event_patterns(event_type text) RETURNS text[]
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_event_patterns' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._event_patterns(text) IS 'All patterns that an event type matches';
+REVOKE ALL ON FUNCTION hotdash._event_patterns(text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._message_check(event_type text, bytes int) RETURNS void
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_check_event' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._message_check(text, int) IS
+	'Raises 22023 for a malformed event type, 54000 for a body over hotdash.webhook_max_payload';
+REVOKE ALL ON FUNCTION hotdash._message_check(text, int) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._message_new_id() RETURNS text
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_new_message_id' LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._message_new_id() IS 'msg_ and 26 digits that sort by time and never come twice';
+REVOKE ALL ON FUNCTION hotdash._message_new_id() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._clean_text(bytes bytea, up_to int) RETURNS text
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_clean_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._clean_text(bytea, int) IS
+	'Bytes from outside as text without control characters, at most so many bytes of it';
+REVOKE ALL ON FUNCTION hotdash._clean_text(bytea, int) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._filter_accepts(document jsonb, filter jsonpath) RETURNS bool
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		-- A predicate yields true or false, a path yields items: the first decides, errors mean no.
+		SELECT coalesce(jsonb_path_query_first(document, filter, '{}', true) NOT IN ('false', 'null'), false)
+	$$;
+COMMENT ON FUNCTION hotdash._filter_accepts(jsonb, jsonpath) IS
+	'Whether the first item that the path yields is neither false nor null';
+REVOKE ALL ON FUNCTION hotdash._filter_accepts(jsonb, jsonpath) FROM PUBLIC;
+
+/*
+ * Helpers
+ */
+
+CREATE FUNCTION hotdash._webhook_require(value anyelement, name text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		IF value IS NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+				MESSAGE = format('argument "%s" must not be null', name);
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._webhook_require(anyelement, text) IS 'Raises 22004 for a required argument that is NULL';
+REVOKE ALL ON FUNCTION hotdash._webhook_require(anyelement, text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._webhook_tenant(tenant text) RETURNS text
+	LANGUAGE plpgsql STABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		own text := coalesce(current_setting('hotdash.tenant', true), '');
+	BEGIN
+		IF own <> '' AND tenant <> own THEN
+			RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+				MESSAGE = 'permission denied for another tenant';
+		END IF;
+		RETURN coalesce(tenant, own);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._webhook_tenant(text) IS
+	'Tenant that an argument means; a session bound to one by hotdash.tenant may name no other';
+REVOKE ALL ON FUNCTION hotdash._webhook_tenant(text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._webhook_check_options(options jsonb, known text[]) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		unknown text;
+	BEGIN
+		IF options IS NULL THEN
+			RETURN;
+		END IF;
+		IF jsonb_typeof(options) <> 'object' THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'options must be a JSON object';
+		END IF;
+		SELECT o INTO unknown FROM jsonb_object_keys(options) AS o WHERE o <> ALL (known) ORDER BY o LIMIT 1;
+		IF FOUND THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('unrecognized option "%s"', unknown),
+				DETAIL = format('Known are %s.', array_to_string(known, ', '));
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._webhook_check_options(jsonb, text[]) IS
+	'Raises 22023 that lists the known options, for one that is not';
+REVOKE ALL ON FUNCTION hotdash._webhook_check_options(jsonb, text[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._webhook_register() RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * The queue and the kind are rows of dumped tables, which the install script must not insert; so the first
+	 * endpoint or the first edge does it. An operator's changes to either stay.
+	 */
+	BEGIN
+		IF NOT EXISTS (SELECT FROM hotdash._queue AS q WHERE q.queue = 'webhooks') THEN
+			PERFORM hotdash.queue_set('webhooks');
+		END IF;
+		IF NOT EXISTS (SELECT FROM hotdash._kind AS k WHERE k.kind = 'webhook.delivery') THEN
+			PERFORM hotdash.job_kind_set('webhook.delivery', queue => 'webhooks');
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._webhook_register() IS 'Makes the queue and the kind of deliveries, once';
+REVOKE ALL ON FUNCTION hotdash._webhook_register() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._json_keys(object jsonb) RETURNS text[]
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT CASE WHEN jsonb_typeof(object) = 'object' THEN ARRAY(SELECT jsonb_object_keys(object)) ELSE '{}' END
+	$$;
+COMMENT ON FUNCTION hotdash._json_keys(jsonb) IS 'Keys of a JSON object, none for other JSON';
+REVOKE ALL ON FUNCTION hotdash._json_keys(jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._json_texts(value jsonb, name text) RETURNS text[]
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		IF jsonb_typeof(value) <> 'array' THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('%s must be a JSON array', name);
+		END IF;
+		RETURN CASE WHEN value IS NOT NULL THEN ARRAY(SELECT jsonb_array_elements_text(value)) END;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._json_texts(jsonb, text) IS 'Elements of a JSON array as text; NULL for NULL';
+REVOKE ALL ON FUNCTION hotdash._json_texts(jsonb, text) FROM PUBLIC;
+
+/*
+ * Endpoints
+ */
+
+CREATE FUNCTION hotdash._endpoint_check_duration(name text, value interval, lowest interval, highest interval)
+	RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		IF extract(year FROM value) <> 0 OR extract(month FROM value) <> 0 THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('%s must not contain months or years', name);
+		END IF;
+		IF value < lowest OR value > highest THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('%s must be between %s and %s', name, lowest, highest);
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoint_check_duration(text, interval, interval, interval) IS
+	'Raises 22023 for a duration out of range';
+REVOKE ALL ON FUNCTION hotdash._endpoint_check_duration(text, interval, interval, interval) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._endpoint_check_headers(headers jsonb) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		header record;
+	BEGIN
+		IF jsonb_typeof(headers) <> 'object' THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'headers must be a JSON object of names and texts';
+		END IF;
+		FOR header IN SELECT h.key, h.value, jsonb_typeof(h.value) AS type FROM jsonb_each(headers) AS h LOOP
+			IF header.type <> 'string' THEN
+				RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+					MESSAGE = 'headers must be a JSON object of names and texts';
+			END IF;
+			PERFORM hotdash._webhook_check_header(header.key, header.value #>> '{}');
+		END LOOP;
+		IF EXISTS (SELECT FROM jsonb_object_keys(headers) AS h GROUP BY lower(h) HAVING count(*) > 1) THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'a header is given twice';
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoint_check_headers(jsonb) IS 'Raises 22023 unless all headers can be sent';
+REVOKE ALL ON FUNCTION hotdash._endpoint_check_headers(jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._endpoint_check(e hotdash._endpoint) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._webhook_check_url(e.url);
+		IF cardinality(e.events) = 0 OR array_position(e.events, NULL) IS NOT NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'events must hold at least one pattern and no null';
+		END IF;
+		PERFORM hotdash._webhook_check_pattern(p) FROM unnest(e.events) AS p;
+		PERFORM hotdash._endpoint_check_headers(e.headers);
+		PERFORM hotdash._endpoint_check_duration('timeout', e.timeout, '1 second', '60 seconds');
+		PERFORM hotdash._endpoint_check_duration('max_age', e.max_age, '1 second', '365 days');
+		IF e.max_attempts NOT BETWEEN 1 AND 100 THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'max_attempts must be between 1 and 100';
+		END IF;
+		IF e.backoff IS NOT NULL THEN
+			PERFORM hotdash._backoff_delay(e.backoff, 1);
+		END IF;
+		IF EXISTS (SELECT FROM unnest(e.retry_statuses) AS s
+				WHERE s IS NULL OR s NOT BETWEEN 300 AND 599 OR s = 410) THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'retry_statuses must be between 300 and 599, and not 410',
+				DETAIL = '410 says that the endpoint is gone, and disables it.';
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoint_check(hotdash._endpoint) IS 'Raises 22023 for what an endpoint may not be';
+REVOKE ALL ON FUNCTION hotdash._endpoint_check(hotdash._endpoint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._endpoint_refuse(name text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+			MESSAGE = format('endpoints do not support "%s" in this version', name);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoint_refuse(text) IS 'Raises 0A000 for an argument that is not built yet';
+REVOKE ALL ON FUNCTION hotdash._endpoint_refuse(text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._endpoint_check_options(options jsonb) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		name text;
+	BEGIN
+		PERFORM hotdash._webhook_check_options(options, ARRAY['client_cert', 'consent', 'proxy', 'signing']);
+		FOR name IN SELECT o.key FROM jsonb_each_text(options) AS o
+			WHERE o.value IS NOT NULL AND (o.key, o.value) <> ('signing', 'hmac') LOOP
+			PERFORM hotdash._endpoint_refuse(name);
+		END LOOP;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoint_check_options(jsonb) IS
+	'Raises 22023 for an unknown option of an endpoint, 0A000 for one that is not built yet';
+REVOKE ALL ON FUNCTION hotdash._endpoint_check_options(jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.endpoint_create(
+		url text,
+		events text[] DEFAULT NULL,
+		secret text DEFAULT NULL,
+		tenant text DEFAULT NULL,
+		headers jsonb DEFAULT NULL,
+		timeout interval DEFAULT NULL,
+		max_attempts int DEFAULT NULL,
+		max_age interval DEFAULT NULL,
+		backoff jsonb DEFAULT NULL,
+		rate int DEFAULT NULL,
+		rate_period interval DEFAULT NULL,
+		concurrency int DEFAULT NULL,
+		ordered bool DEFAULT NULL,
+		filter jsonpath DEFAULT NULL,
+		retry_statuses int[] DEFAULT NULL,
+		options jsonb DEFAULT NULL)
+	RETURNS bigint
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		now constant timestamptz := hotdash._now();
+		e hotdash._endpoint;
+		key bytea;
+	BEGIN
+		PERFORM hotdash._webhook_require(url, 'url');
+		PERFORM hotdash._endpoint_refuse(r.name)
+			FROM (VALUES ('rate', rate IS NOT NULL), ('rate_period', rate_period IS NOT NULL),
+				('concurrency', concurrency IS NOT NULL), ('ordered', coalesce(ordered, false))) AS r (name, given)
+			WHERE r.given;
+		PERFORM hotdash._endpoint_check_options(options);
+		e.tenant := hotdash._webhook_tenant(tenant);
+		e.url := url;
+		e.events := coalesce(events, '{*}');
+		e.headers := coalesce(headers, '{}');
+		e.header_names := hotdash._json_keys(e.headers);
+		e.timeout := coalesce(timeout, '15 seconds');
+		e.max_attempts := coalesce(max_attempts, 5);
+		e.max_age := coalesce(max_age, '3 days');
+		e.backoff := backoff;
+		e.filter := filter;
+		e.retry_statuses := retry_statuses;
+		PERFORM hotdash._endpoint_check(e);
+		key := coalesce(hotdash._webhook_parse_secret(secret), hotdash._webhook_new_key());
+
+		PERFORM hotdash._webhook_register();
+		e.id := current_setting('hotdash.node_id')::bigint << 52 | nextval('hotdash._endpoint_id');
+		e.enabled := true;
+		e.created_at := now;
+		e.updated_at := now;
+		INSERT INTO hotdash._endpoint VALUES (e.*);
+		INSERT INTO hotdash._endpoint_key (endpoint_id, created_at, key) VALUES (e.id, now, key);
+		RETURN e.id;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.endpoint_create(text, text[], text, text, jsonb, interval, int, interval, jsonb, int,
+	interval, int, bool, jsonpath, int[], jsonb) IS 'A new receiver of webhooks; returns its id';
+REVOKE ALL ON FUNCTION hotdash.endpoint_create(text, text[], text, text, jsonb, interval, int, interval, jsonb, int,
+	interval, int, bool, jsonpath, int[], jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._endpoint_get(id bigint) RETURNS hotdash._endpoint
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		own text := hotdash._webhook_tenant(NULL);
+		e hotdash._endpoint;
+	BEGIN
+		PERFORM hotdash._webhook_require(id, 'id');
+		SELECT * INTO e FROM hotdash._endpoint AS x
+			WHERE x.id = _endpoint_get.id AND (own = '' OR x.tenant = own)
+			FOR NO KEY UPDATE;
+		IF NOT FOUND THEN
+			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('endpoint %s does not exist', id);
+		END IF;
+		RETURN e;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoint_get(bigint) IS 'Locks an endpoint that this session may see, or 42704';
+REVOKE ALL ON FUNCTION hotdash._endpoint_get(bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.endpoint_update(id bigint, changes jsonb) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * The keys of changes are the argument names of endpoint_create; null means that argument's default, a key that
+	 * is not there keeps its value.
+	 */
+	DECLARE
+		known constant text[] := ARRAY['backoff', 'concurrency', 'events', 'filter', 'headers', 'max_age',
+			'max_attempts', 'options', 'ordered', 'rate', 'rate_period', 'retry_statuses', 'timeout', 'url'];
+		e hotdash._endpoint := hotdash._endpoint_get(id);
+		change record;
+	BEGIN
+		PERFORM hotdash._webhook_require(changes, 'changes');
+		PERFORM hotdash._webhook_check_options(changes, known);
+		FOR change IN SELECT c.key, nullif(c.value, 'null') AS value, c.value #>> '{}' AS text
+			FROM jsonb_each(changes) AS c LOOP
+			CASE change.key
+				WHEN 'url' THEN
+					PERFORM hotdash._webhook_require(change.text, 'url');
+					e.url := change.text;
+				WHEN 'events' THEN
+					e.events := coalesce(hotdash._json_texts(change.value, 'events'), '{*}');
+				WHEN 'headers' THEN e.headers := coalesce(change.value, '{}');
+				WHEN 'timeout' THEN e.timeout := coalesce(change.text::interval, '15 seconds');
+				WHEN 'max_attempts' THEN e.max_attempts := coalesce(change.text::int, 5);
+				WHEN 'max_age' THEN e.max_age := coalesce(change.text::interval, '3 days');
+				WHEN 'backoff' THEN e.backoff := change.value;
+				WHEN 'filter' THEN e.filter := change.text::jsonpath;
+				WHEN 'retry_statuses' THEN
+					e.retry_statuses := hotdash._json_texts(change.value, 'retry_statuses')::int[];
+				WHEN 'options' THEN PERFORM hotdash._endpoint_check_options(change.value);
+				ELSE
+					IF coalesce(change.text, 'false') <> 'false' THEN
+						PERFORM hotdash._endpoint_refuse(change.key);
+					END IF;
+			END CASE;
+		END LOOP;
+		e.header_names := hotdash._json_keys(e.headers);
+		PERFORM hotdash._endpoint_check(e);
+		UPDATE hotdash._endpoint AS x
+			SET url = e.url, events = e.events, headers = e.headers, header_names = e.header_names,
+				timeout = e.timeout, max_attempts = e.max_attempts, max_age = e.max_age, backoff = e.backoff, filter = e.filter,
+				retry_statuses = e.retry_statuses, updated_at = hotdash._now()
+			WHERE x.id = e.id;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.endpoint_update(bigint, jsonb) IS
+	'Changes what is named; deliveries that are waiting go by the new url, headers and timeout';
+REVOKE ALL ON FUNCTION hotdash.endpoint_update(bigint, jsonb) FROM PUBLIC;
+
+
+CREATE FUNCTION hotdash.endpoint_enable(id bigint) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		e hotdash._endpoint := hotdash._endpoint_get(id);
+		parked bigint[];
+	BEGIN
+		UPDATE hotdash._endpoint AS x
+			SET enabled = true, disabled_reason = NULL, disabled_at = NULL, paused_until = NULL,
+				updated_at = hotdash._now()
+			WHERE x.id = e.id;
+		WITH gone AS (DELETE FROM hotdash._delivery_parked AS p WHERE p.endpoint_id = e.id RETURNING p.delivery_id)
+		SELECT array_agg(g.delivery_id ORDER BY g.delivery_id) INTO parked FROM gone AS g;
+		IF parked IS NOT NULL THEN
+			PERFORM hotdash._job_reschedule(parked, hotdash._now());
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.endpoint_enable(bigint) IS
+	'Switches an endpoint on, ends its pause, and lets go what was parked for it';
+REVOKE ALL ON FUNCTION hotdash.endpoint_enable(bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.endpoint_disable(id bigint, reason text DEFAULT NULL) RETURNS void
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		e hotdash._endpoint := hotdash._endpoint_get(id);
+	BEGIN
+		UPDATE hotdash._endpoint AS x
+			SET enabled = false,
+				disabled_reason = hotdash._clean_text(convert_to(coalesce(reason, 'by hand'), 'UTF8'), 500),
+				disabled_at = hotdash._now(), updated_at = hotdash._now()
+			WHERE x.id = e.id;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.endpoint_disable(bigint, text) IS
+	'Switches an endpoint off: it gets no new deliveries, and those that are waiting are parked when they come due';
+REVOKE ALL ON FUNCTION hotdash.endpoint_disable(bigint, text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.endpoint_secret(id bigint) RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		e hotdash._endpoint := hotdash._endpoint_get(id);
+	BEGIN
+		RETURN 'whsec_' || translate(encode(k.key, 'base64'), E'\n', '')
+			FROM hotdash._endpoint_key AS k
+			WHERE k.endpoint_id = e.id AND k.retires_at IS NULL;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.endpoint_secret(bigint) IS
+	'The current secret of an endpoint, to hand it to the receiver; for admins only';
+REVOKE ALL ON FUNCTION hotdash.endpoint_secret(bigint) FROM PUBLIC;
+
+/*
+ * Publishing
+ */
+
+CREATE FUNCTION hotdash._message_insert(event_type text, body bytea, content_type text, idempotency_key text,
+		tenant text, traceparent text)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * Returns the id of a new message, or NULL and nothing new when the key was used already. A key that an open
+	 * transaction holds is waited for: its end decides which of the two it is.
+	 */
+	DECLARE
+		id constant text := hotdash._message_new_id();
+	BEGIN
+		IF idempotency_key IS NOT NULL THEN
+			IF octet_length(idempotency_key) NOT BETWEEN 1 AND 255 THEN
+				RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+					MESSAGE = 'idempotency_key must be 1 to 255 bytes long';
+			END IF;
+			INSERT INTO hotdash._message_key AS k (tenant, key, message_id) VALUES (tenant, idempotency_key, id)
+				ON CONFLICT DO NOTHING;
+			IF NOT FOUND THEN
+				RETURN NULL;
+			END IF;
+		END IF;
+		INSERT INTO hotdash._message (id, tenant, event_type, content_type, created_at, bytes, idempotency_key, traceparent,
+				body)
+			VALUES (id, tenant, event_type, content_type, hotdash._now(), octet_length(body), idempotency_key, traceparent,
+				body);
+		RETURN id;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._message_insert(text, bytea, text, text, text, text) IS
+	'Writes a message, unless its idempotency key was used already';
+REVOKE ALL ON FUNCTION hotdash._message_insert(text, bytea, text, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._delivery_backoff() RETURNS jsonb
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	AS $$ SELECT '{"type":"exponential","base":"10s","factor":6,"cap":"12h","jitter":"equal"}'::jsonb $$;
+COMMENT ON FUNCTION hotdash._delivery_backoff() IS 'Schedule of an endpoint that states none: 10 s, 1 min, 6 min, 36 min';
+REVOKE ALL ON FUNCTION hotdash._delivery_backoff() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._deliver(message_id text, tenant text, traceparent text, endpoints bigint[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * One statement for all endpoints. Jobs of one call share their limits, so endpoints with the same limits go
+	 * together.
+	 */
+	BEGIN
+		INSERT INTO hotdash._delivery (id, endpoint_id, created_at, tenant, message_id)
+		SELECT d.job_id, d.endpoint_id, hotdash._now(), _deliver.tenant, _deliver.message_id
+		FROM (
+			SELECT array_agg(e.id ORDER BY e.id) AS endpoints,
+				hotdash.job_enqueue_many('webhook.delivery',
+					array_agg(jsonb_build_object('message', _deliver.message_id, 'endpoint', e.id::text) ORDER BY e.id),
+					queue => 'webhooks',
+					max_attempts => e.max_attempts,
+					tenant => _deliver.tenant,
+					options => jsonb_strip_nulls(jsonb_build_object(
+						'backoff', coalesce(e.backoff, hotdash._delivery_backoff()),
+						'expires_at', hotdash._now() + e.max_age,
+						'traceparent', _deliver.traceparent))) AS jobs
+			FROM hotdash._endpoint AS e
+			WHERE e.id = ANY (_deliver.endpoints)
+			GROUP BY e.max_attempts, e.backoff, e.max_age
+		) AS batch, unnest(batch.jobs, batch.endpoints) AS d (job_id, endpoint_id);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._deliver(text, text, text, bigint[]) IS 'A delivery of a message to each of the endpoints';
+REVOKE ALL ON FUNCTION hotdash._deliver(text, text, text, bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._publish(event_type text, body bytea, content_type text, document jsonb, idempotency_key text,
+		order_key text, tenant text, options jsonb)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		owner constant text := hotdash._webhook_tenant(tenant);
+		traceparent constant text := options ->> 'traceparent';
+		endpoints bigint[];
+		id text;
+	BEGIN
+		PERFORM hotdash._message_check(event_type, octet_length(body));
+		PERFORM hotdash._webhook_check_options(options, '{traceparent}');
+		IF order_key IS NOT NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+				MESSAGE = 'events do not support "order_key" in this version';
+		END IF;
+		LOOP
+			id := hotdash._message_insert(event_type, body, content_type, idempotency_key, owner, traceparent);
+			IF id IS NOT NULL THEN
+				endpoints := ARRAY(
+					SELECT e.id FROM hotdash._endpoint AS e
+					WHERE e.tenant = owner AND e.enabled AND e.events && hotdash._event_patterns(event_type)
+						AND (e.filter IS NULL OR hotdash._filter_accepts(document, e.filter)));
+				IF cardinality(endpoints) > 0 THEN
+					PERFORM hotdash._deliver(id, owner, traceparent, endpoints);
+				END IF;
+				RETURN id;
+			END IF;
+			SELECT k.message_id INTO id FROM hotdash._message_key AS k
+				WHERE k.tenant = owner AND k.key = idempotency_key;
+			IF FOUND THEN
+				RETURN id;
+			END IF;
+			-- The key went away between the two statements: it is free again.
+		END LOOP;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._publish(text, bytea, text, jsonb, text, text, text, jsonb) IS
+	'Common part of event_publish and event_publish_raw';
+REVOKE ALL ON FUNCTION hotdash._publish(text, bytea, text, jsonb, text, text, text, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.event_publish(event_type text, payload jsonb, idempotency_key text DEFAULT NULL,
+		order_key text DEFAULT NULL, tenant text DEFAULT NULL, options jsonb DEFAULT NULL)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._webhook_require(event_type, 'event_type');
+		PERFORM hotdash._webhook_require(payload, 'payload');
+		RETURN hotdash._publish(event_type, convert_to(payload::text, 'UTF8'), 'application/json', payload,
+			idempotency_key, order_key, tenant, options);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.event_publish(text, jsonb, text, text, text, jsonb) IS
+	'Publishes an event to all endpoints that want it, when the transaction commits; returns the message id';
+REVOKE ALL ON FUNCTION hotdash.event_publish(text, jsonb, text, text, text, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._json_or_null(body bytea) RETURNS jsonb
+	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL RESTRICTED
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		RETURN convert_from(body, 'UTF8')::jsonb;
+	EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
+		RETURN NULL;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._json_or_null(bytea) IS 'Bytes as JSON, NULL when they are none';
+REVOKE ALL ON FUNCTION hotdash._json_or_null(bytea) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.event_publish_raw(event_type text, body bytea, content_type text DEFAULT NULL,
+		idempotency_key text DEFAULT NULL, order_key text DEFAULT NULL, tenant text DEFAULT NULL,
+		options jsonb DEFAULT NULL)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		type constant text := coalesce(content_type, 'application/octet-stream');
+		document jsonb;
+	BEGIN
+		PERFORM hotdash._webhook_require(event_type, 'event_type');
+		PERFORM hotdash._webhook_require(body, 'body');
+		IF type !~ '^[a-zA-Z0-9!#$&^_.+-]+/[a-zA-Z0-9!#$&^_.+-]+([ \t]*;[ -~\t]*)?$' OR length(type) > 200 THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'malformed content_type';
+		END IF;
+		-- Parsed only where a filter has to look into it: bytes are bytes.
+		IF EXISTS (SELECT FROM hotdash._endpoint AS e
+				WHERE e.tenant = hotdash._webhook_tenant(event_publish_raw.tenant) AND e.enabled
+					AND e.filter IS NOT NULL) THEN
+			document := hotdash._json_or_null(body);
+		END IF;
+		RETURN hotdash._publish(event_type, body, type, document, idempotency_key, order_key, tenant, options);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.event_publish_raw(text, bytea, text, text, text, text, jsonb) IS
+	'The same for a body of any type, sent byte for byte; endpoints with a filter get it only if it is JSON';
+REVOKE ALL ON FUNCTION hotdash.event_publish_raw(text, bytea, text, text, text, text, jsonb) FROM PUBLIC;
+
+/*
+ * For the edge: protocol 1
+ */
+
+CREATE TYPE hotdash.edge_request AS (
+	id bigint,
+	token bigint,
+	url text,
+	method text,
+	headers text[],
+	body bytea,
+	timeout_ms int,
+	lease_ms int,
+	flags int
+);
+COMMENT ON TYPE hotdash.edge_request IS
+	'One request as the edge sends it; flags: bit 0, private addresses are allowed';
+
+CREATE TYPE hotdash._edge_result AS (
+	id bigint,
+	token bigint,
+	status int,
+	class text,
+	error text,
+	retry_after text,
+	excerpt text,
+	truncated bool,
+	remote_ip text,
+	reused bool,
+	sent bool,
+	dns_us int,
+	connect_us int,
+	tls_us int,
+	ttfb_us int,
+	total_us int,
+	http_date text
+);
+COMMENT ON TYPE hotdash._edge_result IS 'One element of what edge_report takes';
+
+CREATE FUNCTION hotdash._edge_check_name(edge text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._webhook_require(edge, 'edge');
+		IF edge !~ '^[!-~]{1,63}$' THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'name of the edge must be 1 to 63 printable ASCII characters without spaces';
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_check_name(text) IS 'Raises 22004 or 22023 for a name that an edge cannot have';
+REVOKE ALL ON FUNCTION hotdash._edge_check_name(text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.edge_hello(protocol int, edge text, version text) RETURNS jsonb
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._webhook_require(protocol, 'protocol');
+		PERFORM hotdash._edge_check_name(edge);
+		IF protocol <> 1 THEN
+			RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+				MESSAGE = format('protocol %s of the edge is not supported', protocol),
+				HINT = format('The server speaks protocol 1, edge "%s" (version %s) speaks %s: install an edge of the '
+					'server''s version.', edge, coalesce(version, 'unknown'), protocol);
+		END IF;
+		PERFORM hotdash._webhook_register();
+		RETURN jsonb_build_object('protocol', 1, 'server', hotdash.version(), 'backstop_ms', 60000, 'max_batch', 512);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.edge_hello(int, text, text) IS
+	'First call of an edge: what the server speaks; 0A000 when the edge speaks something else';
+REVOKE ALL ON FUNCTION hotdash.edge_hello(int, text, text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_lease() RETURNS interval
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* Longer than any request of the batch can take, by what it takes to report it. */
+	BEGIN
+		RETURN coalesce((SELECT max(e.timeout) FROM hotdash._endpoint AS e WHERE e.enabled), '60 seconds')
+			+ interval '10 seconds';
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_lease() IS 'Lease of claimed deliveries: the longest timeout and ten seconds';
+REVOKE ALL ON FUNCTION hotdash._edge_lease() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._deliveries_park(ids bigint[], tokens bigint[], endpoints bigint[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * The attempt is not charged. The caller holds a lock on the endpoints' rows, so that endpoint_enable sees
+	 * either these rows or an endpoint that is not disabled yet.
+	 */
+	BEGIN
+		PERFORM hotdash._job_snooze_many(ids, tokens, array_fill(interval '1 hour', ARRAY[cardinality(ids)]));
+		PERFORM hotdash._job_reschedule(ids, 'infinity');
+		INSERT INTO hotdash._delivery_parked (endpoint_id, delivery_id)
+			SELECT u.endpoint_id, u.id FROM unnest(endpoints, ids) AS u (endpoint_id, id)
+			ON CONFLICT DO NOTHING;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._deliveries_park(bigint[], bigint[], bigint[]) IS
+	'Puts claimed deliveries aside until their endpoint is enabled';
+REVOKE ALL ON FUNCTION hotdash._deliveries_park(bigint[], bigint[], bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_put_off(claimed hotdash.claimed_job[], at timestamptz) RETURNS bigint[]
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * Of the claimed deliveries, those whose endpoint is disabled are parked and those whose endpoint is paused are
+	 * snoozed; neither costs an attempt. Returns their ids. Mostly there are none, which one short query tells.
+	 */
+	DECLARE
+		stopped bigint[];
+		off bigint[];
+		c record;
+	BEGIN
+		SELECT array_agg(e.id) INTO stopped
+			FROM hotdash._endpoint AS e
+			WHERE e.id IN (SELECT (j.payload ->> 'endpoint')::bigint FROM unnest(claimed) AS j)
+				AND (NOT e.enabled OR e.paused_until > at);
+		IF stopped IS NULL THEN
+			RETURN '{}';
+		END IF;
+
+		-- Read again under lock: one that was enabled meanwhile is sent to.
+		SELECT array_agg(e.id) INTO off
+			FROM (SELECT x.id FROM hotdash._endpoint AS x WHERE x.id = ANY (stopped) AND NOT x.enabled
+				ORDER BY x.id FOR SHARE) AS e;
+		SELECT array_agg(j.id ORDER BY j.id) FILTER (WHERE e.id = ANY (off)) AS parked,
+				array_agg(j.token ORDER BY j.id) FILTER (WHERE e.id = ANY (off)) AS parked_tokens,
+				array_agg(e.id ORDER BY j.id) FILTER (WHERE e.id = ANY (off)) AS parked_endpoints,
+				array_agg(j.id ORDER BY j.id) FILTER (WHERE e.enabled) AS paused,
+				array_agg(j.token ORDER BY j.id) FILTER (WHERE e.enabled) AS paused_tokens,
+				array_agg(e.paused_until - at + random() * interval '0.5 seconds' ORDER BY j.id)
+					FILTER (WHERE e.enabled) AS delays
+			INTO c
+			FROM unnest(claimed) AS j
+			JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
+			WHERE e.id = ANY (off) OR (e.enabled AND e.paused_until > at);
+		IF c.parked IS NOT NULL THEN
+			PERFORM hotdash._deliveries_park(c.parked, c.parked_tokens, c.parked_endpoints);
+		END IF;
+		IF c.paused IS NOT NULL THEN
+			PERFORM hotdash._job_snooze_many(c.paused, c.paused_tokens, c.delays);
+		END IF;
+		RETURN coalesce(c.parked || c.paused, c.parked, c.paused, '{}');
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_put_off(hotdash.claimed_job[], timestamptz) IS
+	'Parks or snoozes claimed deliveries that must not be sent now; returns their ids';
+REVOKE ALL ON FUNCTION hotdash._edge_put_off(hotdash.claimed_job[], timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[], put_off bigint[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* What cannot be built into a request never will be: dead, and visible, instead of claimed for ever. */
+	BEGIN
+		PERFORM hotdash.job_fail_many(array_agg(j.id), array_agg(j.token),
+				array_agg(CASE WHEN m.id IS NULL THEN 'the message does not exist any more'
+					ELSE 'the endpoint does not exist any more' END),
+				finals => array_agg(true))
+			FROM unnest(claimed) AS j
+			LEFT JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
+			LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = (j.payload ->> 'endpoint')::bigint
+				AND k.retires_at IS NULL
+			WHERE j.id <> ALL (put_off) AND (m.id IS NULL OR k.endpoint_id IS NULL)
+			HAVING count(*) > 0;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[], bigint[]) IS
+	'Ends claimed deliveries whose message or endpoint is gone';
+REVOKE ALL ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[], bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.edge_request
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	-- A plan kept from a time when the tables were empty must not scan them when they are full.
+	SET enable_seqscan = off
+	SET enable_hashjoin = off
+	SET enable_mergejoin = off
+	AS $$
+	DECLARE
+		lease constant interval := hotdash._edge_lease();
+		at timestamptz;
+		claimed hotdash.claimed_job[];
+		put_off bigint[];
+		requests int;
+	BEGIN
+		PERFORM hotdash._edge_check_name(edge);
+		PERFORM hotdash._webhook_require(up_to, 'up_to');
+		IF up_to NOT BETWEEN 1 AND 512 THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'up_to must be between 1 and 512';
+		END IF;
+
+		-- A batch may consist of deliveries that are put off: then look further, but not for long.
+		FOR round IN 1 .. 8 LOOP
+			claimed := ARRAY(SELECT j FROM hotdash.job_claim(ARRAY['webhooks'], up_to, edge, lease) AS j);
+			EXIT WHEN cardinality(claimed) = 0;
+			at := hotdash._now();
+			put_off := hotdash._edge_put_off(claimed, at);
+			RETURN QUERY
+				SELECT j.id, j.token, e.url, 'POST',
+					hotdash._webhook_header_lines(k.keys, m.id, at, m.body, m.content_type, j.traceparent, e.headers),
+					m.body, (extract(epoch FROM e.timeout) * 1000)::int, (extract(epoch FROM lease) * 1000)::int,
+					current_setting('hotdash.webhook_allow_private')::bool::int
+				FROM unnest(claimed) AS j
+				JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
+				JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
+				CROSS JOIN LATERAL (
+					SELECT array_agg(x.key ORDER BY x.created_at DESC) AS keys FROM hotdash._endpoint_key AS x
+					WHERE x.endpoint_id = e.id AND (x.retires_at IS NULL OR x.retires_at > at)) AS k
+				WHERE j.id <> ALL (put_off) AND k.keys IS NOT NULL;
+			GET DIAGNOSTICS requests = ROW_COUNT;
+			IF requests + cardinality(put_off) < cardinality(claimed) THEN
+				PERFORM hotdash._edge_bury(claimed, put_off);
+			END IF;
+			EXIT WHEN requests > 0;
+		END LOOP;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.edge_claim(text, int) IS
+	'Requests to send now, signed, under a lease; empty when there is none; never waits';
+REVOKE ALL ON FUNCTION hotdash.edge_claim(text, int) FROM PUBLIC;
+
+CREATE TYPE hotdash._edge_verdict AS (
+	result int,
+	id bigint,
+	token bigint,
+	attempt int,
+	tenant text,
+	endpoint_id bigint,
+	action text,
+	reason text,
+	asked interval,
+	retry_in interval,
+	pause bool,
+	error text
+);
+COMMENT ON TYPE hotdash._edge_verdict IS 'What follows from one reported result';
+
+CREATE FUNCTION hotdash._edge_parse(results jsonb) RETURNS hotdash._edge_result[]
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		parsed hotdash._edge_result[];
+	BEGIN
+		PERFORM hotdash._webhook_require(results, 'results');
+		IF jsonb_typeof(results) <> 'array' OR jsonb_path_exists(results, 'strict $[*] ? (@.type() != "object")') THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'results must be a JSON array of objects';
+		END IF;
+		parsed := ARRAY(SELECT r FROM jsonb_populate_recordset(NULL::hotdash._edge_result, results) AS r);
+		IF EXISTS (SELECT FROM unnest(parsed) AS r WHERE r.id IS NULL OR r.token IS NULL OR r.class IS NULL) THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'a result has no id, no token or no class';
+		END IF;
+		RETURN parsed;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_parse(jsonb) IS 'Elements of a report; 22023 or 22P02 when malformed';
+REVOKE ALL ON FUNCTION hotdash._edge_parse(jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._delivery_retry_in(backoff jsonb, attempt int, floor interval, asked interval, pause bool)
+	RETURNS interval
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * NULL leaves it to the job's schedule. What the receiver asked for binds always; a floor of ours only where the
+	 * endpoint states no schedule of its own. A little is added, never taken away, so that not all come back at once.
+	 */
+	DECLARE
+		shortest interval := greatest(asked, CASE WHEN backoff IS NULL THEN floor END);
+	BEGIN
+		IF backoff IS NULL AND floor IS NULL THEN
+			RETURN interval '0';
+		END IF;
+		IF coalesce(shortest, interval '0') = interval '0' AND NOT pause THEN
+			RETURN NULL;
+		END IF;
+		RETURN greatest(shortest, hotdash._backoff_delay(coalesce(backoff, hotdash._delivery_backoff()), attempt))
+			+ random() * interval '0.5 seconds';
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._delivery_retry_in(jsonb, int, interval, interval, bool) IS
+	'Time until the next attempt, NULL for the job''s own schedule';
+REVOKE ALL ON FUNCTION hotdash._delivery_retry_in(jsonb, int, interval, interval, bool) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamptz)
+	RETURNS SETOF hotdash._edge_verdict
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_hashjoin = off
+	SET enable_mergejoin = off
+	AS $$
+		SELECT r.result::int, r.id, r.token, a.attempt, d.tenant, e.id, v.action, v.reason,
+			CASE WHEN v.action = 'retry' THEN h.asked END,
+			CASE WHEN v.action = 'retry' AND (h.asked IS NOT NULL OR v.pause OR v.floor IS DISTINCT FROM interval '0')
+				THEN hotdash._delivery_retry_in(e.backoff, a.attempt, v.floor, h.asked, v.pause)
+				WHEN v.action = 'snooze' THEN v.floor END,
+			v.pause,
+			CASE WHEN v.action <> 'complete' THEN concat_ws(': ',
+				CASE WHEN r.class = 'http' THEN 'HTTP ' || r.status ELSE r.class END, v.reason,
+				hotdash._clean_text(convert_to(r.error, 'UTF8'), 500)) END
+		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
+			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date, result)
+		JOIN hotdash._delivery AS d ON d.id = r.id
+		LEFT JOIN hotdash._endpoint AS e ON e.id = d.endpoint_id
+		LEFT JOIN hotdash._job AS j ON j.id = r.id
+		CROSS JOIN LATERAL (SELECT coalesce(j.attempt + 1,
+			(SELECT max(x.attempt) FROM hotdash._delivery_attempt AS x WHERE x.delivery_id = r.id), 1) AS attempt) AS a
+		CROSS JOIN LATERAL (SELECT hotdash._retry_after(r.retry_after, at, r.http_date) AS asked) AS h
+		CROSS JOIN LATERAL hotdash._webhook_classify(r.status, r.class, a.attempt, r.sent, r.total_us,
+			h.asked IS NOT NULL, e.retry_statuses) AS v
+	$$;
+COMMENT ON FUNCTION hotdash._edge_judge(hotdash._edge_result[], timestamptz) IS
+	'A verdict on each result whose delivery is known';
+REVOKE ALL ON FUNCTION hotdash._edge_judge(hotdash._edge_result[], timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_apply(verdicts hotdash._edge_verdict[]) RETURNS text[]
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * Ends the claims, all of one kind in one call, and returns the state that each came to, in the order of the
+	 * verdicts. The engine answers in the order in which it is asked, so answers are matched by position: one
+	 * delivery can be in a report twice, under two tokens.
+	 */
+	DECLARE
+		done record;
+		failed record;
+		put_off record;
+	BEGIN
+		SELECT array_agg(v.ordinality) AS n, array_agg(v.id) AS ids, array_agg(v.token) AS tokens INTO done
+			FROM unnest(verdicts) WITH ORDINALITY AS v WHERE v.action = 'complete';
+		SELECT array_agg(v.ordinality) AS n, array_agg(v.id) AS ids, array_agg(v.token) AS tokens,
+				array_agg(v.error) AS errors, array_agg(v.retry_in) AS delays,
+				array_agg(v.action = 'dead') AS finals INTO failed
+			FROM unnest(verdicts) WITH ORDINALITY AS v WHERE v.action IN ('retry', 'dead');
+		SELECT array_agg(v.ordinality) AS n, array_agg(v.id) AS ids, array_agg(v.token) AS tokens,
+				array_agg(coalesce(v.retry_in, interval '1 hour')) AS delays,
+				array_agg(CASE WHEN v.action = 'disable' THEN 'parked' ELSE 'scheduled' END) AS states INTO put_off
+			FROM unnest(verdicts) WITH ORDINALITY AS v WHERE v.action IN ('snooze', 'disable');
+
+		RETURN ARRAY(
+			SELECT x.state FROM (
+				SELECT done.n[c.i], CASE WHEN c.accepted THEN 'completed' ELSE 'lost' END
+					FROM hotdash.job_complete_many(done.ids, done.tokens) WITH ORDINALITY AS c (id, accepted, i)
+					WHERE done.n IS NOT NULL
+				UNION ALL
+				SELECT failed.n[f.i], f.state
+					FROM hotdash.job_fail_many(failed.ids, failed.tokens, failed.errors, failed.delays, failed.finals)
+						WITH ORDINALITY AS f (id, state, i)
+					WHERE failed.n IS NOT NULL
+				UNION ALL
+				SELECT put_off.n[s.i], CASE WHEN s.accepted THEN put_off.states[s.i] ELSE 'lost' END
+					FROM hotdash._job_snooze_many(put_off.ids, put_off.tokens, put_off.delays)
+						WITH ORDINALITY AS s (id, accepted, i)
+					WHERE put_off.n IS NOT NULL
+				) AS x (n, state)
+			ORDER BY x.n);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_apply(hotdash._edge_verdict[]) IS
+	'Ends the claims as judged; returns the state that each delivery came to, lost for a stale token';
+REVOKE ALL ON FUNCTION hotdash._edge_apply(hotdash._edge_verdict[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_log(edge text, results hotdash._edge_result[], verdicts hotdash._edge_verdict[],
+		states text[], at timestamptz)
+	RETURNS void
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		INSERT INTO hotdash._delivery_attempt (delivery_id, finished_at, attempt, dns_us, connect_us, tls_us, ttfb_us,
+			total_us, status, sent, reused, truncated, late, outcome, reason, tenant, edge, error_class, error, remote_ip,
+			retry_after, response_excerpt)
+		SELECT v.id, at, v.attempt, r.dns_us, r.connect_us, r.tls_us, r.ttfb_us, r.total_us, r.status,
+			coalesce(r.sent, true), coalesce(r.reused, false), coalesce(r.truncated, false), s.state = 'lost', s.state,
+			v.reason, v.tenant, edge, r.class, hotdash._clean_text(convert_to(r.error, 'UTF8'), 500),
+			hotdash._clean_text(convert_to(r.remote_ip, 'UTF8'), 64), v.asked,
+			hotdash._clean_text(decode(r.excerpt, 'base64'), 1024)
+		FROM unnest(verdicts) WITH ORDINALITY AS v
+		JOIN unnest(results) WITH ORDINALITY AS r ON r.ordinality = v.result
+		CROSS JOIN LATERAL (SELECT states[v.ordinality] AS state) AS s
+	$$;
+COMMENT ON FUNCTION hotdash._edge_log(text, hotdash._edge_result[], hotdash._edge_verdict[], text[], timestamptz) IS
+	'One row in the attempt log for each verdict';
+REVOKE ALL ON FUNCTION hotdash._edge_log(text, hotdash._edge_result[], hotdash._edge_verdict[], text[], timestamptz)
+	FROM PUBLIC;
+
+CREATE FUNCTION hotdash._delivery_cancel_retry(ids bigint[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* A success that was reported late: what waits to be sent again need not be. One that is running is let be. */
+	BEGIN
+		PERFORM hotdash.job_cancel(u.id) FROM unnest(ids) AS u (id)
+			WHERE EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = u.id);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._delivery_cancel_retry(bigint[]) IS
+	'Cancels the pending retries of deliveries that turned out to have succeeded';
+REVOKE ALL ON FUNCTION hotdash._delivery_cancel_retry(bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states text[], at timestamptz) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* What concerns more than the one delivery. Rare, so each part looks first whether there is anything to do. */
+	DECLARE
+		touched bigint[] := ARRAY(SELECT DISTINCT v.endpoint_id FROM unnest(verdicts) AS v
+			WHERE v.pause OR v.action = 'disable');
+		late bigint[] := ARRAY(SELECT v.id FROM unnest(verdicts) WITH ORDINALITY AS v
+			WHERE v.action = 'complete' AND states[v.ordinality] = 'lost');
+		parked record;
+	BEGIN
+		IF cardinality(touched) > 0 THEN
+			PERFORM FROM hotdash._endpoint AS e WHERE e.id = ANY (touched) ORDER BY e.id FOR NO KEY UPDATE;
+			UPDATE hotdash._endpoint AS e SET paused_until = p.until
+				FROM (SELECT v.endpoint_id, max(at + coalesce(v.asked, v.retry_in)) AS until FROM unnest(verdicts) AS v
+					WHERE v.pause GROUP BY v.endpoint_id) AS p
+				WHERE e.id = p.endpoint_id AND p.until > coalesce(e.paused_until, '-infinity');
+			UPDATE hotdash._endpoint AS e
+				SET enabled = false, disabled_reason = 'the receiver answered 410 Gone', disabled_at = at, updated_at = at
+				WHERE e.id IN (SELECT v.endpoint_id FROM unnest(verdicts) AS v WHERE v.action = 'disable') AND e.enabled;
+			WITH gone AS (
+				SELECT v.id, v.endpoint_id FROM unnest(verdicts) WITH ORDINALITY AS v
+				WHERE states[v.ordinality] = 'parked'
+			), noted AS (
+				INSERT INTO hotdash._delivery_parked (endpoint_id, delivery_id) SELECT g.endpoint_id, g.id FROM gone AS g
+			)
+			SELECT array_agg(g.id) AS ids INTO parked FROM gone AS g;
+			PERFORM hotdash._job_reschedule(parked.ids, 'infinity') WHERE parked.ids IS NOT NULL;
+		END IF;
+		IF cardinality(late) > 0 THEN
+			PERFORM hotdash._delivery_cancel_retry(late);
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_react(hotdash._edge_verdict[], text[], timestamptz) IS
+	'Pauses and disables endpoints, and cancels retries of what was delivered after all';
+REVOKE ALL ON FUNCTION hotdash._edge_react(hotdash._edge_verdict[], text[], timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id bigint, state text)
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		at constant timestamptz := hotdash._now();
+		parsed hotdash._edge_result[];
+		verdicts hotdash._edge_verdict[];
+		states text[];
+	BEGIN
+		PERFORM hotdash._edge_check_name(edge);
+		parsed := hotdash._edge_parse(results);
+		verdicts := ARRAY(SELECT v FROM hotdash._edge_judge(parsed, at) AS v);
+		states := hotdash._edge_apply(verdicts);
+		PERFORM hotdash._edge_log(edge, parsed, verdicts, states, at);
+		PERFORM hotdash._edge_react(verdicts, states, at);
+		RETURN QUERY
+			SELECT r.id, coalesce(states[v.ordinality], 'lost')
+			FROM unnest(parsed) WITH ORDINALITY AS r
+			LEFT JOIN unnest(verdicts) WITH ORDINALITY AS v ON v.result = r.ordinality
+			ORDER BY r.ordinality;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.edge_report(text, jsonb) IS
+	'What became of requests, in one transaction: completed, scheduled, dead, parked, or lost for a stale token';
+REVOKE ALL ON FUNCTION hotdash.edge_report(text, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.edge_renew(edge text, ids bigint[], tokens bigint[], lease_ms int)
+	RETURNS TABLE (id bigint, state text)
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._edge_check_name(edge);
+		PERFORM hotdash._webhook_require(lease_ms, 'lease_ms');
+		IF lease_ms NOT BETWEEN 1000 AND 3600000 THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'lease_ms must be between 1000 and 3600000';
+		END IF;
+		RETURN QUERY
+			SELECT r.id, r.state FROM hotdash.job_renew(ids, tokens, lease_ms * interval '1 millisecond') AS r;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.edge_renew(text, bigint[], bigint[], int) IS
+	'A new lease for requests that are still under way: renewed, cancelled or lost';
+REVOKE ALL ON FUNCTION hotdash.edge_renew(text, bigint[], bigint[], int) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.edge_release(edge text, ids bigint[], tokens bigint[]) RETURNS int
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._edge_check_name(edge);
+		RETURN (SELECT count(*) FROM hotdash._job_release_many(ids, tokens) AS r WHERE r.accepted);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.edge_release(text, bigint[], bigint[]) IS
+	'Gives back requests that were not sent; costs no attempt; returns how many';
+REVOKE ALL ON FUNCTION hotdash.edge_release(text, bigint[], bigint[]) FROM PUBLIC;
+
+-- Commits, so it has no SET clause and runs as its caller.
+CREATE PROCEDURE hotdash.edge_wait(wait interval DEFAULT NULL, INOUT ready bool DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_edge_wait' LANGUAGE C;
+COMMENT ON PROCEDURE hotdash.edge_wait(interval, bool) IS
+	'Returns when there is a delivery to claim or the time is up (default one minute)';
+REVOKE ALL ON PROCEDURE hotdash.edge_wait(interval, bool) FROM PUBLIC;
+
+/*
+ * Views, by tenant
+ */
+
+CREATE FUNCTION hotdash._webhook_sees(tenant text) RETURNS bool
+	LANGUAGE sql STABLE PARALLEL SAFE
+	AS $$ SELECT tenant OPERATOR(pg_catalog.=)
+		COALESCE(NULLIF(pg_catalog.current_setting('hotdash.tenant', true), ''), tenant) $$;
+COMMENT ON FUNCTION hotdash._webhook_sees(text) IS
+	'Whether this session may see rows of the tenant: all, unless hotdash.tenant binds it to one';
+REVOKE ALL ON FUNCTION hotdash._webhook_sees(text) FROM PUBLIC;
+
+ALTER TABLE hotdash._endpoint ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._endpoint USING (hotdash._webhook_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._endpoint IS 'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._message ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._message USING (hotdash._webhook_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._message IS 'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._delivery ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._delivery USING (hotdash._webhook_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._delivery IS 'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._delivery_attempt ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._delivery_attempt USING (hotdash._webhook_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._delivery_attempt IS 'A session bound to a tenant sees that tenant alone';
+
+CREATE VIEW hotdash.endpoints WITH (security_invoker = true) AS
+	SELECT e.id, e.tenant, e.url, e.events, e.header_names, e.timeout, e.max_attempts, e.max_age, e.backoff, e.filter,
+		e.retry_statuses, e.enabled, e.disabled_reason, e.disabled_at,
+		CASE WHEN e.paused_until > hotdash._now() THEN e.paused_until END AS paused_until,
+		(SELECT max(k.created_at) FROM hotdash._endpoint_key AS k WHERE k.endpoint_id = e.id) AS secret_created_at,
+		e.created_at, e.updated_at
+	FROM hotdash._endpoint AS e
+	WHERE hotdash._webhook_sees(e.tenant);
+COMMENT ON VIEW hotdash.endpoints IS 'Receivers of webhooks; no secret, and of headers the names alone';
+
+CREATE VIEW hotdash.messages WITH (security_invoker = true) AS
+	SELECT m.id, m.tenant, m.event_type, m.content_type, m.bytes, m.idempotency_key, m.traceparent, m.created_at
+	FROM hotdash._message AS m
+	WHERE hotdash._webhook_sees(m.tenant);
+COMMENT ON VIEW hotdash.messages IS 'Published events; message_body() shows what was sent';
+
+CREATE VIEW hotdash.delivery_attempts WITH (security_invoker = true) AS
+	SELECT a.delivery_id, d.message_id, d.endpoint_id, a.tenant, a.attempt, a.outcome, a.reason, a.status, a.error_class,
+		a.error, a.finished_at - coalesce(a.total_us, 0) * interval '1 microsecond' AS started_at, a.finished_at,
+		round(a.dns_us / 1000.0, 3) AS dns_ms, round(a.connect_us / 1000.0, 3) AS connect_ms,
+		round(a.tls_us / 1000.0, 3) AS tls_ms, round(a.ttfb_us / 1000.0, 3) AS ttfb_ms,
+		round(a.total_us / 1000.0, 3) AS total_ms, a.remote_ip, a.reused, a.sent, a.late, a.retry_after, a.edge,
+		a.response_excerpt, a.truncated
+	FROM hotdash._delivery_attempt AS a
+	JOIN hotdash._delivery AS d ON d.id = a.delivery_id
+	WHERE hotdash._webhook_sees(a.tenant);
+COMMENT ON VIEW hotdash.delivery_attempts IS 'What happened each time a delivery was sent';
+
+CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
+	SELECT d.id, d.message_id, d.endpoint_id, d.tenant,
+		CASE
+			WHEN r.id IS NOT NULL THEN 'running'
+			WHEN j.at = 'infinity' THEN 'parked'
+			WHEN j.at > hotdash._now() THEN 'scheduled'
+			WHEN j.id IS NOT NULL THEN 'ready'
+			WHEN a.reason = 'delivered' THEN 'completed'
+			WHEN x.id IS NOT NULL THEN 'dead'
+			ELSE 'cancelled'
+		END AS state,
+		coalesce(j.attempt + (r.id IS NOT NULL)::int, x.attempt, a.attempt, 0) AS attempt,
+		CASE WHEN r.id IS NULL AND j.at < 'infinity' THEN j.at END AS next_attempt_at,
+		a.status AS last_status, a.reason AS last_reason, coalesce(j.last_error, x.last_error, a.error) AS last_error,
+		a.finished_at AS last_attempt_at, d.created_at
+	FROM hotdash._delivery AS d
+	LEFT JOIN hotdash._job AS j ON j.id = d.id
+	LEFT JOIN hotdash._job_running() AS r ON r.id = d.id
+	LEFT JOIN hotdash._job_dead AS x ON x.id = d.id
+	LEFT JOIN LATERAL (
+		SELECT y.attempt, y.status, y.reason, y.error, y.finished_at
+		FROM hotdash._delivery_attempt AS y
+		WHERE y.delivery_id = d.id
+		ORDER BY y.reason = 'delivered' DESC, y.finished_at DESC
+		LIMIT 1) AS a ON true
+	WHERE hotdash._webhook_sees(d.tenant);
+COMMENT ON VIEW hotdash.deliveries IS
+	'Each message on its way to each endpoint: ready, scheduled, running, parked, completed, dead or cancelled';
+
+CREATE VIEW hotdash.dead_deliveries WITH (security_invoker = true) AS
+	SELECT d.id, d.message_id, d.endpoint_id, d.tenant, x.reason, x.attempt::int AS attempt, x.died_at, x.last_error,
+		a.status AS last_status, a.reason AS last_reason, d.created_at
+	FROM hotdash._job_dead AS x
+	JOIN hotdash._delivery AS d ON d.id = x.id
+	LEFT JOIN LATERAL (
+		SELECT y.status, y.reason
+		FROM hotdash._delivery_attempt AS y
+		WHERE y.delivery_id = d.id
+		ORDER BY y.reason = 'delivered' DESC, y.finished_at DESC
+		LIMIT 1) AS a ON true
+	WHERE a.reason IS DISTINCT FROM 'delivered' AND hotdash._webhook_sees(d.tenant);
+COMMENT ON VIEW hotdash.dead_deliveries IS
+	'Deliveries that were given up, with the reason; delivery_replay() starts them again';
+
+CREATE FUNCTION hotdash.message_body(id text) RETURNS bytea
+	LANGUAGE plpgsql STABLE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._webhook_require(id, 'id');
+		RETURN (SELECT m.body FROM hotdash._message AS m
+			WHERE m.id = message_body.id AND hotdash._webhook_sees(m.tenant));
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.message_body(text) IS 'The bytes of a published event; NULL when there is none of that id';
+REVOKE ALL ON FUNCTION hotdash.message_body(text) FROM PUBLIC;
+
+/*
+ * Replay
+ */
+
+CREATE FUNCTION hotdash.delivery_replay(id bigint) RETURNS bool
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* A dead delivery goes on under its id; one that was completed or cancelled is followed by another. */
+	DECLARE
+		d hotdash._delivery;
+		m record;
+	BEGIN
+		PERFORM hotdash._webhook_require(id, 'id');
+		SELECT * INTO d FROM hotdash._delivery AS x
+			WHERE x.id = delivery_replay.id AND hotdash._webhook_sees(x.tenant);
+		IF NOT FOUND THEN
+			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('delivery %s does not exist', id);
+		END IF;
+		IF EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = d.id) THEN
+			RETURN false;
+		END IF;
+		IF hotdash._job_revive(ARRAY[d.id]) = 1 THEN
+			RETURN true;
+		END IF;
+		SELECT x.id, x.traceparent INTO m FROM hotdash._message AS x WHERE x.id = d.message_id;
+		IF NOT FOUND THEN
+			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+				MESSAGE = format('message of delivery %s does not exist any more', id);
+		END IF;
+		PERFORM hotdash._deliver(m.id, d.tenant, m.traceparent, ARRAY[d.endpoint_id]);
+		RETURN true;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.delivery_replay(bigint) IS 'Sends a delivery that has ended once more; false when it has not ended';
+REVOKE ALL ON FUNCTION hotdash.delivery_replay(bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.endpoint_replay(id bigint, since timestamptz, until_ts timestamptz DEFAULT NULL) RETURNS bigint
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		e hotdash._endpoint := hotdash._endpoint_get(id);
+	BEGIN
+		PERFORM hotdash._webhook_require(since, 'since');
+		RETURN hotdash._job_revive(ARRAY(
+			SELECT d.id FROM hotdash._delivery AS d JOIN hotdash._job_dead AS x ON x.id = d.id
+			WHERE d.endpoint_id = e.id AND d.created_at >= since AND d.created_at < coalesce(until_ts, 'infinity')
+				AND NOT EXISTS (SELECT FROM hotdash._delivery_attempt AS a
+					WHERE a.delivery_id = d.id AND a.reason = 'delivered')
+			ORDER BY d.created_at, d.id
+			FOR UPDATE OF x SKIP LOCKED));
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.endpoint_replay(bigint, timestamptz, timestamptz) IS
+	'Starts again the dead deliveries to an endpoint of events published since then; returns how many';
+REVOKE ALL ON FUNCTION hotdash.endpoint_replay(bigint, timestamptz, timestamptz) FROM PUBLIC;
+
+/*
+ * Rights
+ */
+
+CREATE FUNCTION hotdash._webhooks_rights() RETURNS TABLE (level text, object text)
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT l, o FROM unnest(ARRAY['viewer', 'operator', 'admin']) AS l,
+			unnest(ARRAY['view:endpoints', 'view:messages', 'view:deliveries', 'view:delivery_attempts',
+				'view:dead_deliveries']) AS o
+		UNION ALL
+		SELECT l, o FROM unnest(ARRAY['producer', 'operator', 'admin']) AS l,
+			unnest(ARRAY[
+				'hotdash.event_publish(text, jsonb, text, text, text, jsonb)',
+				'hotdash.event_publish_raw(text, bytea, text, text, text, text, jsonb)']) AS o
+		UNION ALL
+		SELECT l, o FROM unnest(ARRAY['producer', 'worker', 'operator', 'admin']) AS l,
+			unnest(ARRAY[
+				'hotdash.webhook_sign(text, text, timestamptz, bytea)',
+				'hotdash.webhook_verify(text, text, jsonb, bytea, interval)',
+				'hotdash.webhook_verify_detail(text, text, jsonb, bytea, interval)']) AS o
+		UNION ALL
+		SELECT 'edge', o FROM unnest(ARRAY[
+			'hotdash.edge_hello(int, text, text)', 'hotdash.edge_claim(text, int)', 'hotdash.edge_report(text, jsonb)',
+			'hotdash.edge_renew(text, bigint[], bigint[], int)', 'hotdash.edge_release(text, bigint[], bigint[])',
+			'hotdash.edge_wait(interval, bool)']) AS o
+		UNION ALL
+		SELECT l, o FROM unnest(ARRAY['operator', 'admin']) AS l,
+			unnest(ARRAY[
+				'hotdash.endpoint_enable(bigint)', 'hotdash.endpoint_disable(bigint, text)', 'hotdash.message_body(text)',
+				'hotdash.delivery_replay(bigint)', 'hotdash.endpoint_replay(bigint, timestamptz, timestamptz)']) AS o
+		UNION ALL
+		SELECT 'admin', o FROM unnest(ARRAY[
+			'hotdash.endpoint_create(text, text[], text, text, jsonb, interval, int, interval, jsonb, int, interval, int, bool, jsonpath, int[], jsonb)',
+			'hotdash.endpoint_update(bigint, jsonb)', 'hotdash.endpoint_secret(bigint)']) AS o
+	$$;
+COMMENT ON FUNCTION hotdash._webhooks_rights() IS 'What each access level may use of the webhooks';
+REVOKE ALL ON FUNCTION hotdash._webhooks_rights() FROM PUBLIC;
