@@ -25,6 +25,7 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 typedef enum HdJobMove
 {
@@ -706,7 +707,12 @@ before_prepare(void)
 		ids[n++] = hd_jobs_entry(actions[i].entry)->id;
 	}
 	if (n > 0)
+	{
+		/* No statement is running any more that would have brought a snapshot. */
+		PushActiveSnapshot(GetTransactionSnapshot());
 		hd_jobs_load_shelve_rows(ids, n);
+		PopActiveSnapshot();
+	}
 	preparing = GetTopTransactionId();
 }
 
