@@ -669,12 +669,30 @@ CREATE FUNCTION hotdash._health_instance() RETURNS jsonb
 COMMENT ON FUNCTION hotdash._health_instance() IS 'Health check: this is the live copy of the data';
 REVOKE ALL ON FUNCTION hotdash._health_instance() FROM PUBLIC;
 
+CREATE FUNCTION hotdash._health_jobs() RETURNS jsonb
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		-- A session bound to a tenant learns nothing of the others' numbers. Dead jobs are counted to 1000.
+		SELECT jsonb_build_object('status', 'healthy')
+			|| CASE WHEN coalesce(current_setting('hotdash.tenant', true), '') <> '' THEN '{}' ELSE
+				(SELECT jsonb_build_object('dead', least(count(*), 1000), 'dead_more', count(*) > 1000)
+					FROM (SELECT FROM hotdash._job_dead LIMIT 1001) AS d)
+				|| (SELECT jsonb_build_object('running', count(*)) FROM hotdash._job_running())
+				|| (SELECT coalesce(jsonb_object_agg(substr(c.name, length('jobs_') + 1), c.value), '{}')
+					FROM hotdash._counters() AS c WHERE c.name IN ('jobs_list_full', 'jobs_queues_full'))
+			END
+	$$;
+COMMENT ON FUNCTION hotdash._health_jobs() IS
+	'Health check: jobs running and dead, and how often the lists in memory were full';
+REVOKE ALL ON FUNCTION hotdash._health_jobs() FROM PUBLIC;
+
 CREATE FUNCTION hotdash.health() RETURNS jsonb
 	LANGUAGE plpgsql VOLATILE
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
-	names CONSTANT text[] := ARRAY['database', 'preload', 'worker', 'cron', 'instance'];
+	names CONSTANT text[] := ARRAY['database', 'preload', 'worker', 'cron', 'instance', 'jobs'];
 	checks jsonb := '{}';
 	name text;
 	began timestamptz;

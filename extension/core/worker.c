@@ -147,7 +147,7 @@ still_wanted(bool *ours)
 static void
 task_error_context(void *arg)
 {
-	errcontext("background task \"%s\" of hotdash", (const char *) arg);
+	errcontext("background task \"%s\"", (const char *) arg);
 }
 
 static void
@@ -172,11 +172,9 @@ static void
 run_task(TaskState *state, MemoryContext context)
 {
 	ErrorContextCallback callback;
-	char activity[NAMEDATALEN * 2];
 
-	snprintf(activity, sizeof(activity), "hotdash: %s", state->task->name);
 	SetCurrentStatementStartTimestamp();
-	pgstat_report_activity(STATE_RUNNING, activity);
+	pgstat_report_activity(STATE_RUNNING, state->task->name);
 
 	callback.callback = task_error_context;
 	callback.arg = unconstify(char *, state->task->name);

@@ -1,0 +1,263 @@
+-- Rules of the house that the catalogs can prove, for the whole extension. A failing test lists what
+-- breaks the rule.
+
+BEGIN;
+SET LOCAL client_min_messages = warning;
+SELECT plan(20);
+
+/*
+ * What the extension consists of
+ */
+
+CREATE TEMPORARY VIEW member AS
+	SELECT d.classid, d.objid, o.type, o.schema, o.identity
+	FROM pg_catalog.pg_depend AS d
+	JOIN pg_catalog.pg_extension AS e
+		ON d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = e.oid
+	CROSS JOIN LATERAL pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) AS o
+	WHERE e.extname = 'hotdash' AND d.deptype = 'e';
+
+CREATE TEMPORARY VIEW routine AS
+	SELECT p.*, l.lanname, p.oid::regprocedure::text AS signature,
+		p.proname NOT LIKE '\_%' AS public,
+		coalesce((SELECT s FROM unnest(p.proconfig) AS s WHERE s LIKE 'search\_path=%'), '') AS path
+	FROM member AS m
+	JOIN pg_catalog.pg_proc AS p
+		ON m.classid = 'pg_catalog.pg_proc'::regclass AND m.objid = p.oid
+	JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang;
+
+CREATE TEMPORARY VIEW relation AS
+	SELECT c.*, c.oid::regclass::text AS name
+	FROM member AS m
+	JOIN pg_catalog.pg_class AS c
+		ON m.classid = 'pg_catalog.pg_class'::regclass AND m.objid = c.oid;
+
+SELECT is_empty(
+	$$SELECT type, identity FROM member
+		WHERE schema IS DISTINCT FROM 'hotdash' AND (type, identity) <> ('schema', 'hotdash')$$,
+	'every member lies in schema hotdash');
+
+SELECT is_empty(
+	$$SELECT c.oid::regclass FROM pg_catalog.pg_class AS c
+		WHERE c.relnamespace = 'hotdash'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c')
+			AND NOT c.relispartition
+			AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+				WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid
+					AND d.deptype IN ('e', 'i', 'a'))$$,
+	'every relation in the schema is a member');
+
+/*
+ * Comments
+ */
+
+SELECT is_empty(
+	$$SELECT signature FROM routine
+		WHERE coalesce(pg_catalog.obj_description(oid, 'pg_proc'), '') = ''$$,
+	'every function and procedure has a comment');
+
+SELECT is_empty(
+	$$SELECT name FROM relation
+		WHERE relkind IN ('r', 'p', 'v', 'm')
+			AND coalesce(pg_catalog.obj_description(oid, 'pg_class'), '') = ''$$,
+	'every table and view has a comment');
+
+SELECT is_empty(
+	$$SELECT t.oid::regtype
+		FROM pg_catalog.pg_type AS t
+		LEFT JOIN pg_catalog.pg_class AS c ON c.oid = t.typrelid
+		WHERE t.typnamespace = 'hotdash'::regnamespace AND t.typelem = 0 AND t.typtype <> 'm'
+			AND (c.relkind IS NULL OR c.relkind = 'c')
+			AND coalesce(pg_catalog.obj_description(t.oid, 'pg_type'), '') = ''$$,
+	'every type of its own has a comment');
+
+/*
+ * Privileges
+ */
+
+SELECT is_empty(
+	$$SELECT signature FROM routine WHERE pg_catalog.has_function_privilege('public', oid, 'EXECUTE')$$,
+	'PUBLIC may execute nothing');
+
+SELECT is_empty(
+	$$SELECT name FROM relation, pg_catalog.aclexplode(relacl) AS e WHERE e.grantee = 0
+		UNION ALL
+		SELECT a.attrelid::regclass::text || '.' || a.attname
+		FROM relation AS r
+		JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid,
+		pg_catalog.aclexplode(a.attacl) AS e WHERE e.grantee = 0
+		UNION ALL
+		SELECT nspname FROM pg_catalog.pg_namespace, pg_catalog.aclexplode(nspacl) AS e
+		WHERE nspname = 'hotdash' AND e.grantee = 0$$,
+	'PUBLIC has no right on a table, a view, a column or the schema');
+
+SELECT is_empty(
+	$$SELECT name FROM relation
+		WHERE relkind = 'v'
+			AND NOT coalesce(reloptions && ARRAY['security_invoker=true', 'security_invoker=on'], false)$$,
+	'every view is security_invoker');
+
+SELECT is_empty(
+	$$SELECT DISTINCT r.name
+		FROM relation AS v
+		CROSS JOIN LATERAL hotdash._access_view_needs(v.oid) AS n
+		JOIN relation AS r ON n.kind = 'column' AND r.relname = (parse_ident(n.object))[2]
+		JOIN pg_catalog.pg_attribute AS a
+			ON a.attrelid = r.oid AND a.attname = 'tenant' AND NOT a.attisdropped
+		WHERE v.relkind = 'v' AND r.relkind IN ('r', 'p')
+			AND NOT (r.relrowsecurity
+				AND EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = r.oid))$$,
+	'a table whose columns a view makes readable filters rows by tenant itself');
+
+/*
+ * Search path: no function may depend on its caller's.
+ */
+
+SELECT is_empty(
+	$$SELECT signature, path FROM routine
+		WHERE prosecdef AND path <> 'search_path=pg_catalog, pg_temp'$$,
+	'every SECURITY DEFINER function pins search_path = pg_catalog, pg_temp');
+
+-- Those listed leave the clause out, so that they can be inlined, and qualify every name instead.
+SELECT is_empty(
+	$$SELECT signature FROM routine
+		WHERE prokind = 'f' AND lanname <> 'c' AND path <> 'search_path=pg_catalog, pg_temp'
+			AND signature NOT IN ('hotdash._webhook_sees(text)', 'hotdash._delivery_backoff()')$$,
+	'every function in SQL and PL/pgSQL pins it, but for two');
+
+SELECT is_empty(
+	$$SELECT signature FROM routine WHERE lanname = 'c' AND prosecdef$$,
+	'C functions are SECURITY INVOKER');
+
+SELECT is_empty(
+	$$SELECT signature FROM routine WHERE prokind = 'p' AND (prosecdef OR proconfig IS NOT NULL)$$,
+	'procedures, which commit, are SECURITY INVOKER without SET');
+
+/*
+ * Dump and restore
+ */
+
+SELECT is_empty(
+	$$SELECT r.name FROM relation AS r
+		WHERE r.relkind IN ('r', 'p', 'S')
+			AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension AS e
+				WHERE e.extname = 'hotdash' AND r.oid = ANY (e.extconfig))$$,
+	'the rows of every table and the state of every sequence are dumped');
+
+SELECT is_empty(
+	$$SELECT r.name, a.attname, a.atttypid::regtype
+		FROM relation AS r
+		JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+		LEFT JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
+		WHERE r.relkind IN ('r', 'p', 'c')
+			AND (CASE WHEN t.typelem <> 0 THEN t.typelem ELSE t.oid END)::regtype::text ~ '^reg'
+			AND (CASE WHEN t.typelem <> 0 THEN t.typelem ELSE t.oid END)::regtype::text
+				NOT IN ('regclass', 'regrole', 'regtype')$$,
+	'no column holds an object identifier that pg_upgrade refuses');
+
+SELECT is_empty(
+	$$SELECT d.objid::regclass FROM pg_catalog.pg_depend AS d
+		JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid AND e.extname = 'hotdash'
+		JOIN pg_catalog.pg_class AS c ON c.oid = d.objid AND c.relispartition
+		WHERE d.classid = 'pg_catalog.pg_class'::regclass
+			AND d.refclassid = 'pg_catalog.pg_extension'::regclass
+			AND pg_catalog.pg_get_expr(c.relpartbound, c.oid) <> 'DEFAULT'$$,
+	'the script creates no dated partition');
+
+/*
+ * The contract: names, arguments (? marks one with a default) and results
+ */
+
+CREATE TEMPORARY TABLE contract (name text PRIMARY KEY, arguments text NOT NULL, result text NOT NULL);
+INSERT INTO contract VALUES
+	('job_enqueue', 'kind text, payload jsonb?, queue text?, priority int?, run_at timestamptz?, max_attempts int?, unique_key text?, if_exists text?, order_key text?, tenant text?, after bigint[]?, needs_approval bool?, tags text[]?, options jsonb?', 'bigint'),
+	('job_enqueue_many', 'kind text, payloads jsonb[], queue text?, priority int?, run_at timestamptz?, max_attempts int?, unique_keys text[]?, order_keys text[]?, tenant text?, tags text[]?, options jsonb?', 'bigint[]'),
+	('job_claim', 'queues text[]?, batch int?, worker text?, lease interval?, kinds text[]?, session_bound bool?', 'SETOF hotdash.claimed_job'),
+	('job_wait', 'queues text[]?, wait interval?, ready bool?', ''),
+	('job_complete', 'id bigint, token bigint, result jsonb?', 'bool'),
+	('job_next', 'id bigint, token bigint, result jsonb?, queues text[]?, lease interval?', 'SETOF hotdash.claimed_job'),
+	('job_complete_many', 'ids bigint[], tokens bigint[], results jsonb[]?', 'TABLE(id bigint, accepted bool)'),
+	('job_fail', 'id bigint, token bigint, error text, retry_in interval?, final bool?', 'text'),
+	('job_fail_many', 'ids bigint[], tokens bigint[], errors text[], retry_ins interval[]?, finals bool[]?', 'TABLE(id bigint, state text)'),
+	('job_snooze', 'id bigint, token bigint, delay interval', 'bool'),
+	('job_renew', 'ids bigint[], tokens bigint[], lease interval?', 'TABLE(id bigint, state text, lease_expires timestamptz)'),
+	('job_cancel', 'id bigint', 'bool'),
+	('job_retry', 'id bigint', 'bool'),
+	('job_get', 'id bigint', 'jsonb'),
+	('job_explain', 'id bigint', 'jsonb'),
+	('job_kind_set', 'kind text, handler regprocedure?, queue text?, run_as regrole?, max_attempts int?, backoff jsonb?, timeout interval?, concurrency int?, concurrency_per_key int?, payload_schema jsonb?, retention interval?, options jsonb?', 'void'),
+	('queue_set', 'queue text, concurrency int?, rate int?, rate_period interval?, alert_at int?, escalate_at int?, notify bool?, options jsonb?', 'void'),
+	('queue_pause', 'queue text', 'void'),
+	('queue_resume', 'queue text', 'void'),
+	('job_work', 'queues text[]?, max_runtime interval?, until_empty bool?', ''),
+	('dead_retry', 'queue text?, kind text?, since timestamptz?, up_to int?', 'bigint'),
+	('endpoint_create', 'url text, events text[]?, secret text?, tenant text?, headers jsonb?, timeout interval?, max_attempts int?, max_age interval?, backoff jsonb?, rate int?, rate_period interval?, concurrency int?, ordered bool?, filter jsonpath?, retry_statuses int[]?, options jsonb?', 'bigint'),
+	('endpoint_update', 'id bigint, changes jsonb', 'void'),
+	('endpoint_enable', 'id bigint', 'void'),
+	('endpoint_disable', 'id bigint, reason text?', 'void'),
+	('endpoint_secret', 'id bigint', 'text'),
+	('message_body', 'id text', 'bytea'),
+	('event_publish', 'event_type text, payload jsonb, idempotency_key text?, order_key text?, tenant text?, options jsonb?', 'text'),
+	('event_publish_raw', 'event_type text, body bytea, content_type text?, idempotency_key text?, order_key text?, tenant text?, options jsonb?', 'text'),
+	('delivery_replay', 'id bigint', 'bool'),
+	('endpoint_replay', 'id bigint, since timestamptz, until_ts timestamptz?', 'bigint'),
+	('webhook_sign', 'secret text, message_id text, at timestamptz, body bytea', 'text'),
+	('webhook_verify', 'scheme text, secret text, headers jsonb, body bytea, tolerance interval?', 'bool'),
+	('webhook_verify_detail', 'scheme text, secret text, headers jsonb, body bytea, tolerance interval?', 'record'),
+	('edge_hello', 'protocol int, edge text, version text', 'jsonb'),
+	('edge_claim', 'edge text, up_to int', 'SETOF hotdash.edge_request'),
+	('edge_report', 'edge text, results jsonb', 'TABLE(id bigint, state text)'),
+	('edge_renew', 'edge text, ids bigint[], tokens bigint[], lease_ms int', 'TABLE(id bigint, state text)'),
+	('edge_release', 'edge text, ids bigint[], tokens bigint[]', 'int'),
+	('edge_wait', 'wait interval?, ready bool?', ''),
+	('trace_new', '', 'text'),
+	('trace_child', 'traceparent text', 'text'),
+	('health', '', 'jsonb'),
+	('version', '', 'text'),
+	('cron_install', 'run_as regrole?', 'SETOF text'),
+	('cron_remove', '', 'SETOF text'),
+	('instance_adopt', '', 'void'),
+	('access_grant', 'role regrole, level text, tenant text?', 'void'),
+	('access_revoke', 'role regrole', 'void');
+
+-- Type names as the contract writes them.
+CREATE FUNCTION pg_temp.short(type text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+	SELECT replace(replace(replace(replace(type, 'timestamp with time zone', 'timestamptz'),
+		'double precision', 'float8'), 'boolean', 'bool'), 'integer', 'int')
+$$;
+
+CREATE TEMPORARY VIEW surface AS
+	SELECT r.proname::text COLLATE "default" AS name,
+		coalesce(a.list, '') AS arguments,
+		pg_temp.short(coalesce(pg_catalog.pg_get_function_result(r.oid), '')) AS result
+	FROM routine AS r
+	CROSS JOIN LATERAL (
+		SELECT string_agg(
+			format('%s %s%s', r.proargnames[i], pg_temp.short(pg_catalog.format_type(t.type, NULL)),
+				CASE WHEN n > r.pronargs - r.pronargdefaults THEN '?' END), ', ' ORDER BY n) AS list
+		FROM (
+			SELECT u.i, u.type, row_number() OVER (ORDER BY u.i) AS n
+			FROM unnest(coalesce(r.proallargtypes, r.proargtypes::oid[])) WITH ORDINALITY AS u (type, i)
+			WHERE coalesce(r.proargmodes[u.i], 'i') IN ('i', 'b', 'v')
+		) AS t) AS a
+	WHERE r.public;
+
+SELECT is_empty(
+	$$SELECT proname, string_agg(signature, ', ') FROM routine WHERE public
+		GROUP BY proname HAVING count(*) > 1$$,
+	'no public name has two forms, so no literal can choose the wrong one');
+
+SELECT is_empty(
+	$$SELECT name FROM contract EXCEPT SELECT name FROM surface$$,
+	'every function of the contract exists');
+
+SELECT set_eq(
+	$$SELECT s.name, s.arguments, s.result FROM surface AS s JOIN contract AS c USING (name)$$,
+	$$SELECT c.name, c.arguments, c.result FROM contract AS c JOIN surface AS s USING (name)$$,
+	'with exactly the arguments, defaults and result that were promised');
+
+SELECT is_empty(
+	$$SELECT name FROM surface EXCEPT SELECT name FROM contract$$,
+	'and no public function is there that was not promised');
+
+SELECT * FROM finish();
+ROLLBACK;
