@@ -1,0 +1,91 @@
+// An HTTP server that misbehaves on request: the first part of the path says how. Prints its URL.
+//
+//   /ok /status/503 /gate     answers; /gate only once GET /_open was asked for
+//   /hang /drip /dripheaders  takes the request and stays silent, or sends a byte now and then
+//   /huge /hugeheaders /interim  a body, a header block, or interim responses without end
+//   /reset /garbage /redirect    cuts the connection, answers something else, answers 302
+//
+// GET /_seen lists what was received; GET /_connections counts the connections accepted.
+import http from 'node:http';
+
+const seen = [];
+const gated = [];
+let open = false;
+let connections = 0;
+
+// Writes until the socket is full, then again when it has room, until the other side is gone.
+function flood(stream, piece) {
+	const more = () => {
+		while (!stream.destroyed && stream.write(piece));
+		if (!stream.destroyed) stream.once('drain', more);
+	};
+	stream.on('error', () => {});
+	more();
+}
+
+function drip(stream, piece) {
+	const timer = setInterval(() => (stream.destroyed ? clearInterval(timer) : stream.write(piece)), 50);
+	stream.on('error', () => {});
+}
+
+const behaviours = {
+	ok: (request, response) => response.end('ok'),
+	status: (request, response, argument) => {
+		response.statusCode = Number(argument);
+		response.end('as asked');
+	},
+	gate: (request, response) => (open ? response.end('open') : gated.push(response)),
+	hang: () => {},
+	drip: (request, response) => {
+		response.writeHead(200);
+		drip(response, 'x');
+	},
+	dripheaders: (request) => {
+		request.socket.write('HTTP/1.1 200 OK\r\nX-Drip: ');
+		drip(request.socket, 'x');
+	},
+	huge: (request, response) => flood(response, Buffer.alloc(65536, 'y')),
+	hugeheaders: (request) => {
+		request.socket.write('HTTP/1.1 200 OK\r\n');
+		flood(request.socket, `X-Filler: ${'z'.repeat(1000)}\r\n`);
+	},
+	interim: (request) => flood(request.socket, 'HTTP/1.1 102 Processing\r\n\r\n'),
+	reset: (request) => request.socket.resetAndDestroy(),
+	garbage: (request) => request.socket.end('good day to you\r\n\r\n'),
+	redirect: (request, response) => {
+		response.writeHead(302, { location: '/redirected' });
+		response.end();
+	},
+	redirected: (request, response) => response.end('followed'),
+	_seen: (request, response) => response.end(JSON.stringify(seen)),
+	_connections: (request, response) => response.end(String(connections)),
+	_open: (request, response) => {
+		open = true;
+		gated.splice(0).forEach((held) => held.end('opened'));
+		response.end('open');
+	},
+};
+
+const server = http.createServer((request, response) => {
+	const [, name, argument] = request.url.split('/');
+	const chunks = [];
+
+	request.on('data', (chunk) => chunks.push(chunk));
+	request.on('error', () => {});
+	request.on('end', () => {
+		if (!name.startsWith('_')) {
+			seen.push({
+				id: request.headers['webhook-id'],
+				path: request.url,
+				method: request.method,
+				headers: request.headers,
+				body: Buffer.concat(chunks).toString('base64'),
+			});
+		}
+		(behaviours[name] ?? behaviours.ok)(request, response, argument);
+	});
+});
+
+server.keepAliveTimeout = 60000;
+server.on('connection', () => connections++);
+server.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));
