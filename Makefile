@@ -24,7 +24,7 @@ help: ## list the targets
 
 ## On any Debian 12; what is missing is installed from Debian's packages
 demo: ## the whole story on a private server: orders, jobs, webhooks, a crash, the count
-	@$(ENTER) run -- regress/demo/run
+	@$(ENTER) run demo -- regress/demo/run
 
 check: ## every test on a private PostgreSQL 15; ends with passed and failed
 	@$(TOP)/regress/check
