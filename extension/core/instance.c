@@ -33,7 +33,7 @@ typedef enum InstanceState
 /* The extension for which the answer was yes. */
 static Oid ours_for = InvalidOid;
 
-/* The transaction that wrote the first row in this session, while it runs. */
+/* The (sub)transaction that wrote the first row in this session. */
 static TransactionId wrote_in = InvalidTransactionId;
 
 static HdSpiPlan look_plan = {
@@ -90,9 +90,12 @@ cached_look(void)
 
 	if (ours_for == extension)
 		return INSTANCE_OURS;
+
+	/* Ours, unless this transaction or its part that wrote the row rolls back. */
+	if (TransactionIdIsValid(wrote_in) && TransactionIdIsCurrentTransactionId(wrote_in))
+		return INSTANCE_OURS;
 	state = look();
-	if (state == INSTANCE_OURS &&
-		(!TransactionIdIsValid(wrote_in) || wrote_in != GetTopTransactionIdIfAny()))
+	if (state == INSTANCE_OURS)
 		ours_for = extension;
 	return state;
 }
@@ -101,6 +104,12 @@ bool
 hd_instance_is_ours(void)
 {
 	return cached_look() == INSTANCE_OURS;
+}
+
+bool
+hd_instance_is_copy(void)
+{
+	return cached_look() == INSTANCE_COPY;
 }
 
 void
@@ -115,7 +124,7 @@ hd_instance_use(void)
 	hd_spi_begin(&spi);
 	(void) hd_spi_run(&write_plan, values, NULL, false, 0);
 	hd_spi_end(&spi);
-	wrote_in = GetTopTransactionId();
+	wrote_in = GetCurrentTransactionId();
 }
 
 /*

@@ -127,15 +127,23 @@ hd_spi_restore_user(HdSpi *spi)
 	SetUserIdAndSecContext(spi->saved_user, spi->saved_security);
 }
 
+static void
+save_setting(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+}
+
 void
 hd_spi_begin(HdSpi *spi)
 {
 	hd_spi_switch_user(spi);
 	spi->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
+	save_setting("search_path", "pg_catalog, pg_temp");
+	save_setting("enable_seqscan", "off");
+
+	/* What has to scan all the same looks so expensive then that it would be compiled. */
+	save_setting("jit", "off");
 	SPI_connect();
 }
 

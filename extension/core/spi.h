@@ -10,6 +10,7 @@
  * A statement is a static HdSpiPlan: its plan is made at first use and kept
  * for the session.  Plans are made and run with enable_seqscan = off: a plan
  * kept from a time when a table was empty must not scan it when it is full.
+ * Just-in-time compilation is off.
  *-------------------------------------------------------------------------
  */
 #ifndef HD_SPI_H
