@@ -38,6 +38,13 @@
 extern bool hd_instance_is_ours(void);
 
 /*
+ * hd_instance_is_copy
+ *		Whether the data belong to another server or database, so that
+ *		everything pauses.  False for a fresh installation.
+ */
+extern bool hd_instance_is_copy(void);
+
+/*
  * hd_instance_use
  *		Note that work is being put in, in the caller's transaction.
  *

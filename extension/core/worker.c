@@ -123,11 +123,11 @@ role_wanted(Oid role)
 }
 
 /*
- * Whether this worker is still wanted, and whether it may act.  A transaction
+ * Whether this worker is still wanted, and whether it has to pause.  A transaction
  * of its own, which also takes in what others have changed.
  */
 static bool
-still_wanted(bool *ours)
+still_wanted(bool *paused)
 {
 	bool wanted;
 	bool valid;
@@ -139,7 +139,7 @@ still_wanted(bool *ours)
 	wanted = role_wanted(GetAuthenticatedUserId()) && database != NULL &&
 			 hd_worker_database_listed(database, &valid) &&
 			 OidIsValid(hd_spi_extension_missing_ok());
-	*ours = wanted && hd_instance_is_ours();
+	*paused = wanted && hd_instance_is_copy();
 	CommitTransactionCommand();
 	return wanted;
 }
@@ -247,7 +247,7 @@ work(void)
 	{
 		uint32 wakes = hd_worker_slot_wakes();
 		TimestampTz next = DT_NOEND;
-		bool ours;
+		bool paused;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -258,16 +258,16 @@ work(void)
 			seen = wakes - 1;
 		}
 
-		if (!still_wanted(&ours))
+		if (!still_wanted(&paused))
 			break;
 		if (!settled)
 			hd_worker_slot_settled();
 		settled = true;
 
-		if (ours)
-			next = run_due_tasks(wakes != seen, context);
-		else
+		if (paused)
 			pgstat_report_activity(STATE_IDLE, "hotdash: paused, this is not the live copy");
+		else
+			next = run_due_tasks(wakes != seen, context);
 		seen = wakes;
 		if (hd_worker_slot_wakes() == seen && !ShutdownRequestPending)
 			sleep_until(next);
