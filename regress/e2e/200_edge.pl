@@ -21,8 +21,12 @@ my $db = $node->create_db_with_extension('app');
 my $receiver = start_bad_receiver();
 my $url = $receiver->{url};
 
+# The edge needs no more than the rights of its level.
+$node->safe_psql($db, q(CREATE ROLE sender LOGIN; SELECT hotdash.access_grant('sender', 'edge')));
+my $connstr = $node->connstr($db) . ' user=sender';
+
 # A backstop of an hour: whatever arrives in time was not found by polling.
-my $edge = $node->start_edge($db, { allow_addresses => '127.0.0.0/8, ::1', backstop => '1h' });
+my $edge = $node->start_edge($db, { allow_addresses => '127.0.0.0/8, ::1', backstop => '1h' }, connstr => $connstr);
 
 # Starts the receiver that the edge's tests share and waits until it names its address.
 sub start_bad_receiver
@@ -137,7 +141,7 @@ is($edge->stop, 0, 'the edge ends with code 0 when asked to');
 
 # Without the permission loopback is refused too, however it is spelt, and nobody ever connects.
 my $before = ask('_connections');
-my $strict = $node->start_edge($db, {}, name => 'strict');
+my $strict = $node->start_edge($db, {}, name => 'strict', connstr => $connstr);
 my ($port) = $url =~ /:(\d+)$/;
 
 # The database refuses the odd spellings by itself; the edge must not depend on that.
