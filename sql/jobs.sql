@@ -563,6 +563,9 @@ BEGIN
 	ELSIF job.state = 'scheduled' THEN
 		code := 'scheduled';
 		why := format('It is scheduled for %s.', job.run_at);
+	ELSIF hotdash._instance_state() = 'copy' THEN
+		code := 'restored_copy';
+		why := 'This is a restored copy of the data, which must not act; instance_adopt() says it is the live one.';
 	ELSIF (SELECT q.paused FROM hotdash._queue q WHERE q.queue = job.queue) THEN
 		code := 'queue_paused';
 		why := format('Queue %s is paused; queue_resume(%L) goes on.', job.queue, job.queue);

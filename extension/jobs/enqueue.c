@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
@@ -23,6 +24,7 @@
 #include "core/spi.h"
 #include "core/trace.h"
 #include "fmgr.h"
+#include "jobs/jobs.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/options.h"
@@ -35,6 +37,8 @@
 #include "utils/timestamp.h"
 
 #define MAX_ATTEMPTS 1000
+
+int hd_jobs_setting_max_payload = 1024;
 
 typedef enum IfExists
 {
@@ -184,6 +188,21 @@ prepare_row(const Request *request, TimestampTz now, HdJobRow *row)
 	set_column(row, HD_JOB_COL_TAGS, request->tags, request->tags == 0);
 	set_column(row, HD_JOB_COL_TRACEPARENT, options->traceparent, options->traceparent == 0);
 	set_column(row, HD_JOB_COL_LAST_ERROR, 0, true);
+}
+
+/* Set the payload column, within the limit. */
+static void
+set_payload(HdJobRow *row, Datum payload, bool isnull)
+{
+	Size limit = (Size) hd_jobs_setting_max_payload * 1024;
+
+	if (!isnull && toast_raw_datum_size(payload) - VARHDRSZ > limit)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("payload of a job is larger than %d kB",
+							   hd_jobs_setting_max_payload),
+						errhint("Keep large data in a table and pass its key, or raise "
+								"hotdash.job_max_payload.")));
+	set_column(row, HD_JOB_COL_PAYLOAD, isnull ? 0 : payload, isnull);
 }
 
 /* Insert one job; the columns that differ are set here. */
@@ -410,8 +429,7 @@ hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 	refuse_later(!PG_ARGISNULL(11) && PG_GETARG_BOOL(11), "needs_approval");
 
 	prepare_row(&request, now, &row);
-	set_column(&row, HD_JOB_COL_PAYLOAD, PG_ARGISNULL(1) ? 0 : PG_GETARG_DATUM(1),
-			   PG_ARGISNULL(1));
+	set_payload(&row, PG_GETARG_DATUM(1), PG_ARGISNULL(1));
 	set_column(&row, HD_JOB_COL_UNIQUE_KEY, 0, true);
 
 	hd_jobs_table_open(&table, true);
@@ -507,7 +525,7 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 		int place = keys[i].place;
 
 		CHECK_FOR_INTERRUPTS();
-		set_column(&row, HD_JOB_COL_PAYLOAD, payloads[place], nulls[place]);
+		set_payload(&row, payloads[place], nulls[place]);
 		set_column(&row, HD_JOB_COL_UNIQUE_KEY, 0, true);
 		if (keys[i].key != NULL)
 			ids[place] =

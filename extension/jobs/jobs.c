@@ -50,6 +50,9 @@ static const HdWorkerTask handlers = {"hotdash: SQL handlers", hd_jobs_work_task
 void
 hd_jobs_init(void)
 {
+	DefineCustomIntVariable("hotdash.job_max_payload", "Largest payload of a job.", NULL,
+							&hd_jobs_setting_max_payload, 1024, 1, 1024 * 1024, PGC_SUSET,
+							GUC_UNIT_KB, NULL, NULL, NULL);
 	if (!hd_settings_preloaded())
 		return;
 	DefineCustomIntVariable("hotdash.job_queues", "Queues of the whole cluster kept in memory.",

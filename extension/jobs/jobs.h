@@ -15,6 +15,9 @@
 
 #include "fmgr.h"
 
+/* hotdash.job_max_payload: largest payload of a job, in kB. */
+extern int hd_jobs_setting_max_payload;
+
 /*
  * hd_jobs_init
  *		Module entry: settings, shared memory, worker tasks.
