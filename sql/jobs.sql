@@ -6,7 +6,7 @@
  * entry; the others stand on the shelf (shelf = true), in the order in which
  * they become due. Ended jobs are in _job_history or _job_dead.
  *
- * extension/jobs/table.h numbers the columns of _job: keep them in step.
+ * extension/jobs/table.h numbers the columns of _job and _job_history: keep them in step.
  */
 
 CREATE SEQUENCE hotdash._job_id AS bigint MAXVALUE 4503599627370495;

@@ -31,6 +31,7 @@
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -116,6 +117,7 @@ confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 {
 	HdJobEntry *entry = hd_jobs_entry(index);
 	TimestampTz at;
+	bool shelved;
 	bool never;
 	TimestampTz expires;
 
@@ -126,8 +128,11 @@ confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 		hd_jobs_tx_drop(index, DT_NOBEGIN);
 		return false;
 	}
+
+	/* What was never shelved was due when it was enqueued, even if the clock went back since. */
 	at = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_AT, NULL));
-	if (at > now)
+	shelved = DatumGetBool(hd_jobs_table_column(table, HD_JOB_COL_SHELF, NULL));
+	if (at > now && shelved)
 	{
 		hd_jobs_tx_drop(index, at);
 		return false;
@@ -226,6 +231,19 @@ default_worker(void)
 	return psprintf("pid %d", MyProcPid);
 }
 
+/* A worker's name, cut between characters to what a lease can hold. */
+static char *
+worker_argument(FunctionCallInfo fcinfo, int n)
+{
+	char *name;
+
+	if (fcinfo->args[n].isnull)
+		return default_worker();
+	name = text_to_cstring(DatumGetTextPP(fcinfo->args[n].value));
+	name[pg_mbcliplen(name, (int) strlen(name), NAMEDATALEN - 1)] = '\0';
+	return name;
+}
+
 static int64
 lease_argument(FunctionCallInfo fcinfo, int n)
 {
@@ -284,8 +302,7 @@ hd_jobs_sql_claim(PG_FUNCTION_ARGS)
 	if (claim.batch < 1 || claim.batch > MAX_BATCH)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("batch must be between 1 and %d", MAX_BATCH)));
-	claim.hold.worker =
-		PG_ARGISNULL(2) ? default_worker() : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	claim.hold.worker = worker_argument(fcinfo, 2);
 	lease_us = lease_argument(fcinfo, 3);
 	if (!PG_ARGISNULL(4))
 		kinds_argument(PG_GETARG_ARRAYTYPE_P(4), &claim.queues);

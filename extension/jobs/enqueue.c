@@ -213,7 +213,8 @@ insert_job(HdJobTable *table, const Request *request, HdJobRow *row, int64 id, T
 	ItemPointerData tid;
 	bool shelf = true;
 
-	if (at <= now && hd_settings_preloaded())
+	/* A moved clock must not decide for sessions that have the real one. */
+	if (at <= now && hd_settings_preloaded() && !hd_clock_overridden())
 		shelf = !hd_jobs_tx_reserve(request->queue, request->priority, id, at,
 									request->kind_hash);
 	set_column(row, HD_JOB_COL_ID, Int64GetDatum(id), false);
@@ -362,12 +363,12 @@ replace_waiting(const Request *request, int64 id, Datum payload, bool payload_nu
  * the key over.
  */
 static int64
-enqueue_unique(HdJobTable *table, const Request *request, HdJobRow *row, char *key_text,
-			   TimestampTz now)
+enqueue_unique(HdJobTable *table, const Request *request, HdJobRow *row, int64 id,
+			   char *key_text)
 {
+	TimestampTz now = DatumGetTimestampTz(row->values[HD_JOB_COL_ENQUEUED_AT - 1]);
 	Datum payload = row->values[HD_JOB_COL_PAYLOAD - 1];
 	bool payload_null = row->nulls[HD_JOB_COL_PAYLOAD - 1];
-	int64 id = next_id();
 	UniqueKey key;
 	int64 there;
 
@@ -433,13 +434,11 @@ hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 	set_column(&row, HD_JOB_COL_UNIQUE_KEY, 0, true);
 
 	hd_jobs_table_open(&table, true);
+	id = next_id();
 	if (key != NULL)
-		id = enqueue_unique(&table, &request, &row, key, now);
+		id = enqueue_unique(&table, &request, &row, id, key);
 	else
-	{
-		id = next_id();
 		insert_job(&table, &request, &row, id, now);
-	}
 	hd_jobs_table_close(&table);
 	PG_RETURN_INT64(id);
 }
@@ -518,7 +517,11 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 	keys = sorted_keys(PG_ARGISNULL(6) ? NULL : PG_GETARG_ARRAYTYPE_P(6), n);
 
 	prepare_row(&request, now, &row);
+
+	/* Keys are taken in their own order, but jobs run in that of the payloads. */
 	ids = palloc(sizeof(Datum) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		ids[i] = Int64GetDatum(next_id());
 	hd_jobs_table_open(&table, true);
 	for (int i = 0; i < n; i++)
 	{
@@ -528,15 +531,10 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 		set_payload(&row, payloads[place], nulls[place]);
 		set_column(&row, HD_JOB_COL_UNIQUE_KEY, 0, true);
 		if (keys[i].key != NULL)
-			ids[place] =
-				Int64GetDatum(enqueue_unique(&table, &request, &row, keys[i].key, now));
+			ids[place] = Int64GetDatum(
+				enqueue_unique(&table, &request, &row, DatumGetInt64(ids[place]), keys[i].key));
 		else
-		{
-			int64 id = next_id();
-
-			insert_job(&table, &request, &row, id, now);
-			ids[place] = Int64GetDatum(id);
-		}
+			insert_job(&table, &request, &row, DatumGetInt64(ids[place]), now);
 	}
 	hd_jobs_table_close(&table);
 	PG_RETURN_ARRAYTYPE_P(

@@ -65,15 +65,6 @@ typedef struct Ending
  * Statements.
  */
 
-static HdSpiPlan history_insert = {
-	.sql = "INSERT INTO hotdash._job_history (id, kind, queue, tenant, state, priority, attempt, "
-	"max_attempts, enqueued_at, started_at, finished_at, worker, unique_key, tags, result) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-	.nargs = 15,
-	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2OID, INT2OID, INT2OID, TIMESTAMPTZOID,
-	 TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTARRAYOID, JSONBOID},
-};
-
 static HdSpiPlan attempt_insert = {
 	.sql = "INSERT INTO hotdash._job_attempt (job_id, attempt, outcome, started_at, finished_at, worker, "
 	"error) VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -222,30 +213,44 @@ delete_row(HdJobTable *table, Ending *end)
 						errmsg("could not end the job because its row was changed by hand")));
 }
 
-/* Into the history: state is "completed" or "cancelled", attempt counts the one that ended. */
+/* Into the history: state is "completed" or "cancelled". */
 static void
 file_history(HdJobTable *table, const Ending *end, const char *state, Jsonb *result)
 {
-	Datum values[15];
-	bool nulls[15] = {false};
-	int attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL));
+	static const struct
+	{
+		HdJobHistoryColumn to;
+		HdJobColumn from;
+	} copied[] = {
+		{HD_JOB_HISTORY_ID, HD_JOB_COL_ID},
+		{HD_JOB_HISTORY_ENQUEUED_AT, HD_JOB_COL_ENQUEUED_AT},
+		{HD_JOB_HISTORY_PRIORITY, HD_JOB_COL_PRIORITY},
+		{HD_JOB_HISTORY_ATTEMPT, HD_JOB_COL_ATTEMPT},
+		{HD_JOB_HISTORY_MAX_ATTEMPTS, HD_JOB_COL_MAX_ATTEMPTS},
+		{HD_JOB_HISTORY_KIND, HD_JOB_COL_KIND},
+		{HD_JOB_HISTORY_QUEUE, HD_JOB_COL_QUEUE},
+		{HD_JOB_HISTORY_TENANT, HD_JOB_COL_TENANT},
+		{HD_JOB_HISTORY_UNIQUE_KEY, HD_JOB_COL_UNIQUE_KEY},
+		{HD_JOB_HISTORY_TAGS, HD_JOB_COL_TAGS},
+	};
+	Datum values[HD_JOB_HISTORY_COUNT] = {0};
+	bool nulls[HD_JOB_HISTORY_COUNT] = {false};
 
-	copy_identity(table, values, nulls);
-	values[4] = CStringGetTextDatum(state);
-	copy_column(table, HD_JOB_COL_PRIORITY, &values[5], &nulls[5]);
-	values[6] = Int16GetDatum(attempt + (strcmp(state, "completed") == 0 ? 1 : 0));
-	copy_column(table, HD_JOB_COL_MAX_ATTEMPTS, &values[7], &nulls[7]);
-	copy_column(table, HD_JOB_COL_ENQUEUED_AT, &values[8], &nulls[8]);
-	values[9] = TimestampTzGetDatum(end->lease.started);
-	nulls[9] = !end->leased;
-	values[10] = TimestampTzGetDatum(hd_clock_now());
-	values[11] = CStringGetTextDatum(end->lease.worker);
-	nulls[11] = !end->leased;
-	copy_column(table, HD_JOB_COL_UNIQUE_KEY, &values[12], &nulls[12]);
-	copy_column(table, HD_JOB_COL_TAGS, &values[13], &nulls[13]);
-	values[14] = JsonbPGetDatum(result);
-	nulls[14] = result == NULL;
-	run(&history_insert, values, nulls);
+	for (int i = 0; i < lengthof(copied); i++)
+		copy_column(table, copied[i].from, &values[copied[i].to - 1], &nulls[copied[i].to - 1]);
+
+	/* The row counts attempts that were charged; the one that completed it is not among them. */
+	if (strcmp(state, "completed") == 0)
+		values[HD_JOB_HISTORY_ATTEMPT - 1] =
+			Int16GetDatum(DatumGetInt16(values[HD_JOB_HISTORY_ATTEMPT - 1]) + 1);
+	values[HD_JOB_HISTORY_STATE - 1] = CStringGetTextDatum(state);
+	values[HD_JOB_HISTORY_FINISHED_AT - 1] = TimestampTzGetDatum(hd_clock_now());
+	values[HD_JOB_HISTORY_STARTED_AT - 1] = TimestampTzGetDatum(end->lease.started);
+	values[HD_JOB_HISTORY_WORKER - 1] = CStringGetTextDatum(end->lease.worker);
+	nulls[HD_JOB_HISTORY_STARTED_AT - 1] = nulls[HD_JOB_HISTORY_WORKER - 1] = !end->leased;
+	values[HD_JOB_HISTORY_RESULT - 1] = JsonbPGetDatum(result);
+	nulls[HD_JOB_HISTORY_RESULT - 1] = result == NULL;
+	hd_jobs_table_file(table, values, nulls);
 }
 
 static void

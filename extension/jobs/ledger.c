@@ -96,6 +96,7 @@ read_leases(int fd, HdLedgerSlot **found, uint32 *boot)
 	LedgerHeader old;
 	struct stat st;
 	HdLedgerSlot *kept;
+	bool damaged = false;
 	int n = 0;
 
 	*boot = 0;
@@ -108,7 +109,8 @@ read_leases(int fd, HdLedgerSlot **found, uint32 *boot)
 		return 0;
 
 	*boot = old.boot;
-	kept = palloc(sizeof(HdLedgerSlot) * (Size) Max(old.capacity, 1));
+	kept = MemoryContextAllocHuge(CurrentMemoryContext,
+								  sizeof(HdLedgerSlot) * (Size) Max(old.capacity, 1));
 	for (int i = 0; i < old.capacity; i++)
 	{
 		HdLedgerSlot *slot = &kept[n];
@@ -116,9 +118,17 @@ read_leases(int fd, HdLedgerSlot **found, uint32 *boot)
 
 		if (pg_pread(fd, slot, sizeof(*slot), place) != sizeof(*slot))
 			break;
-		if (slot->use != HD_LEDGER_FREE && slot->crc == checksum(slot))
+		if (slot->use == HD_LEDGER_FREE)
+			continue;
+		if (slot->crc == checksum(slot))
 			n++;
+		else
+			damaged = true;
 	}
+
+	/* Tokens of leases that are lost hold against the row only if they are of an earlier boot. */
+	if (damaged)
+		*boot = 0;
 	*found = kept;
 	return n;
 }

@@ -297,11 +297,19 @@ bring_found(int32 queue, int priority, const HdJobLane *seen, const FoundRow *ro
 	return brought;
 }
 
-/* Whether a lane has something to look for. Lock held. */
+/*
+ * Whether a lane has something to look for: rows that became due, rows that
+ * may be older than its first entry, or any row when it is short of entries.
+ * Lock held.
+ */
 static bool
 needs_look(const HdJobLane *lane, int want, TimestampTz now)
 {
-	return lane->count < want && (lane->shelved || lane->next_due <= now);
+	if (lane->next_due <= now)
+		return true;
+	if (!lane->shelved)
+		return false;
+	return lane->count < want || lane->cursor_at < hd_jobs_entry(lane->head)->at;
 }
 
 /* One lane: number i of queues, at a priority. */

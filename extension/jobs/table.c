@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * table.c
- *		Rows of hotdash._job without planner and executor.
+ *		Rows of hotdash._job and its history without planner and executor.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -23,13 +23,14 @@
 #include "utils/snapmgr.h"
 
 static HdSpiRelation job_table = {.name = "_job"};
+static HdSpiRelation history_table = {.name = "_job_history"};
 static HdSpiRelation job_key = {.name = "_job_pkey"};
 
-void
-hd_jobs_table_open(HdJobTable *table, bool writes)
+static void
+open_relation(HdJobTable *table, HdSpiRelation *relation, bool writes)
 {
 	memset(table, 0, sizeof(HdJobTable));
-	table->rel = table_open(hd_spi_relation(&job_table), RowExclusiveLock);
+	table->rel = table_open(hd_spi_relation(relation), RowExclusiveLock);
 	table->slot = table_slot_create(table->rel, NULL);
 	if (!writes)
 		return;
@@ -40,8 +41,16 @@ hd_jobs_table_open(HdJobTable *table, bool writes)
 }
 
 void
+hd_jobs_table_open(HdJobTable *table, bool writes)
+{
+	open_relation(table, &job_table, writes);
+}
+
+void
 hd_jobs_table_close(HdJobTable *table)
 {
+	if (table->history != NULL)
+		hd_jobs_table_close(table->history);
 	ExecDropSingleTupleTableSlot(table->slot);
 	if (table->estate != NULL)
 	{
@@ -51,19 +60,36 @@ hd_jobs_table_close(HdJobTable *table)
 	table_close(table->rel, NoLock);
 }
 
-void
-hd_jobs_table_insert(HdJobTable *table, HdJobRow *row, ItemPointer tid)
+static void
+insert(HdJobTable *table, const Datum *values, const bool *nulls, int n)
 {
 	TupleTableSlot *slot = table->slot;
 
 	ExecClearTuple(slot);
-	memcpy(slot->tts_values, row->values, sizeof(row->values));
-	memcpy(slot->tts_isnull, row->nulls, sizeof(row->nulls));
+	memcpy(slot->tts_values, values, sizeof(Datum) * n);
+	memcpy(slot->tts_isnull, nulls, sizeof(bool) * n);
 	ExecStoreVirtualTuple(slot);
 	table_tuple_insert(table->rel, slot, GetCurrentCommandId(true), 0, NULL);
 	(void) HD_INSERT_INDEXES(table->info, slot, table->estate);
 	ResetPerTupleExprContext(table->estate);
-	ItemPointerCopy(&slot->tts_tid, tid);
+}
+
+void
+hd_jobs_table_insert(HdJobTable *table, HdJobRow *row, ItemPointer tid)
+{
+	insert(table, row->values, row->nulls, HD_JOB_COL_COUNT);
+	ItemPointerCopy(&table->slot->tts_tid, tid);
+}
+
+void
+hd_jobs_table_file(HdJobTable *table, const Datum *values, const bool *nulls)
+{
+	if (table->history == NULL)
+	{
+		table->history = palloc(sizeof(HdJobTable));
+		open_relation(table->history, &history_table, true);
+	}
+	insert(table->history, values, nulls, HD_JOB_HISTORY_COUNT);
 }
 
 bool

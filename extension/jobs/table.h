@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  * table.h
- *		Rows of hotdash._job without planner and executor.
+ *		Rows of hotdash._job and its history without planner and executor.
  *
- * Purpose: the four things done to every job: insert, fetch by place,
- * delete by place, and read columns.  Everything rarer goes through SPI.
+ * Purpose: the five things done to every job: insert, fetch by place, read
+ * columns, delete by place, file in the history.  Everything rarer goes
+ * through SPI.
  *
  * Model: a handle opens the table with its indexes for one call of a
  * function.  No permission is checked here: the SQL function's EXECUTE right
- * is the check.  The table has no triggers and no row security.
+ * is the check.  The tables have no triggers and no row security.
  *
  * Locking: RowExclusiveLock on the table until the transaction ends.
  *-------------------------------------------------------------------------
@@ -47,7 +48,28 @@ typedef enum HdJobColumn
 	HD_JOB_COL_COUNT = HD_JOB_COL_PAYLOAD
 } HdJobColumn;
 
-/* Values to insert, indexed by column number minus one. */
+/* Columns of hotdash._job_history, likewise. */
+typedef enum HdJobHistoryColumn
+{
+	HD_JOB_HISTORY_ID = 1,
+	HD_JOB_HISTORY_ENQUEUED_AT,
+	HD_JOB_HISTORY_STARTED_AT,
+	HD_JOB_HISTORY_FINISHED_AT,
+	HD_JOB_HISTORY_PRIORITY,
+	HD_JOB_HISTORY_ATTEMPT,
+	HD_JOB_HISTORY_MAX_ATTEMPTS,
+	HD_JOB_HISTORY_STATE,
+	HD_JOB_HISTORY_KIND,
+	HD_JOB_HISTORY_QUEUE,
+	HD_JOB_HISTORY_TENANT,
+	HD_JOB_HISTORY_WORKER,
+	HD_JOB_HISTORY_UNIQUE_KEY,
+	HD_JOB_HISTORY_TAGS,
+	HD_JOB_HISTORY_RESULT,
+	HD_JOB_HISTORY_COUNT = HD_JOB_HISTORY_RESULT
+} HdJobHistoryColumn;
+
+/* Values to insert, indexed by column number minus one; of _job unless said otherwise. */
 typedef struct HdJobRow
 {
 	Datum values[HD_JOB_COL_COUNT];
@@ -60,6 +82,7 @@ typedef struct HdJobTable
 	TupleTableSlot *slot;
 	EState *estate;				/* NULL when opened for reading and deleting only */
 	ResultRelInfo *info;
+	struct HdJobTable *history; /* opened at first use, closed with this */
 } HdJobTable;
 
 /*
@@ -74,6 +97,13 @@ extern void hd_jobs_table_close(HdJobTable *table);
  *		Insert a row; its place goes to *tid.
  */
 extern void hd_jobs_table_insert(HdJobTable *table, HdJobRow *row, ItemPointer tid);
+
+/*
+ * hd_jobs_table_file
+ *		Insert a row into the history; values are indexed by HdJobHistoryColumn
+ *		minus one.
+ */
+extern void hd_jobs_table_file(HdJobTable *table, const Datum *values, const bool *nulls);
 
 /*
  * hd_jobs_table_fetch
