@@ -103,14 +103,23 @@ append_given(HdConninfo *conninfo, const PQconninfoOption *options, unsigned tur
 }
 
 static bool
-append_defaults(HdConninfo *conninfo)
+is_given(const PQconninfoOption *options, const char *keyword)
+{
+	for (; options->keyword != NULL; options++)
+	{
+		if (strcmp(options->keyword, keyword) == 0)
+			return options->val != NULL;
+	}
+	return false;
+}
+
+static bool
+append_defaults(HdConninfo *conninfo, const PQconninfoOption *options)
 {
 	for (size_t i = 0; i < HD_COUNT(defaults); i++)
 	{
-		bool given = false;
+		bool given = is_given(options, defaults[i].keyword);
 
-		for (size_t j = 0; j < conninfo->count && !given; j++)
-			given = strcmp(conninfo->keywords[j], defaults[i].keyword) == 0;
 		/* The one default that libpq's environment has a name for gives way to it. */
 		if (strcmp(defaults[i].keyword, "target_session_attrs") == 0)
 			given |= getenv("PGTARGETSESSIONATTRS") != NULL;
@@ -135,7 +144,7 @@ hd_conninfo_build(const char *text, unsigned turn, HdConninfo *conninfo)
 	conninfo->keywords = calloc(room, sizeof(char *));
 	conninfo->values = calloc(room, sizeof(char *));
 	if (conninfo->keywords != NULL && conninfo->values != NULL)
-		done = append_given(conninfo, options, turn) && append_defaults(conninfo);
+		done = append_given(conninfo, options, turn) && append_defaults(conninfo, options);
 	PQconninfoFree(options);
 	return done;
 }

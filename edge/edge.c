@@ -360,21 +360,25 @@ tear_down(HdEdge *edge)
 	hd_loop_free(edge->loop);
 }
 
+static int64_t
+microseconds(const struct timeval *time)
+{
+	return (int64_t) time->tv_sec * HD_US_PER_S + time->tv_usec;
+}
+
 static void
 log_usage(const HdEdge *edge)
 {
 	struct rusage usage;
+	int64_t cpu_us;
 
 	if (getrusage(RUSAGE_SELF, &usage) != 0)
 		return;
+	cpu_us = microseconds(&usage.ru_utime) + microseconds(&usage.ru_stime);
 	hd_log(HD_LOG_INFO,
 		   "stopped: %" PRIu64 " claimed, %" PRIu64 " ended, %" PRIu64 " given back; "
-		   "%lld.%03lld s of CPU, %ld kB at most",
-		   edge->claimed, edge->ended, edge->given_back,
-		   (long long) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec +
-						(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000000),
-		   (long long) ((usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1000 % 1000),
-		   usage.ru_maxrss);
+		   "%" PRId64 " ms of CPU, %ld kB at most",
+		   edge->claimed, edge->ended, edge->given_back, cpu_us / HD_US_PER_MS, usage.ru_maxrss);
 }
 
 HdExit

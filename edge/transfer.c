@@ -56,6 +56,7 @@ open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 		transfer->opened_socket = true;
 	else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
 		transfer->local_failure = true;
+	/* cppcheck-suppress resourceLeak ; libcurl owns the socket from here on */
 	return fd >= 0 ? fd : CURL_SOCKET_BAD;
 }
 
