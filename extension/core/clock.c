@@ -47,9 +47,9 @@ check_now_override(char **newval, void **extra, GucSource source)
 	parsed = malloc(sizeof(TimestampTz));
 	if (parsed == NULL)
 		return false;
-	*parsed = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(*newval),
-													  ObjectIdGetDatum(InvalidOid),
-													  Int32GetDatum(-1)));
+	*parsed =
+		DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(*newval),
+												ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 	*extra = parsed;
 	return true;
 }

@@ -41,4 +41,4 @@ extern bool hd_clock_overridden(void);
  */
 extern void hd_clock_define(void);
 
-#endif							/* HD_CLOCK_H */
+#endif /* HD_CLOCK_H */

@@ -64,4 +64,4 @@
 	(pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK)
 #endif
 
-#endif							/* HD_COMPAT_H */
+#endif /* HD_COMPAT_H */

@@ -14,16 +14,16 @@
 
 typedef enum HdCounter
 {
-	HD_COUNTER_JOBS_ENQUEUED,	/* committed, into memory */
-	HD_COUNTER_JOBS_SHELVED,	/* committed, left to the index: scheduled, or the list was full */
-	HD_COUNTER_JOBS_CLAIMED,	/* committed */
-	HD_COUNTER_JOBS_ENDED,		/* claims that ended in a committed transition */
-	HD_COUNTER_JOBS_GIVEN_BACK, /* claims undone by a rollback */
-	HD_COUNTER_JOBS_RESCUED,	/* leases that ran out */
-	HD_COUNTER_JOBS_LOST,		/* late transitions refused because of a stale token */
-	HD_COUNTER_JOBS_REFILLED,	/* taken from the index into memory */
-	HD_COUNTER_JOBS_LIST_FULL,	/* times the list had no room */
-	HD_COUNTER_JOBS_QUEUES_FULL,	/* times the table of queues had no room */
+	HD_COUNTER_JOBS_ENQUEUED,	 /* committed, into memory */
+	HD_COUNTER_JOBS_SHELVED,	 /* committed, left to the index: scheduled, or the list was full */
+	HD_COUNTER_JOBS_CLAIMED,	 /* committed */
+	HD_COUNTER_JOBS_ENDED,		 /* claims that ended in a committed transition */
+	HD_COUNTER_JOBS_GIVEN_BACK,	 /* claims undone by a rollback */
+	HD_COUNTER_JOBS_RESCUED,	 /* leases that ran out */
+	HD_COUNTER_JOBS_LOST,		 /* late transitions refused because of a stale token */
+	HD_COUNTER_JOBS_REFILLED,	 /* taken from the index into memory */
+	HD_COUNTER_JOBS_LIST_FULL,	 /* times the list had no room */
+	HD_COUNTER_JOBS_QUEUES_FULL, /* times the table of queues had no room */
 	HD_COUNTER_COUNT
 } HdCounter;
 
@@ -40,4 +40,4 @@ extern void hd_counters_register(void);
  */
 extern void hd_counters_add(HdCounter counter, uint64 n);
 
-#endif							/* HD_COUNTERS_H */
+#endif /* HD_COUNTERS_H */

@@ -25,9 +25,8 @@
 	do \
 	{ \
 		if ((fcinfo)->args[n].isnull) \
-			ereport(ERROR, \
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), \
-					 errmsg("argument \"%s\" must not be null", argname))); \
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), \
+							errmsg("argument \"%s\" must not be null", argname))); \
 	} while (0)
 
-#endif							/* HD_ERRORS_H */
+#endif /* HD_ERRORS_H */

@@ -30,8 +30,7 @@ hd_settings_define(void)
 {
 	preloaded = process_shared_preload_libraries_in_progress;
 
-	DefineCustomStringVariable("hotdash.databases",
-							   "Databases that get a background worker.",
+	DefineCustomStringVariable("hotdash.databases", "Databases that get a background worker.",
 							   "A comma-separated list, or * for every database that has the "
 							   "extension.",
 							   &hd_setting_databases, "*", PGC_SIGHUP, GUC_LIST_INPUT, NULL, NULL,

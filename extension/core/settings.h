@@ -47,4 +47,4 @@ extern bool hd_settings_preloaded(void);
  */
 extern void hd_settings_require_preload(const char *what);
 
-#endif							/* HD_SETTINGS_H */
+#endif /* HD_SETTINGS_H */

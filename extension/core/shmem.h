@@ -32,8 +32,8 @@
 
 typedef struct HdShmemArea
 {
-	const char *name;			/* name in pg_shmem_allocations, and of the LWLock's tranche */
-	Size (*size)(void);			/* bytes wanted; called when all settings are known */
+	const char *name;	/* name in pg_shmem_allocations, and of the LWLock's tranche */
+	Size (*size)(void); /* bytes wanted; called when all settings are known */
 	void (*init)(void *base, LWLock *lock, bool fresh); /* fresh: zeroed memory, fill it in */
 } HdShmemArea;
 
@@ -51,4 +51,4 @@ extern void hd_shmem_register(const HdShmemArea *area);
  */
 extern void hd_shmem_install(void);
 
-#endif							/* HD_SHMEM_H */
+#endif /* HD_SHMEM_H */

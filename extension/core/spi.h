@@ -34,7 +34,7 @@ typedef struct HdSpiPlan
 	const char *sql;
 	int nargs;
 	Oid argtypes[HD_SPI_MAX_ARGS];
-	SPIPlanPtr plan;			/* kept for the session once made */
+	SPIPlanPtr plan; /* kept for the session once made */
 } HdSpiPlan;
 
 /*
@@ -92,4 +92,4 @@ typedef struct HdSpiRelation
 
 extern Oid hd_spi_relation(HdSpiRelation *rel);
 
-#endif							/* HD_SPI_H */
+#endif /* HD_SPI_H */

@@ -19,7 +19,7 @@
 #define PARENT_ID_AT 36
 #define PARENT_ID_LENGTH 16
 #define FLAGS_AT 53
-#define KNOWN_FLAGS 0x03		/* sampled, random */
+#define KNOWN_FLAGS 0x03 /* sampled, random */
 
 PG_FUNCTION_INFO_V1(hd_trace_sql_new);
 PG_FUNCTION_INFO_V1(hd_trace_sql_child);
@@ -82,8 +82,8 @@ random_hex(char *buf, int length)
 	while (!nonzero)
 	{
 		if (!pg_strong_random(bytes, length / 2))
-			ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-							errmsg("could not generate random values")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
 		for (int i = 0; i < length / 2; i++)
 			nonzero = nonzero || bytes[i] != 0;
 	}

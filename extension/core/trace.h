@@ -37,4 +37,4 @@ extern void hd_trace_new(char *buf);
  */
 extern void hd_trace_child(const char *parent, char *buf);
 
-#endif							/* HD_TRACE_H */
+#endif /* HD_TRACE_H */

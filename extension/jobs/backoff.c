@@ -38,10 +38,9 @@ hd_jobs_backoff_default(HdBackoff *backoff)
 static void
 refuse(const char *key, const char *expected)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid backoff: \"%s\"", key),
-			 errdetail("Expected %s.", expected),
-			 errhint("Known keys are type, base, factor, cap, jitter and delays.")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("invalid backoff: \"%s\"", key), errdetail("Expected %s.", expected),
+					errhint("Known keys are type, base, factor, cap, jitter and delays.")));
 }
 
 static char *
@@ -82,8 +81,8 @@ factor_value(const JsonbValue *value)
 
 	if (value->type != jbvNumeric)
 		refuse("factor", "a number from 1 to 100");
-	factor = DatumGetFloat8(
-		DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
+	factor =
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
 	if (!(factor >= 1.0 && factor <= 100.0))
 		refuse("factor", "a number from 1 to 100");
 	return factor;
@@ -119,11 +118,10 @@ parse_key(const char *key, const JsonbValue *value, HdBackoff *backoff)
 	static const char *const jitters[] = {"none", "equal", "full"};
 
 	if (strcmp(key, "type") == 0)
-		backoff->type = word_index(key, value, types, lengthof(types),
-								   "exponential, linear, fixed or list");
+		backoff->type =
+			word_index(key, value, types, lengthof(types), "exponential, linear, fixed or list");
 	else if (strcmp(key, "jitter") == 0)
-		backoff->jitter = word_index(key, value, jitters, lengthof(jitters),
-									 "none, equal or full");
+		backoff->jitter = word_index(key, value, jitters, lengthof(jitters), "none, equal or full");
 	else if (strcmp(key, "base") == 0)
 		backoff->base_us = delay_value(key, value);
 	else if (strcmp(key, "cap") == 0)
@@ -161,8 +159,8 @@ hd_jobs_backoff_parse(Jsonb *json, HdBackoff *backoff)
 		refuse("delays", "delays with type list, and only with it");
 
 	/* A listed delay means what it says, unless jitter was asked for. */
-	if (backoff->type == HD_BACKOFF_LIST && getKeyJsonValueFromContainer(
-												&json->root, "jitter", 6, &value) == NULL)
+	if (backoff->type == HD_BACKOFF_LIST &&
+		getKeyJsonValueFromContainer(&json->root, "jitter", 6, &value) == NULL)
 		backoff->jitter = HD_BACKOFF_NONE;
 }
 

@@ -17,17 +17,17 @@
 
 typedef enum HdBackoffType
 {
-	HD_BACKOFF_EXPONENTIAL,		/* base, base * factor, base * factor^2, ... */
-	HD_BACKOFF_LINEAR,			/* base, 2 * base, 3 * base, ... */
-	HD_BACKOFF_FIXED,			/* base, base, ... */
-	HD_BACKOFF_LIST				/* as listed; the last one repeats */
+	HD_BACKOFF_EXPONENTIAL, /* base, base * factor, base * factor^2, ... */
+	HD_BACKOFF_LINEAR,		/* base, 2 * base, 3 * base, ... */
+	HD_BACKOFF_FIXED,		/* base, base, ... */
+	HD_BACKOFF_LIST			/* as listed; the last one repeats */
 } HdBackoffType;
 
 typedef enum HdBackoffJitter
 {
 	HD_BACKOFF_NONE,
-	HD_BACKOFF_EQUAL,			/* between half the delay and all of it */
-	HD_BACKOFF_FULL				/* between nothing and all of it */
+	HD_BACKOFF_EQUAL, /* between half the delay and all of it */
+	HD_BACKOFF_FULL	  /* between nothing and all of it */
 } HdBackoffJitter;
 
 typedef struct HdBackoff
@@ -60,4 +60,4 @@ extern void hd_jobs_backoff_parse(Jsonb *json, HdBackoff *backoff);
  */
 extern int64 hd_jobs_backoff_delay(const HdBackoff *backoff, int attempt);
 
-#endif							/* HD_JOBS_BACKOFF_H */
+#endif /* HD_JOBS_BACKOFF_H */

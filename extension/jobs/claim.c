@@ -50,9 +50,9 @@ hd_jobs_claim_check(void)
 {
 	hd_settings_require_preload("claiming jobs");
 	if (RecoveryInProgress())
-		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-						errmsg("cannot claim jobs during recovery"),
-						errhint("Claim on the primary.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot claim jobs during recovery"), errhint("Claim on the primary.")));
 	if (IsolationUsesXactSnapshot())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
@@ -122,8 +122,7 @@ confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 	TimestampTz expires;
 
 	*tid = entry->tid;
-	if (!hd_jobs_table_fetch(table, tid, entry->id) &&
-		!hd_jobs_table_find(table, entry->id, tid))
+	if (!hd_jobs_table_fetch(table, tid, entry->id) && !hd_jobs_table_find(table, entry->id, tid))
 	{
 		hd_jobs_tx_drop(index, DT_NOBEGIN);
 		return false;
@@ -202,9 +201,18 @@ static void
 emit(HdJobTable *table, int64 token, void *arg)
 {
 	ResultRows *rows = arg;
-	static const HdJobColumn columns[] = {HD_JOB_COL_ID, 0, HD_JOB_COL_KIND, HD_JOB_COL_PAYLOAD,
-										  HD_JOB_COL_QUEUE, 0, 0, HD_JOB_COL_TENANT, 0,
-										  HD_JOB_COL_TRACEPARENT, 0, HD_JOB_COL_TAGS};
+	static const HdJobColumn columns[] = {HD_JOB_COL_ID,
+										  0,
+										  HD_JOB_COL_KIND,
+										  HD_JOB_COL_PAYLOAD,
+										  HD_JOB_COL_QUEUE,
+										  0,
+										  0,
+										  HD_JOB_COL_TENANT,
+										  0,
+										  HD_JOB_COL_TRACEPARENT,
+										  0,
+										  HD_JOB_COL_TAGS};
 	Datum values[lengthof(columns)];
 	bool nulls[lengthof(columns)];
 
@@ -216,8 +224,8 @@ emit(HdJobTable *table, int64 token, void *arg)
 			values[i] = hd_jobs_table_column(table, columns[i], &nulls[i]);
 	}
 	values[1] = Int64GetDatum(token);
-	values[5] = Int32GetDatum(
-		DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1);
+	values[5] =
+		Int32GetDatum(DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1);
 	values[6] =
 		Int32GetDatum(DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_MAX_ATTEMPTS, NULL)));
 	values[10] = TimestampTzGetDatum(rows->expires);
@@ -264,8 +272,7 @@ kinds_argument(ArrayType *array, HdJobQueues *queues)
 		queues->kinds[i] = hd_jobs_kind_hash(names[i], (int) strlen(names[i]));
 	}
 	if (queues->nkinds == 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("kinds must not be empty"),
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("kinds must not be empty"),
 						errhint("Leave it out to claim every kind.")));
 }
 

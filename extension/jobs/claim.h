@@ -21,7 +21,7 @@ typedef struct HdJobClaim
 } HdJobClaim;
 
 /* Called for each job claimed, its row in table->slot. */
-typedef void (*HdJobClaimed) (HdJobTable *table, int64 token, void *arg);
+typedef void (*HdJobClaimed)(HdJobTable *table, int64 token, void *arg);
 
 /*
  * hd_jobs_claim_check
@@ -43,7 +43,6 @@ extern void hd_jobs_claim_queues(ArrayType *names, HdJobQueues *queues);
  *		Claim up to claim->batch jobs; each is handed to claimed.  Returns how
  *		many.  The claims are this transaction's until it commits.
  */
-extern int hd_jobs_claim_run(HdJobTable *table, HdJobClaim *claim, HdJobClaimed claimed,
-							 void *arg);
+extern int hd_jobs_claim_run(HdJobTable *table, HdJobClaim *claim, HdJobClaimed claimed, void *arg);
 
-#endif							/* HD_JOBS_CLAIM_H */
+#endif /* HD_JOBS_CLAIM_H */

@@ -54,11 +54,11 @@ typedef struct Request
 	char *kind;
 	char *queue;
 	int priority;
-	bool scheduled;				/* run_at was given */
+	bool scheduled; /* run_at was given */
 	TimestampTz run_at;
 	int max_attempts;
 	char *tenant;
-	Datum tags;					/* 0: none */
+	Datum tags; /* 0: none */
 	IfExists if_exists;
 	HdJobOptions options;
 	uint32 kind_hash;
@@ -107,9 +107,9 @@ if_exists_argument(const char *word)
 	for (int i = 0; i < lengthof(words); i++)
 		if (strcmp(word, words[i]) == 0)
 			return (IfExists) i;
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("invalid if_exists: \"%s\"", word),
-					errhint("Use keep, replace, throttle or error.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid if_exists: \"%s\"", word),
+			 errhint("Use keep, replace, throttle or error.")));
 	return IF_EXISTS_KEEP;
 }
 
@@ -197,11 +197,11 @@ set_payload(HdJobRow *row, Datum payload, bool isnull)
 	Size limit = (Size) hd_jobs_setting_max_payload * 1024;
 
 	if (!isnull && toast_raw_datum_size(payload) - VARHDRSZ > limit)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-						errmsg("payload of a job is larger than %d kB",
-							   hd_jobs_setting_max_payload),
-						errhint("Keep large data in a table and pass its key, or raise "
-								"hotdash.job_max_payload.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("payload of a job is larger than %d kB", hd_jobs_setting_max_payload),
+				 errhint("Keep large data in a table and pass its key, or raise "
+						 "hotdash.job_max_payload.")));
 	set_column(row, HD_JOB_COL_PAYLOAD, isnull ? 0 : payload, isnull);
 }
 
@@ -215,8 +215,7 @@ insert_job(HdJobTable *table, const Request *request, HdJobRow *row, int64 id, T
 
 	/* A moved clock must not decide for sessions that have the real one. */
 	if (at <= now && hd_settings_preloaded() && !hd_clock_overridden())
-		shelf = !hd_jobs_tx_reserve(request->queue, request->priority, id, at,
-									request->kind_hash);
+		shelf = !hd_jobs_tx_reserve(request->queue, request->priority, id, at, request->kind_hash);
 	set_column(row, HD_JOB_COL_ID, Int64GetDatum(id), false);
 	set_column(row, HD_JOB_COL_AT, TimestampTzGetDatum(at), false);
 	set_column(row, HD_JOB_COL_SHELF, BoolGetDatum(shelf), false);
@@ -235,7 +234,7 @@ insert_job(HdJobTable *table, const Request *request, HdJobRow *row, int64 id, T
 
 static HdSpiPlan unique_insert = {
 	.sql = "INSERT INTO hotdash._job_unique (kind, tenant, unique_key, id) VALUES ($1, $2, $3, $4) "
-	"ON CONFLICT DO NOTHING",
+		   "ON CONFLICT DO NOTHING",
 	.nargs = 4,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8OID},
 };
@@ -248,29 +247,30 @@ static HdSpiPlan unique_find = {
 
 static HdSpiPlan unique_lock = {
 	.sql = "SELECT id FROM hotdash._job_unique WHERE kind = $1 AND tenant = $2 AND unique_key = $3 "
-	"FOR UPDATE",
+		   "FOR UPDATE",
 	.nargs = 3,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID},
 };
 
 static HdSpiPlan unique_move = {
 	.sql = "UPDATE hotdash._job_unique SET id = $4 "
-	"WHERE kind = $1 AND tenant = $2 AND unique_key = $3",
+		   "WHERE kind = $1 AND tenant = $2 AND unique_key = $3",
 	.nargs = 4,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8OID},
 };
 
 /* New payload, and a new time unless throttled; the row goes to the shelf, where it is found. */
 static HdSpiPlan job_replace = {
-	.sql = "UPDATE hotdash._job SET payload = $2, at = CASE WHEN $4 THEN at ELSE $3 END, shelf = true, "
-	"fence = fence + 1 WHERE id = $1 RETURNING queue, priority, at",
+	.sql =
+		"UPDATE hotdash._job SET payload = $2, at = CASE WHEN $4 THEN at ELSE $3 END, shelf = true, "
+		"fence = fence + 1 WHERE id = $1 RETURNING queue, priority, at",
 	.nargs = 4,
 	.argtypes = {INT8OID, JSONBOID, TIMESTAMPTZOID, BOOLOID},
 };
 
 typedef struct UniqueKey
 {
-	Datum values[4];			/* kind, tenant, key, id: as all statements above take them */
+	Datum values[4]; /* kind, tenant, key, id: as all statements above take them */
 	char *text;
 } UniqueKey;
 
@@ -323,8 +323,7 @@ unique_take_over(UniqueKey *key)
 
 /* Change a job that is waiting; false when it is running or gone, and so cannot be changed. */
 static bool
-replace_waiting(const Request *request, int64 id, Datum payload, bool payload_null,
-				TimestampTz now)
+replace_waiting(const Request *request, int64 id, Datum payload, bool payload_null, TimestampTz now)
 {
 	TimestampTz at = request->scheduled ? Max(request->run_at, now) : now;
 	Datum values[4] = {Int64GetDatum(id), payload, TimestampTzGetDatum(at),
@@ -363,8 +362,7 @@ replace_waiting(const Request *request, int64 id, Datum payload, bool payload_nu
  * the key over.
  */
 static int64
-enqueue_unique(HdJobTable *table, const Request *request, HdJobRow *row, int64 id,
-			   char *key_text)
+enqueue_unique(HdJobTable *table, const Request *request, HdJobRow *row, int64 id, char *key_text)
 {
 	TimestampTz now = DatumGetTimestampTz(row->values[HD_JOB_COL_ENQUEUED_AT - 1]);
 	Datum payload = row->values[HD_JOB_COL_PAYLOAD - 1];
@@ -412,9 +410,13 @@ refuse_later(bool given, const char *argument)
 Datum
 hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 {
-	static const ArgumentPlaces places = {
-		.queue = 2, .priority = 3, .run_at = 4, .max_attempts = 5, .tenant = 9, .tags = 12,
-		.options = 13};
+	static const ArgumentPlaces places = {.queue = 2,
+										  .priority = 3,
+										  .run_at = 4,
+										  .max_attempts = 5,
+										  .tenant = 9,
+										  .tags = 12,
+										  .options = 13};
 	Request request;
 	HdJobTable table;
 	HdJobRow row;
@@ -496,9 +498,13 @@ sorted_keys(ArrayType *keys, int n)
 Datum
 hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 {
-	static const ArgumentPlaces places = {
-		.queue = 2, .priority = 3, .run_at = 4, .max_attempts = 5, .tenant = 8, .tags = 9,
-		.options = 10};
+	static const ArgumentPlaces places = {.queue = 2,
+										  .priority = 3,
+										  .run_at = 4,
+										  .max_attempts = 5,
+										  .tenant = 8,
+										  .tags = 9,
+										  .options = 10};
 	Request request;
 	HdJobTable table;
 	HdJobRow row;

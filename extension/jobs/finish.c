@@ -66,31 +66,34 @@ typedef struct Ending
  */
 
 static HdSpiPlan attempt_insert = {
-	.sql = "INSERT INTO hotdash._job_attempt (job_id, attempt, outcome, started_at, finished_at, worker, "
-	"error) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+	.sql =
+		"INSERT INTO hotdash._job_attempt (job_id, attempt, outcome, started_at, finished_at, worker, "
+		"error) VALUES ($1, $2, $3, $4, $5, $6, $7)",
 	.nargs = 7,
 	.argtypes = {INT8OID, INT2OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
 };
 
 static HdSpiPlan dead_insert = {
-	.sql = "INSERT INTO hotdash._job_dead (id, kind, queue, tenant, reason, priority, attempt, "
-	"max_attempts, enqueued_at, died_at, last_error, unique_key, timeout_ms, backoff, tags, "
-	"payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+	.sql =
+		"INSERT INTO hotdash._job_dead (id, kind, queue, tenant, reason, priority, attempt, "
+		"max_attempts, enqueued_at, died_at, last_error, unique_key, timeout_ms, backoff, tags, "
+		"payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
 	.nargs = 16,
-	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2OID, INT2OID, INT2OID, TIMESTAMPTZOID,
-	 TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTARRAYOID, JSONBOID},
+	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2OID, INT2OID, INT2OID,
+				 TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTARRAYOID,
+				 JSONBOID},
 };
 
 static HdSpiPlan retry_update = {
 	.sql = "UPDATE hotdash._job SET attempt = $2, at = $3, last_error = coalesce($4, last_error), "
-	"fence = fence + 1, shelf = true WHERE id = $1",
+		   "fence = fence + 1, shelf = true WHERE id = $1",
 	.nargs = 4,
 	.argtypes = {INT8OID, INT2OID, TIMESTAMPTZOID, TEXTOID},
 };
 
 static HdSpiPlan unique_delete = {
 	.sql = "DELETE FROM hotdash._job_unique "
-	"WHERE kind = $1 AND tenant = $2 AND unique_key = $3 AND id = $4",
+		   "WHERE kind = $1 AND tenant = $2 AND unique_key = $3 AND id = $4",
 	.nargs = 4,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8OID},
 };
@@ -106,10 +109,9 @@ run(HdSpiPlan *plan, Datum *values, const bool *isnull)
 	hd_spi_begin(&spi);
 	hd_spi_run(plan, values, nulls, false, 0);
 	if (SPI_processed != 1 && plan == &retry_update)
-		ereport(ERROR,
-				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-				 errmsg("could not change the job because of a concurrent change"),
-				 errhint("End jobs under READ COMMITTED, or run the transaction again.")));
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("could not change the job because of a concurrent change"),
+						errhint("End jobs under READ COMMITTED, or run the transaction again.")));
 	hd_spi_end(&spi);
 }
 
@@ -122,8 +124,7 @@ static bool
 fetch_row(HdJobTable *table, Ending *end, int64 id)
 {
 	end->tid = hd_jobs_entry(end->index)->tid;
-	return hd_jobs_table_fetch(table, &end->tid, id) ||
-		   hd_jobs_table_find(table, id, &end->tid);
+	return hd_jobs_table_fetch(table, &end->tid, id) || hd_jobs_table_find(table, id, &end->tid);
 }
 
 /* A job without a lease, under a token from before the ledger was lost. */
@@ -372,8 +373,8 @@ policy_delay(HdJobTable *table, int attempt)
 
 /* Charge an attempt to a job that we hold. */
 static const char *
-charge_attempt(HdJobTable *table, Ending *end, const char *outcome, const char *error, int64 retry_us,
-	   bool final)
+charge_attempt(HdJobTable *table, Ending *end, const char *outcome, const char *error,
+			   int64 retry_us, bool final)
 {
 	int attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1;
 	int max = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_MAX_ATTEMPTS, NULL));
@@ -461,9 +462,10 @@ hd_jobs_finish_rescue(int n)
 		if (!fetch_row(&table, &end, hd_jobs_entry(end.index)->id))
 			continue;
 		(void) charge_attempt(&table, &end, end.lease.crashed ? "crashed" : "lost",
-					  end.lease.crashed ? "the server or the session stopped while the job ran"
-										: "the lease ran out",
-					  -1, false);
+							  end.lease.crashed
+								  ? "the server or the session stopped while the job ran"
+								  : "the lease ran out",
+							  -1, false);
 		hd_counters_add(HD_COUNTER_JOBS_RESCUED, 1);
 	}
 	if (ntaken > 0)
@@ -569,8 +571,8 @@ hd_jobs_sql_fail(PG_FUNCTION_ARGS)
 	hd_settings_require_preload("failing jobs");
 	if (!PG_ARGISNULL(3))
 		retry_us = hd_duration_us(PG_GETARG_INTERVAL_P(3), "retry_in", 0);
-	PG_RETURN_TEXT_P(cstring_to_text(hd_jobs_finish_failed(
-		id, token, text_to_cstring(PG_GETARG_TEXT_PP(2)), retry_us, final)));
+	PG_RETURN_TEXT_P(cstring_to_text(
+		hd_jobs_finish_failed(id, token, text_to_cstring(PG_GETARG_TEXT_PP(2)), retry_us, final)));
 }
 
 /*
@@ -598,7 +600,7 @@ hd_jobs_sql_snooze(PG_FUNCTION_ARGS)
 /* Arrays that run in parallel with ids. */
 typedef struct ParallelArray
 {
-	Datum *values;				/* NULL: the argument was not given */
+	Datum *values; /* NULL: the argument was not given */
 	bool *nulls;
 } ParallelArray;
 
@@ -608,9 +610,7 @@ read_array(FunctionCallInfo fcinfo, int n, Oid type, const char *name, int *leng
 {
 	int16 typlen = (type == INT8OID) ? 8 : (type == INTERVALOID) ? 16 : (type == BOOLOID) ? 1 : -1;
 	bool byval = type == INT8OID || type == BOOLOID;
-	char align = (type == BOOLOID) ? TYPALIGN_CHAR
-				 : (typlen > 0)	   ? TYPALIGN_DOUBLE
-								   : TYPALIGN_INT;
+	char align = (type == BOOLOID) ? TYPALIGN_CHAR : (typlen > 0) ? TYPALIGN_DOUBLE : TYPALIGN_INT;
 	int count;
 
 	array->values = NULL;
@@ -721,10 +721,9 @@ hd_jobs_sql_fail_many(PG_FUNCTION_ARGS)
 		if (given(&retries, i))
 			retry_us = hd_duration_us(DatumGetIntervalP(retries.values[i]), "retry_in", 0);
 		put_result(fcinfo, id,
-				   CStringGetTextDatum(fail_one(&table, id, DatumGetInt64(tokens.values[i]),
-												error, retry_us,
-												given(&finals, i) &&
-													DatumGetBool(finals.values[i]))));
+				   CStringGetTextDatum(
+					   fail_one(&table, id, DatumGetInt64(tokens.values[i]), error, retry_us,
+								given(&finals, i) && DatumGetBool(finals.values[i]))));
 	}
 	hd_jobs_table_close(&table);
 	return (Datum) 0;
@@ -755,9 +754,8 @@ hd_jobs_sql_snooze_many(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		if (given(&delays, i))
 			delay_us = hd_duration_us(DatumGetIntervalP(delays.values[i]), "delay", 0);
-		put_result(
-			fcinfo, id,
-			BoolGetDatum(snooze_one(&table, id, DatumGetInt64(tokens.values[i]), delay_us)));
+		put_result(fcinfo, id,
+				   BoolGetDatum(snooze_one(&table, id, DatumGetInt64(tokens.values[i]), delay_us)));
 	}
 	hd_jobs_table_close(&table);
 	return (Datum) 0;
@@ -836,8 +834,8 @@ hd_jobs_sql_reschedule(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		if (ids.nulls[i] || !begin_waiting(&table, DatumGetInt64(ids.values[i]), &end))
 			continue;
-		postpone(&table, DatumGetInt16(hd_jobs_table_column(&table, HD_JOB_COL_ATTEMPT, NULL)),
-				 at, NULL);
+		postpone(&table, DatumGetInt16(hd_jobs_table_column(&table, HD_JOB_COL_ATTEMPT, NULL)), at,
+				 NULL);
 		moved++;
 	}
 	hd_jobs_table_close(&table);

@@ -24,8 +24,8 @@ extern bool hd_jobs_finish_complete(int64 id, int64 token, Jsonb *result);
  *		next attempt, -1 for the job's own policy.  Returns the new state:
  *		"scheduled", "dead", or "lost" for a stale token.
  */
-extern const char *hd_jobs_finish_failed(int64 id, int64 token, const char *error,
-										 int64 retry_us, bool final);
+extern const char *hd_jobs_finish_failed(int64 id, int64 token, const char *error, int64 retry_us,
+										 bool final);
 
 /*
  * hd_jobs_finish_expired
@@ -41,4 +41,4 @@ extern void hd_jobs_finish_expired(HdJobTable *table, int32 index, ItemPointer t
  */
 extern int hd_jobs_finish_rescue(int n);
 
-#endif							/* HD_JOBS_FINISH_H */
+#endif /* HD_JOBS_FINISH_H */

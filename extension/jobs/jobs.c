@@ -62,8 +62,8 @@ hd_jobs_init(void)
 	DefineCustomIntVariable("hotdash.job_slots",
 							"Ready and running jobs of the whole cluster kept in memory.",
 							"Further ready jobs wait in the table and move up in order.",
-							&hd_jobs_setting_slots, 65536, 64, 16 * 1024 * 1024, PGC_POSTMASTER,
-							0, NULL, NULL, NULL);
+							&hd_jobs_setting_slots, 65536, 64, 16 * 1024 * 1024, PGC_POSTMASTER, 0,
+							NULL, NULL, NULL);
 	hd_jobs_list_register();
 	hd_worker_register(&tick);
 	hd_worker_register(&handlers);

@@ -37,4 +37,4 @@ extern void hd_jobs_init(void);
  */
 extern bool hd_jobs_wait(FunctionCallInfo fcinfo, char **queues, int n, int64 wait_us);
 
-#endif							/* HD_JOBS_H */
+#endif /* HD_JOBS_H */

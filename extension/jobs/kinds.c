@@ -46,15 +46,15 @@ PG_FUNCTION_INFO_V1(hd_jobs_sql_name_check);
 
 static HdSpiPlan kind_plan = {
 	.sql = "SELECT queue, handler, run_as, max_attempts, timeout, backoff FROM hotdash._kind "
-	"WHERE kind = $1",
+		   "WHERE kind = $1",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
 };
 
 static HdSpiPlan queues_plan = {
 	.sql = "SELECT queue, paused FROM hotdash._queue "
-	"UNION ALL SELECT 'default', false "
-	"WHERE NOT EXISTS (SELECT FROM hotdash._queue WHERE queue = 'default')",
+		   "UNION ALL SELECT 'default', false "
+		   "WHERE NOT EXISTS (SELECT FROM hotdash._queue WHERE queue = 'default')",
 };
 
 static HdSpiPlan handled_plan = {
@@ -179,8 +179,7 @@ read_kind(HdJobKind *kind)
 
 	strlcpy(kind->queue, TextDatumGetCString(result(0, 1, &isnull)), NAMEDATALEN);
 	value = result(0, 2, &isnull);
-	kind->handler =
-		isnull ? NULL : MemoryContextStrdup(cache_context, TextDatumGetCString(value));
+	kind->handler = isnull ? NULL : MemoryContextStrdup(cache_context, TextDatumGetCString(value));
 	value = result(0, 3, &isnull);
 	kind->run_as = isnull ? InvalidOid : DatumGetObjectId(value);
 	kind->max_attempts = DatumGetInt16(result(0, 4, &isnull));

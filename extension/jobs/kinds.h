@@ -21,10 +21,10 @@ typedef struct HdJobKind
 {
 	char kind[NAMEDATALEN];
 	char queue[NAMEDATALEN];
-	char *handler;				/* signature as text, NULL for kinds run by workers outside */
+	char *handler; /* signature as text, NULL for kinds run by workers outside */
 	Oid run_as;
 	int max_attempts;
-	int64 timeout_us;			/* 0: none */
+	int64 timeout_us; /* 0: none */
 	HdBackoff backoff;
 } HdJobKind;
 
@@ -80,4 +80,4 @@ extern char **hd_jobs_queue_names(int *n);
  */
 extern void hd_jobs_name_check(const char *name, const char *what);
 
-#endif							/* HD_JOBS_KINDS_H */
+#endif /* HD_JOBS_KINDS_H */

@@ -30,7 +30,7 @@ typedef struct LedgerHeader
 	uint32 magic;
 	uint32 slot_size;
 	int32 capacity;
-	uint32 boot;				/* part of every token, see list.h */
+	uint32 boot; /* part of every token, see list.h */
 	uint64 system_identifier;
 } LedgerHeader;
 
@@ -181,9 +181,9 @@ map_file(int fd, int capacity)
 	if (rc != 0)
 	{
 		errno = rc;
-		ereport(FATAL, (errcode_for_file_access(),
-						errmsg("could not allocate %zu bytes for file \"%s\": %m", size,
-							   LEDGER_FILE)));
+		ereport(FATAL,
+				(errcode_for_file_access(),
+				 errmsg("could not allocate %zu bytes for file \"%s\": %m", size, LEDGER_FILE)));
 	}
 	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (base == MAP_FAILED)

@@ -30,19 +30,19 @@
 /* Why a slot is in use. */
 typedef enum HdLedgerUse
 {
-	HD_LEDGER_FREE,				/* next: TENTATIVE, HANDLER */
-	HD_LEDGER_TENTATIVE,		/* claimed by an open transaction; next: HELD, FREE */
-	HD_LEDGER_HANDLER,			/* the same, and its handler runs in the server; next: FREE */
-	HD_LEDGER_HELD				/* claim committed; next: FREE */
+	HD_LEDGER_FREE,		 /* next: TENTATIVE, HANDLER */
+	HD_LEDGER_TENTATIVE, /* claimed by an open transaction; next: HELD, FREE */
+	HD_LEDGER_HANDLER,	 /* the same, and its handler runs in the server; next: FREE */
+	HD_LEDGER_HELD		 /* claim committed; next: FREE */
 } HdLedgerUse;
 
 typedef struct HdLedgerSlot
 {
-	pg_crc32c crc;				/* of all that follows */
-	uint8 use;					/* HdLedgerUse */
+	pg_crc32c crc; /* of all that follows */
+	uint8 use;	   /* HdLedgerUse */
 	uint8 priority;
 	bool bound;
-	bool crashed;				/* was running in a server or session that is gone */
+	bool crashed; /* was running in a server or session that is gone */
 	Oid database;
 	Oid extension;
 	int64 id;
@@ -50,7 +50,7 @@ typedef struct HdLedgerSlot
 	TimestampTz at;
 	TimestampTz lease_expires;
 	TimestampTz started;
-	int32 attempt;				/* number of this attempt, from 1 */
+	int32 attempt; /* number of this attempt, from 1 */
 	uint32 kind_hash;
 	char queue[NAMEDATALEN];
 	char worker[NAMEDATALEN];
@@ -84,4 +84,4 @@ extern void hd_jobs_ledger_seal(int32 index);
  */
 extern void hd_jobs_ledger_clear(int32 index);
 
-#endif							/* HD_JOBS_LEDGER_H */
+#endif /* HD_JOBS_LEDGER_H */

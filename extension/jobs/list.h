@@ -38,87 +38,87 @@
 
 typedef enum HdJobState
 {
-	HD_JOB_FREE,				/* next: RESERVED, READY, LEASED (from the ledger), ENDING */
-	HD_JOB_RESERVED,			/* row of an open transaction; next: READY, ENDING, FREE */
-	HD_JOB_READY,				/* in its lane; next: CLAIMED, ENDING, FREE */
-	HD_JOB_CLAIMED,				/* by an open transaction; next: LEASED, ENDING, READY */
-	HD_JOB_LEASED,				/* next: ENDING */
-	HD_JOB_ENDING				/* by an open transaction; next: FREE, or the state before */
+	HD_JOB_FREE,	 /* next: RESERVED, READY, LEASED (from the ledger), ENDING */
+	HD_JOB_RESERVED, /* row of an open transaction; next: READY, ENDING, FREE */
+	HD_JOB_READY,	 /* in its lane; next: CLAIMED, ENDING, FREE */
+	HD_JOB_CLAIMED,	 /* by an open transaction; next: LEASED, ENDING, READY */
+	HD_JOB_LEASED,	 /* next: ENDING */
+	HD_JOB_ENDING	 /* by an open transaction; next: FREE, or the state before */
 } HdJobState;
 
 /* All fields are guarded by the module's lock. */
 typedef struct HdJobEntry
 {
 	int64 id;
-	TimestampTz at;				/* orders the lane; the row's column of that name */
-	int64 token;				/* of the claim; 0 while unclaimed */
-	TimestampTz lease_expires;	/* while claimed or leased */
-	int32 hash_next;			/* chain of the bucket, or of free entries; -1 ends */
-	int32 next;					/* neighbours in the lane while READY; -1 ends */
+	TimestampTz at;			   /* orders the lane; the row's column of that name */
+	int64 token;			   /* of the claim; 0 while unclaimed */
+	TimestampTz lease_expires; /* while claimed or leased */
+	int32 hash_next;		   /* chain of the bucket, or of free entries; -1 ends */
+	int32 next;				   /* neighbours in the lane while READY; -1 ends */
 	int32 prev;
-	int32 queue;				/* index of the queue */
-	uint32 kind_hash;			/* for claims that ask for kinds; the row confirms */
-	int owner;					/* pid of the open transaction or bound session, else 0 */
-	ItemPointerData tid;		/* where the row was last seen */
-	uint8 state;				/* HdJobState */
+	int32 queue;		 /* index of the queue */
+	uint32 kind_hash;	 /* for claims that ask for kinds; the row confirms */
+	int owner;			 /* pid of the open transaction or bound session, else 0 */
+	ItemPointerData tid; /* where the row was last seen */
+	uint8 state;		 /* HdJobState */
 	uint8 priority;
-	bool bound;					/* lease ends with the owner's session */
-	bool cancelled;				/* the holder is told at renewal */
+	bool bound;		/* lease ends with the owner's session */
+	bool cancelled; /* the holder is told at renewal */
 } HdJobEntry;
 
 typedef struct HdJobLane
 {
-	int32 head;					/* -1 when empty */
+	int32 head; /* -1 when empty */
 	int32 tail;
 	int32 count;
-	bool shelved;				/* due rows beyond the cursor may be waiting on the shelf */
-	uint32 lowered;				/* how often the cursor was lowered */
-	TimestampTz cursor_at;		/* see the header */
+	bool shelved;		   /* due rows beyond the cursor may be waiting on the shelf */
+	uint32 lowered;		   /* how often the cursor was lowered */
+	TimestampTz cursor_at; /* see the header */
 	int64 cursor_id;
-	TimestampTz next_due;		/* earliest shelved row known to lie in the future */
+	TimestampTz next_due; /* earliest shelved row known to lie in the future */
 } HdJobLane;
 
 typedef struct HdJobQueue
 {
-	char name[NAMEDATALEN];		/* empty: slot is free */
-	int32 db;					/* index of the database */
-	int32 refs;					/* entries and open transactions that point here */
-	int32 running;				/* entries CLAIMED, LEASED, or ENDING after those */
+	char name[NAMEDATALEN]; /* empty: slot is free */
+	int32 db;				/* index of the database */
+	int32 refs;				/* entries and open transactions that point here */
+	int32 running;			/* entries CLAIMED, LEASED, or ENDING after those */
 	HdJobLane lanes[HD_JOB_PRIORITIES];
 } HdJobQueue;
 
 typedef struct HdJobDatabase
 {
-	Oid database;				/* InvalidOid: slot is free */
-	Oid extension;				/* of the CREATE EXTENSION that the entries belong to */
-	bool loaded;				/* rows that are not shelved have their entries */
-	int nprepared;				/* prepared transactions that enqueued; -1: too many to list */
+	Oid database;  /* InvalidOid: slot is free */
+	Oid extension; /* of the CREATE EXTENSION that the entries belong to */
+	bool loaded;   /* rows that are not shelved have their entries */
+	int nprepared; /* prepared transactions that enqueued; -1: too many to list */
 	TransactionId prepared[HD_JOB_MAX_PREPARED];
 } HdJobDatabase;
 
 typedef struct HdJobWaiter
 {
-	int procno;					/* -1: slot is free */
+	int procno; /* -1: slot is free */
 	int32 db;
 	bool woken;
-	int nqueues;				/* 0: any queue of the database */
+	int nqueues; /* 0: any queue of the database */
 	int32 queues[HD_JOB_WAITER_QUEUES];
-	int nkinds;					/* 0: any kind */
+	int nkinds; /* 0: any kind */
 	uint32 kinds[HD_JOB_WAITER_KINDS];
 } HdJobWaiter;
 
 typedef struct HdJobList
 {
-	int capacity;				/* entries */
-	int nbuckets;				/* power of two */
+	int capacity; /* entries */
+	int nbuckets; /* power of two */
 	int max_queues;
 	int max_waiters;
-	uint32 boot;				/* tells tokens of this life of the ledger; 15 bits, not 0 */
+	uint32 boot; /* tells tokens of this life of the ledger; 15 bits, not 0 */
 	uint32 next_token;
 	int32 free_head;
 	int nfree;
-	int nwaiters;				/* sessions that wait and were not woken yet */
-	int ticker;					/* process number of whoever runs the ticks, -1 when nobody */
+	int nwaiters; /* sessions that wait and were not woken yet */
+	int ticker;	  /* process number of whoever runs the ticks, -1 when nobody */
 	HdJobDatabase databases[HD_JOB_MAX_DATABASES];
 } HdJobList;
 
@@ -128,9 +128,9 @@ typedef struct HdJobQueues
 	int32 db;
 	int n;
 	char **names;
-	int32 *slots;				/* -1: no room in the table of queues */
-	int nkinds;					/* 0: any kind */
-	uint32 *kinds;				/* their hashes */
+	int32 *slots;  /* -1: no room in the table of queues */
+	int nkinds;	   /* 0: any kind */
+	uint32 *kinds; /* their hashes */
 } HdJobQueues;
 
 extern HdJobList *hd_jobs_list;
@@ -262,4 +262,4 @@ extern int64 hd_jobs_list_token(int32 fence);
 #define HD_JOB_TOKEN_BOOT(token) ((uint32) (((uint64) (token)) >> 48))
 #define HD_JOB_TOKEN_FENCE(token) ((uint16) (((uint64) (token)) >> 32))
 
-#endif							/* HD_JOBS_LIST_H */
+#endif /* HD_JOBS_LIST_H */

@@ -121,12 +121,13 @@ bring(int32 queue, int priority, const FoundRow *row)
  */
 
 static HdSpiPlan unshelved_plan = {
-	.sql = "SELECT id, ctid, at, kind, queue, priority FROM hotdash._job WHERE NOT shelf ORDER BY at, id",
+	.sql =
+		"SELECT id, ctid, at, kind, queue, priority FROM hotdash._job WHERE NOT shelf ORDER BY at, id",
 };
 
 static HdSpiPlan prepared_plan = {
 	.sql = "SELECT transaction FROM pg_catalog.pg_prepared_xacts "
-	"WHERE database = pg_catalog.current_database()",
+		   "WHERE database = pg_catalog.current_database()",
 };
 
 /* Bring one row of the full scan; false when there is no room. */
@@ -237,8 +238,8 @@ hd_jobs_load_forget(void)
 
 static HdSpiPlan shelf_plan = {
 	.sql = "SELECT id, ctid, at, kind FROM hotdash._job "
-	"WHERE shelf AND queue = $1 AND priority = $2 AND (at, id) > ($3, $4) "
-	"ORDER BY at, id LIMIT $5",
+		   "WHERE shelf AND queue = $1 AND priority = $2 AND (at, id) > ($3, $4) "
+		   "ORDER BY at, id LIMIT $5",
 	.nargs = 5,
 	.argtypes = {TEXTOID, INT2OID, TIMESTAMPTZOID, INT8OID, INT8OID},
 };

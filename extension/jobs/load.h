@@ -64,4 +64,4 @@ extern void hd_jobs_load_check_prepared(int32 db);
 extern void hd_jobs_load_set_ticker(void);
 extern void hd_jobs_load_alert_ticker(void);
 
-#endif							/* HD_JOBS_LOAD_H */
+#endif /* HD_JOBS_LOAD_H */

@@ -73,9 +73,9 @@ parse_option(const char *key, const JsonbValue *value, HdJobOptions *options)
 								ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 	}
 	else
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("unknown option: \"%s\"", key),
-						errhint("Known options are backoff, expires_at, timeout, traceparent.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option: \"%s\"", key),
+				 errhint("Known options are backoff, expires_at, timeout, traceparent.")));
 }
 
 void

@@ -13,9 +13,9 @@
 
 typedef struct HdJobOptions
 {
-	Datum backoff;				/* jsonb, 0 when not given */
-	Datum traceparent;			/* text, 0 when not given */
-	int timeout_ms;				/* 0 when not given */
+	Datum backoff;	   /* jsonb, 0 when not given */
+	Datum traceparent; /* text, 0 when not given */
+	int timeout_ms;	   /* 0 when not given */
 	bool expires;
 	TimestampTz expires_at;
 } HdJobOptions;
@@ -27,4 +27,4 @@ typedef struct HdJobOptions
  */
 extern void hd_jobs_options_parse(Jsonb *json, HdJobOptions *options);
 
-#endif							/* HD_JOBS_OPTIONS_H */
+#endif /* HD_JOBS_OPTIONS_H */

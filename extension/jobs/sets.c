@@ -36,11 +36,12 @@ PG_FUNCTION_INFO_V1(hd_jobs_sql_queue_pause);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_queue_resume);
 
 static HdSpiPlan kind_upsert = {
-	.sql = "INSERT INTO hotdash._kind (kind, handler, queue, run_as, max_attempts, backoff, timeout) "
-	"VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (kind) DO UPDATE SET "
-	"handler = EXCLUDED.handler, queue = EXCLUDED.queue, run_as = EXCLUDED.run_as, "
-	"max_attempts = EXCLUDED.max_attempts, backoff = EXCLUDED.backoff, "
-	"timeout = EXCLUDED.timeout",
+	.sql =
+		"INSERT INTO hotdash._kind (kind, handler, queue, run_as, max_attempts, backoff, timeout) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (kind) DO UPDATE SET "
+		"handler = EXCLUDED.handler, queue = EXCLUDED.queue, run_as = EXCLUDED.run_as, "
+		"max_attempts = EXCLUDED.max_attempts, backoff = EXCLUDED.backoff, "
+		"timeout = EXCLUDED.timeout",
 	.nargs = 7,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, REGROLEOID, INT2OID, JSONBOID, INTERVALOID},
 };
@@ -53,7 +54,7 @@ static HdSpiPlan hash_taken = {
 
 static HdSpiPlan queue_upsert = {
 	.sql = "INSERT INTO hotdash._queue (queue, paused) VALUES ($1, coalesce($2, false)) "
-	"ON CONFLICT (queue) DO UPDATE SET paused = coalesce($2, _queue.paused)",
+		   "ON CONFLICT (queue) DO UPDATE SET paused = coalesce($2, _queue.paused)",
 	.nargs = 2,
 	.argtypes = {TEXTOID, BOOLOID},
 };

@@ -80,7 +80,7 @@ typedef struct HdJobTable
 {
 	Relation rel;
 	TupleTableSlot *slot;
-	EState *estate;				/* NULL when opened for reading and deleting only */
+	EState *estate; /* NULL when opened for reading and deleting only */
 	ResultRelInfo *info;
 	struct HdJobTable *history; /* opened at first use, closed with this */
 } HdJobTable;
@@ -136,4 +136,4 @@ extern Datum hd_jobs_table_column(HdJobTable *table, HdJobColumn column, bool *i
 /* The same as a C string in the current context; NULL when null. */
 extern char *hd_jobs_table_text(HdJobTable *table, HdJobColumn column);
 
-#endif							/* HD_JOBS_TABLE_H */
+#endif /* HD_JOBS_TABLE_H */

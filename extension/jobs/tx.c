@@ -32,21 +32,21 @@ typedef enum HdJobMove
 	HD_JOB_MOVE_RESERVE,
 	HD_JOB_MOVE_CLAIM,
 	HD_JOB_MOVE_END,
-	HD_JOB_MOVE_RELEASE,		/* as END, but back to the lane at commit */
-	HD_JOB_MOVE_NONE			/* undone already */
+	HD_JOB_MOVE_RELEASE, /* as END, but back to the lane at commit */
+	HD_JOB_MOVE_NONE	 /* undone already */
 } HdJobMove;
 
 typedef struct HdJobAction
 {
-	uint8 move;					/* HdJobMove */
-	uint8 before;				/* HdJobState to go back to */
-	int level;					/* nesting level of the subtransaction */
+	uint8 move;	  /* HdJobMove */
+	uint8 before; /* HdJobState to go back to */
+	int level;	  /* nesting level of the subtransaction */
 	int32 entry;
 } HdJobAction;
 
 typedef struct HdJobNote
 {
-	int32 queue;				/* referenced until the transaction ends */
+	int32 queue; /* referenced until the transaction ends */
 	int priority;
 	int nrows;
 	TimestampTz earliest;
@@ -242,8 +242,8 @@ oldest(const HdJobQueues *queues, int priority)
 		int32 candidate = -1;
 
 		if (queues->slots[i] >= 0)
-			candidate = hd_jobs_list_first(
-				&hd_jobs_queue(queues->slots[i])->lanes[priority], queues);
+			candidate =
+				hd_jobs_list_first(&hd_jobs_queue(queues->slots[i])->lanes[priority], queues);
 		if (candidate < 0)
 			continue;
 		if (best < 0 || hd_jobs_entry(candidate)->at < hd_jobs_entry(best)->at)

@@ -28,11 +28,11 @@
 /* How a claim is to be held. */
 typedef struct HdJobHold
 {
-	const char *worker;			/* name for views; at most NAMEDATALEN - 1 bytes are kept */
+	const char *worker; /* name for views; at most NAMEDATALEN - 1 bytes are kept */
 	TimestampTz now;
 	TimestampTz expires;
-	bool bound;					/* ends with this session */
-	bool handler;				/* runs inside this server, in this transaction */
+	bool bound;	  /* ends with this session */
+	bool handler; /* runs inside this server, in this transaction */
 } HdJobHold;
 
 /*
@@ -106,9 +106,9 @@ extern int32 hd_jobs_tx_adopt(int64 id, const char *queue, int priority, ItemPoi
  */
 typedef enum HdJobSeizure
 {
-	HD_JOB_SEIZED,				/* *index has it */
-	HD_JOB_RUNNING,				/* claimed or leased */
-	HD_JOB_BUSY					/* another open transaction is ending it, or no room */
+	HD_JOB_SEIZED,	/* *index has it */
+	HD_JOB_RUNNING, /* claimed or leased */
+	HD_JOB_BUSY		/* another open transaction is ending it, or no room */
 } HdJobSeizure;
 
 extern HdJobSeizure hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index);
@@ -128,7 +128,7 @@ typedef struct HdJobLease
 {
 	TimestampTz started;
 	char worker[NAMEDATALEN];
-	bool crashed;				/* its server or session is gone */
+	bool crashed; /* its server or session is gone */
 } HdJobLease;
 
 extern bool hd_jobs_tx_lease(int32 index, HdJobLease *lease);
@@ -139,4 +139,4 @@ extern bool hd_jobs_tx_lease(int32 index, HdJobLease *lease);
  */
 extern int hd_jobs_tx_expired(TimestampTz now, int32 *taken, int n);
 
-#endif							/* HD_JOBS_TX_H */
+#endif /* HD_JOBS_TX_H */

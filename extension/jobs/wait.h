@@ -32,4 +32,4 @@ extern void hd_jobs_wait_sleep(TimestampTz due, TimestampTz deadline);
  */
 extern void hd_jobs_wait_leave(void);
 
-#endif							/* HD_JOBS_WAIT_H */
+#endif /* HD_JOBS_WAIT_H */

@@ -66,7 +66,7 @@ typedef struct HandledJob
 	int64 token;
 	int timeout_ms;
 	char *kind;
-	Jsonb *json;				/* what the handler gets */
+	Jsonb *json; /* what the handler gets */
 } HandledJob;
 
 static volatile sig_atomic_t timed_out = false;
@@ -183,8 +183,8 @@ resolve_handler(const HdJobKind *kind)
 	if (kind->handler == NULL || !OidIsValid(kind->run_as))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
 						errmsg("job kind \"%s\" has no handler any more", kind->kind)));
-	function = DatumGetObjectId(
-		DirectFunctionCall1(regprocedurein, CStringGetDatum(kind->handler)));
+	function =
+		DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(kind->handler)));
 	if (!HD_MAY_EXECUTE(function, kind->run_as))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("role \"%s\" may not execute %s",
@@ -345,8 +345,8 @@ work_one(const HdJobQueues *wanted)
 /* One step of job_work in the current transaction. */
 typedef enum Step
 {
-	STEP_WORKED,				/* commit and go on */
-	STEP_IDLE,					/* nothing to do until *due */
+	STEP_WORKED, /* commit and go on */
+	STEP_IDLE,	 /* nothing to do until *due */
 } Step;
 
 static Step

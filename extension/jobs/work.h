@@ -17,4 +17,4 @@
  */
 extern TimestampTz hd_jobs_work_task(void);
 
-#endif							/* HD_JOBS_WORK_H */
+#endif /* HD_JOBS_WORK_H */
