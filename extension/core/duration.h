@@ -18,7 +18,8 @@
  *		Microseconds of an interval.
  *
  * what: the name for messages.  minimum: least value allowed, in
- * microseconds.  Raises 22023 for months, and for less than the minimum.
+ * microseconds.  Raises 22023 for months and for less than the minimum, 22015
+ * beyond a hundred years.
  */
 extern int64 hd_duration_us(const Interval *interval, const char *what, int64 minimum);
 

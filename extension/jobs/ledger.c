@@ -133,8 +133,11 @@ read_leases(int fd, HdLedgerSlot **found, uint32 *boot)
 	return n;
 }
 
-/* Put one lease back; whoever was running it inside this server is gone. */
-static void
+/*
+ * Put one lease back; whoever was running it inside this server is gone.
+ * False when there is no room for its queue.
+ */
+static bool
 restore_lease(int32 index, const HdLedgerSlot *lease)
 {
 	HdJobEntry *entry;
@@ -142,11 +145,11 @@ restore_lease(int32 index, const HdLedgerSlot *lease)
 	int32 queue;
 
 	if (lease->use == HD_LEDGER_TENTATIVE)
-		return;
+		return true;
 	db = hd_jobs_list_database(lease->database, lease->extension);
 	queue = (db >= 0) ? hd_jobs_list_queue(db, lease->queue, true) : -1;
 	if (queue < 0)
-		return;
+		return false;
 
 	hd_jobs_list_restore(index, queue, lease->id);
 	entry = hd_jobs_entry(index);
@@ -168,6 +171,27 @@ restore_lease(int32 index, const HdLedgerSlot *lease)
 		entry->lease_expires = slots[index].lease_expires = DT_NOBEGIN;
 	}
 	hd_jobs_ledger_seal(index);
+	return true;
+}
+
+/*
+ * Put back what was found; n leases under tokens of *boot.  Where one is
+ * lost, *boot becomes 0: a new one makes its token one of an earlier boot,
+ * which holds against the row.
+ */
+static void
+restore_leases(const HdLedgerSlot *leases, int n, int capacity, uint32 *boot)
+{
+	int lost = Max(n - capacity, 0);
+
+	for (int i = 0; i < n && i < capacity; i++)
+		if (!restore_lease(i, &leases[i]))
+			lost++;
+	if (lost == 0)
+		return;
+	*boot = 0;
+	ereport(LOG, (errmsg("hotdash forgot %d leases", lost),
+				  errhint("hotdash.job_slots or hotdash.job_queues was lowered.")));
 }
 
 static void
@@ -216,6 +240,9 @@ hd_jobs_ledger_open(int capacity)
 	}
 	close(fd);
 	memset(header, 0, file_size(capacity));
+	restore_leases(leases, n, capacity, &boot);
+	if (leases != NULL)
+		pfree(leases);
 
 	/* Tokens of this life start anywhere, so that none repeats one of an earlier life. */
 	if (!pg_strong_random(&hd_jobs_list->next_token, sizeof(uint32)))
@@ -233,12 +260,4 @@ hd_jobs_ledger_open(int capacity)
 	header->capacity = capacity;
 	header->system_identifier = GetSystemIdentifier();
 	header->boot = hd_jobs_list->boot = boot;
-
-	for (int i = 0; i < n && i < capacity; i++)
-		restore_lease(i, &leases[i]);
-	if (n > capacity)
-		ereport(LOG, (errmsg("hotdash forgot %d leases because hotdash.job_slots was lowered",
-							 n - capacity)));
-	if (leases != NULL)
-		pfree(leases);
 }
