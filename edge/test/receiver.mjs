@@ -6,7 +6,10 @@
 //   /reset /garbage /redirect    cuts the connection, answers something else, answers 302
 //
 // GET /_seen lists what was received; GET /_connections counts the connections accepted.
+// With a key file and a certificate file as arguments it speaks HTTPS.
+import { readFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 
 const seen = [];
 const gated = [];
@@ -66,7 +69,7 @@ const behaviours = {
 	},
 };
 
-const server = http.createServer((request, response) => {
+function handle(request, response) {
 	const [, name, argument] = request.url.split('/');
 	const chunks = [];
 
@@ -84,8 +87,12 @@ const server = http.createServer((request, response) => {
 		}
 		(behaviours[name] ?? behaviours.ok)(request, response, argument);
 	});
-});
+}
+
+const [key, cert] = process.argv.slice(2).map((file) => readFileSync(file));
+const server = key ? https.createServer({ key, cert }, handle) : http.createServer(handle);
+const scheme = key ? 'https' : 'http';
 
 server.keepAliveTimeout = 60000;
 server.on('connection', () => connections++);
-server.listen(0, '127.0.0.1', () => console.log(`http://127.0.0.1:${server.address().port}`));
+server.listen(0, '127.0.0.1', () => console.log(`${scheme}://127.0.0.1:${server.address().port}`));
