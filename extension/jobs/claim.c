@@ -162,6 +162,7 @@ hd_jobs_claim_run(HdJobTable *table, HdJobClaim *claim, HdJobClaimed claimed, vo
 
 	while (total < claim->batch)
 	{
+		TimestampTz now;
 		int n;
 
 		CHECK_FOR_INTERRUPTS();
@@ -169,12 +170,15 @@ hd_jobs_claim_run(HdJobTable *table, HdJobClaim *claim, HdJobClaimed claimed, vo
 		n = hd_jobs_tx_claim(&claim->queues, claim->batch - total, taken);
 		if (n == 0)
 			break;
+
+		/* Read after they were listed: by an older time some would be shelved and listed for ever. */
+		now = hd_clock_now();
 		for (int i = 0; i < n; i++)
 		{
 			ItemPointerData tid;
 			int64 token;
 
-			if (!confirm(table, taken[i], &tid, claim->hold.now))
+			if (!confirm(table, taken[i], &tid, now))
 				continue;
 			token = hold(table, taken[i], &tid, &claim->hold);
 			claimed(table, token, arg);

@@ -15,8 +15,10 @@
 #include "commands/trigger.h"
 #include "common/hashfn.h"
 #include "core/duration.h"
+#include "core/settings.h"
 #include "core/spi.h"
 #include "fmgr.h"
+#include "jobs/tx.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -85,6 +87,8 @@ hd_jobs_sql_config_changed(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("_config_changed can only be called as a trigger")));
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	if (hd_settings_preloaded())
+		hd_jobs_tx_wake();
 	PG_RETURN_POINTER(NULL);
 }
 
@@ -149,6 +153,8 @@ refresh(void)
 	HASHCTL control = {.keysize = NAMEDATALEN, .entrysize = sizeof(HdJobKind)};
 	Oid was = kind_table.oid;
 
+	/* A statement that locks no table would not have taken in what others committed. */
+	AcceptInvalidationMessages();
 	if (hd_spi_relation(&kind_table) != was)
 		stale = true;
 	(void) hd_spi_relation(&queue_table);

@@ -444,6 +444,14 @@ hd_jobs_list_wake_any(int32 queue, int n)
 		}
 }
 
+void
+hd_jobs_list_wake_database(int32 db)
+{
+	for (int i = 0; hd_jobs_list->nwaiters > 0 && i < hd_jobs_list->max_waiters; i++)
+		if (waiters[i].procno >= 0 && !waiters[i].woken && waiters[i].db == db)
+			wake(&waiters[i]);
+}
+
 int64
 hd_jobs_list_token(int32 fence)
 {

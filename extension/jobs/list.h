@@ -252,6 +252,13 @@ extern void hd_jobs_list_wake(int32 index);
 extern void hd_jobs_list_wake_any(int32 queue, int n);
 
 /*
+ * hd_jobs_list_wake_database
+ *		Wake all sessions that wait in a database, to look again.  Caller holds
+ *		the lock exclusively.
+ */
+extern void hd_jobs_list_wake_database(int32 db);
+
+/*
  * hd_jobs_list_token
  *		A new token for a job whose row carries fence.  Caller holds the lock
  *		exclusively.

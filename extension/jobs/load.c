@@ -25,6 +25,7 @@
 #include "core/spi.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
+#include "jobs/tx.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -149,8 +150,12 @@ bring_unshelved(int32 db, int row)
 	return done;
 }
 
-/* Rows that do not fit go to the shelf, where claims find them. */
-static void
+/*
+ * Rows that do not fit go to the shelf, where claims find them; returns how
+ * many.  Another session that loads at the same time may be moving some of
+ * them: those are left to it, since a claim never waits.
+ */
+static int64
 load_unshelved(int32 db)
 {
 	uint64 n;
@@ -176,6 +181,7 @@ load_unshelved(int32 db)
 	if (nleft > 0)
 		hd_jobs_load_shelve_rows(left, (int) nleft);
 	pfree(left);
+	return (int64) nleft;
 }
 
 static void
@@ -193,6 +199,7 @@ hd_jobs_load_database(void)
 {
 	Oid extension = hd_spi_extension();
 	bool loaded;
+	int64 moved;
 	int32 db;
 	HdSpi spi;
 
@@ -208,10 +215,16 @@ hd_jobs_load_database(void)
 		return db;
 
 	hd_spi_begin(&spi);
-	load_unshelved(db);
+	moved = load_unshelved(db);
 	load_prepared(db);
 	hd_spi_end(&spi);
 
+	/* Others must not look before they can see the rows that went to the shelf. */
+	if (moved > 0)
+	{
+		hd_jobs_tx_loaded(db);
+		return db;
+	}
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	hd_jobs_list->databases[db].loaded = true;
 	hd_jobs_list_reset_lanes(db);
@@ -383,7 +396,8 @@ hd_jobs_load_lanes(HdJobQueues *queues, int want)
  */
 
 static HdSpiPlan shelve_plan = {
-	.sql = "UPDATE hotdash._job SET shelf = true WHERE id = ANY ($1)",
+	.sql = "UPDATE hotdash._job SET shelf = true WHERE id IN (SELECT j.id FROM hotdash._job j "
+		   "WHERE j.id = ANY ($1) FOR UPDATE SKIP LOCKED)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 };
@@ -449,5 +463,7 @@ hd_jobs_load_check_prepared(int32 db)
 		database->nprepared = kept;
 	}
 	hd_jobs_list_reset_lanes(db);
+	if (ended)
+		hd_jobs_list_wake_database(db);
 	LWLockRelease(hd_jobs_lock);
 }

@@ -33,6 +33,8 @@ typedef enum HdJobMove
 	HD_JOB_MOVE_CLAIM,
 	HD_JOB_MOVE_END,
 	HD_JOB_MOVE_RELEASE, /* as END, but back to the lane at commit */
+	HD_JOB_MOVE_LOAD,	 /* all rows of a database are in the list or on the shelf */
+	HD_JOB_MOVE_WAKE,	 /* what a database's sessions wait for may have changed */
 	HD_JOB_MOVE_NONE	 /* undone already */
 } HdJobMove;
 
@@ -41,7 +43,7 @@ typedef struct HdJobAction
 	uint8 move;	  /* HdJobMove */
 	uint8 before; /* HdJobState to go back to */
 	int level;	  /* nesting level of the subtransaction */
-	int32 entry;
+	int32 entry;  /* index of the entry; of the database for LOAD and WAKE */
 } HdJobAction;
 
 typedef struct HdJobNote
@@ -84,15 +86,16 @@ register_callbacks(void)
 static void
 prepare_actions(int n)
 {
+	int wanted = Max(Max(nactions + n, max_actions * 2), 64);
+
 	register_callbacks();
 	if (nactions + n <= max_actions)
 		return;
-	max_actions = Max(nactions + n, max_actions * 2);
-	max_actions = Max(max_actions, 64);
 	if (actions == NULL)
-		actions = MemoryContextAllocHuge(TopMemoryContext, sizeof(HdJobAction) * max_actions);
+		actions = MemoryContextAllocHuge(TopMemoryContext, sizeof(HdJobAction) * wanted);
 	else
-		actions = repalloc_huge(actions, sizeof(HdJobAction) * max_actions);
+		actions = repalloc_huge(actions, sizeof(HdJobAction) * wanted);
+	max_actions = wanted;
 }
 
 static void
@@ -194,6 +197,21 @@ add_note(int32 slot, int priority)
 	return note;
 }
 
+/* Room for one more note, taken while errors are still allowed. */
+static void
+prepare_note(void)
+{
+	int wanted = Max(16, max_notes * 2);
+
+	if (nnotes < max_notes)
+		return;
+	if (notes == NULL)
+		notes = MemoryContextAlloc(TopMemoryContext, sizeof(HdJobNote) * wanted);
+	else
+		notes = repalloc(notes, sizeof(HdJobNote) * wanted);
+	max_notes = wanted;
+}
+
 void
 hd_jobs_tx_shelve(const char *queue, int priority, TimestampTz at, int64 id)
 {
@@ -202,14 +220,7 @@ hd_jobs_tx_shelve(const char *queue, int priority, TimestampTz at, int64 id)
 	int32 slot;
 
 	register_callbacks();
-	if (nnotes == max_notes)
-	{
-		max_notes = Max(16, max_notes * 2);
-		if (notes == NULL)
-			notes = MemoryContextAlloc(TopMemoryContext, sizeof(HdJobNote) * max_notes);
-		else
-			notes = repalloc(notes, sizeof(HdJobNote) * max_notes);
-	}
+	prepare_note();
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	slot = my_queue(queue, extension);
 	if (slot >= 0)
@@ -360,7 +371,8 @@ hd_jobs_tx_hold(int32 index, int32 fence, int attempt, ItemPointer tid, const Hd
 
 	if (hold->bound && !exit_registered)
 	{
-		before_shmem_exit(release_bound, (Datum) 0);
+		/* Not before_shmem_exit: an open transaction must have been rolled back by then. */
+		on_shmem_exit(release_bound, (Datum) 0);
 		exit_registered = true;
 	}
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
@@ -536,6 +548,27 @@ hd_jobs_tx_release(int32 index)
 		}
 }
 
+void
+hd_jobs_tx_loaded(int32 db)
+{
+	prepare_actions(1);
+	record(HD_JOB_MOVE_LOAD, HD_JOB_FREE, db);
+}
+
+void
+hd_jobs_tx_wake(void)
+{
+	Oid extension = hd_spi_extension();
+	int32 db;
+
+	prepare_actions(1);
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	LWLockRelease(hd_jobs_lock);
+	if (db >= 0)
+		record(HD_JOB_MOVE_WAKE, HD_JOB_FREE, db);
+}
+
 bool
 hd_jobs_tx_lease(int32 index, HdJobLease *lease)
 {
@@ -590,6 +623,10 @@ undo(const HdJobAction *action)
 					entry->owner = 0;
 			}
 			break;
+		case HD_JOB_MOVE_LOAD:
+			hd_jobs_list->databases[action->entry].loaded = false;
+			break;
+		case HD_JOB_MOVE_WAKE:
 		case HD_JOB_MOVE_NONE:
 			break;
 	}
@@ -634,6 +671,13 @@ finish(const HdJobAction *action)
 			hd_jobs_list_push(action->entry);
 			hd_jobs_list_wake(action->entry);
 			hd_counters_add(HD_COUNTER_JOBS_GIVEN_BACK, 1);
+			break;
+		case HD_JOB_MOVE_LOAD:
+			hd_jobs_list->databases[action->entry].loaded = true;
+			hd_jobs_list_reset_lanes(action->entry);
+			break;
+		case HD_JOB_MOVE_WAKE:
+			hd_jobs_list_wake_database(action->entry);
 			break;
 		case HD_JOB_MOVE_NONE:
 			break;
@@ -697,7 +741,7 @@ before_prepare(void)
 	ids = palloc(sizeof(int64) * Max(nactions, 1));
 	for (int i = 0; i < nactions; i++)
 	{
-		if (actions[i].move == HD_JOB_MOVE_NONE)
+		if (actions[i].move == HD_JOB_MOVE_NONE || actions[i].move == HD_JOB_MOVE_WAKE)
 			continue;
 		if (actions[i].move != HD_JOB_MOVE_RESERVE)
 			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

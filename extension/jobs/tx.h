@@ -120,6 +120,15 @@ extern HdJobSeizure hd_jobs_tx_seize(int64 id, const char *queue, int priority, 
 extern void hd_jobs_tx_release(int32 index);
 
 /*
+ * hd_jobs_tx_loaded
+ *		At commit, all rows of a database are in the list or on the shelf.
+ * hd_jobs_tx_wake
+ *		At commit, all sessions of this database that wait look again.
+ */
+extern void hd_jobs_tx_loaded(int32 db);
+extern void hd_jobs_tx_wake(void);
+
+/*
  * hd_jobs_tx_lease
  *		What the list knows of the claim that this transaction is ending: times,
  *		worker.  False when the job had no lease.
