@@ -44,8 +44,8 @@ use Exporter 'import';
 use File::Basename qw(basename);
 use IO::Socket::INET;
 use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
-use Test::More;
+use PostgreSQL::Test::Utils ();
+use Test::More import => [qw(ok diag)]; # what is imported here hides a method of that name
 use Time::HiRes qw(sleep time);
 
 our @ISA = ('PostgreSQL::Test::Cluster', 'Exporter');
