@@ -224,15 +224,18 @@ run_due_tasks(bool woken, MemoryContext context)
 	return earliest;
 }
 
-static void
+/* True when the latch ended the sleep. */
+static bool
 sleep_until(TimestampTz until)
 {
 	long delay = NAP_MS;
+	int events;
 
 	if (!TIMESTAMP_IS_NOEND(until))
 		delay = Min(delay, TimestampDifferenceMilliseconds(hd_clock_real(), until));
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, delay,
-					 PG_WAIT_EXTENSION);
+	events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, delay,
+					   PG_WAIT_EXTENSION);
+	return (events & WL_LATCH_SET) != 0;
 }
 
 static void
@@ -240,8 +243,8 @@ work(void)
 {
 	MemoryContext context =
 		AllocSetContextCreate(TopMemoryContext, "hotdash worker tick", ALLOCSET_DEFAULT_SIZES);
-	uint32 seen = hd_worker_slot_wakes() - 1;
 	bool settled = false;
+	bool woken = true;
 
 	while (!ShutdownRequestPending)
 	{
@@ -255,7 +258,6 @@ work(void)
 		{
 			ConfigReloadPending = false;
 			ProcessConfigFile(PGC_SIGHUP);
-			seen = wakes - 1;
 		}
 
 		if (!still_wanted(&paused))
@@ -267,10 +269,12 @@ work(void)
 		if (paused)
 			pgstat_report_activity(STATE_IDLE, "hotdash: paused, this is not the live copy");
 		else
-			next = run_due_tasks(wakes != seen, context);
-		seen = wakes;
-		if (hd_worker_slot_wakes() == seen && !ShutdownRequestPending)
-			sleep_until(next);
+			next = run_due_tasks(woken, context);
+
+		/* A wake during a task may have been taken from the latch by a wait for a lock. */
+		woken = hd_worker_slot_wakes() != wakes;
+		if (!woken && !ShutdownRequestPending)
+			woken = sleep_until(next);
 	}
 	MemoryContextDelete(context);
 }

@@ -148,36 +148,112 @@ sub test_one_worker_a_database
 	return;
 }
 
+# A command is quick, and the worker is another one afterwards.
+sub makes_way
+{
+	my ($node, $database, $sql, $after) = @_;
+	my $pid = wait_for_worker($node, $database);
+	my ($in) = $sql =~ /EXTENSION/ ? $database : 'postgres';
+
+	cmp_ok(timed($node, $in, $sql, $sql), '<', $QUICK, 'is quick beside a worker');
+	wait_for_worker($node, $after // $database, $pid);
+	return;
+}
+
 sub test_makes_way
 {
 	my ($node) = @_;
-	my $pid = wait_for_worker($node, 'second');
 
-	cmp_ok(timed($node, 'postgres', 'CREATE DATABASE copy TEMPLATE second', 'CREATE DATABASE TEMPLATE'),
-		'<', $QUICK, 'is quick beside a worker');
-	wait_for_worker($node, 'second', $pid);
+	makes_way($node, 'second', 'CREATE DATABASE copy TEMPLATE second');
 	wait_for_worker($node, 'copy');
 	pass('original and copy have workers then');
 	cmp_ok(timed($node, 'postgres', 'DROP DATABASE copy', 'DROP DATABASE'),
 		'<', $QUICK, 'is quick beside a worker');
 
-	cmp_ok(timed($node, 'postgres', 'ALTER DATABASE second RENAME TO third', 'RENAME'),
-		'<', $QUICK, 'is quick beside a worker');
-	$pid = wait_for_worker($node, 'third');
+	makes_way($node, 'second', 'ALTER DATABASE second RENAME TO third', 'third');
+	makes_way($node, 'third', 'ALTER DATABASE third SET TABLESPACE elsewhere');
+	makes_way($node, 'third', 'ALTER EXTENSION hotdash UPDATE');
+	return;
+}
 
-	my ($status, undef, $error) =
-	  $node->psql('third', 'SET ROLE worker; DROP DATABASE app; DROP EXTENSION hotdash');
-	isnt($status, 0, 'who may not drop is refused');
-	is(settled_worker($node, 'third'), $pid, 'and cannot send the worker away');
+sub test_only_for_who_may
+{
+	my ($node) = @_;
+	my $pid = wait_for_worker($node, 'third');
 
-	cmp_ok(timed($node, 'third', 'DROP EXTENSION hotdash', 'DROP EXTENSION'),
-		'<', $QUICK, 'is quick beside a worker');
+	foreach my $case ([ 'postgres', 'DROP DATABASE third' ], [ 'third', 'DROP EXTENSION hotdash' ])
+	{
+		my ($database, $sql) = @$case;
+
+		is($node->sqlstate($database, "SET ROLE worker; $sql"), '42501', "$sql: not for everybody");
+	}
+	is(settled_worker($node, 'third'), $pid, 'who may not cannot send the worker away');
+	return;
+}
+
+# Make a kind of job that is handled by a statement.
+sub make_handler
+{
+	my ($node, $database, $kind, $statement) = @_;
+
+	$node->safe_psql($database, qq{
+		CREATE FUNCTION public.handle_$kind(job jsonb) RETURNS jsonb LANGUAGE sql
+			AS \$\$ $statement; SELECT '{}'::jsonb \$\$;
+		SELECT hotdash.job_kind_set('$kind', handler => 'public.handle_$kind(jsonb)', run_as => 'worker')});
+	return;
+}
+
+sub test_drops_extension_under_a_handler
+{
+	my ($node) = @_;
+
+	make_handler($node, 'third', 'slow', 'SELECT pg_sleep(300)');
+	$node->safe_psql('third', q{SELECT hotdash.job_enqueue('slow')});
+	$node->poll_query_until('postgres', q{
+		SELECT count(*) = 1 FROM pg_stat_activity
+		WHERE backend_type = 'hotdash worker' AND datname = 'third' AND wait_event = 'PgSleep'})
+	  or die 'the handler did not start';
+	cmp_ok(timed($node, 'third', 'DROP EXTENSION hotdash', 'DROP EXTENSION under a handler that runs'),
+		'<', $QUICK, 'interrupts it');
 	poll_until(sub { workers($node) !~ /third/ }, 30, 'the worker to leave with the extension');
+
 	my $start = time;
 	$node->safe_psql('third', 'CREATE EXTENSION hotdash');
-	$pid = wait_for_worker($node, 'third');
+	wait_for_worker($node, 'third');
 	cmp_ok(time - $start, '<', 8, 'CREATE EXTENSION brings it at once, although a hold was on');
 	$node->safe_psql('postgres', 'DROP DATABASE third');
+	return;
+}
+
+sub test_survives_an_error
+{
+	my ($node) = @_;
+
+	$node->safe_psql('postgres', q{ALTER ROLE worker SET lock_timeout = '50ms'});
+	$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . wait_for_worker($node, 'app') . ')');
+	my $pid = wait_for_worker($node, 'app');
+	my $log = -s $node->logfile;
+
+	make_handler($node, 'app', 'quick', 'SELECT 1');
+	$node->safe_psql('app', q{
+		SELECT hotdash.queue_set('held');
+		SELECT hotdash.queue_pause('held');
+		SELECT hotdash.job_enqueue('quick', queue => 'held')});
+	my $session = $node->session('app');
+	$session->query('BEGIN; LOCK TABLE hotdash._job');
+	$node->safe_psql('app', q{SELECT hotdash.queue_resume('held')});
+	poll_until(
+		sub {
+			slurp_file($node->logfile, $log) =~
+			  /ERROR:  canceling statement due to lock timeout\n[^\n]*background task "hotdash: /;
+		},
+		90, 'a task to fail');
+	$session->query('COMMIT');
+	$session->quit;
+	$node->poll_query_until('app', q{SELECT state = 'completed' FROM hotdash.jobs WHERE queue = 'held'})
+	  or die 'the job was not done';
+	is(settled_worker($node, 'app'), $pid, 'a worker outlives an error in a task, and tries again');
+	$node->safe_psql('postgres', 'ALTER ROLE worker RESET lock_timeout');
 	return;
 }
 
@@ -236,11 +312,17 @@ sub test_standby
 
 my $node = HotDash->cluster('main', streaming => 1);
 $node->safe_psql('postgres', 'CREATE ROLE worker LOGIN; CREATE ROLE nologin; CREATE DATABASE other');
+$node->append_conf('postgresql.conf', "allow_in_place_tablespaces = on\n");
+$node->reload;
+$node->safe_psql('postgres', q{CREATE TABLESPACE elsewhere LOCATION ''});
 $node->create_db_with_extension('app');
 
 test_starts_only_for_a_fit_role($node);
 test_one_worker_a_database($node);
 test_makes_way($node);
+test_only_for_who_may($node);
+test_drops_extension_under_a_handler($node);
+test_survives_an_error($node);
 test_comes_back($node);
 test_standby($node);
 

@@ -102,10 +102,17 @@ sub test_runs_and_survives_a_drop
 	my ($node, $other) = @_;
 	my $log = -s $node->logfile;
 
+	$node->safe_psql('home', q{
+		CREATE FUNCTION public.greet(job jsonb) RETURNS jsonb LANGUAGE sql
+			AS $$ SELECT jsonb_build_object('by', current_user) $$;
+		SELECT hotdash.job_kind_set('greet', handler => 'public.greet(jsonb)', run_as => 'ticker');
+		SELECT hotdash.job_enqueue('greet')});
 	$node->safe_psql($other, 'DROP EXTENSION hotdash');
 	poll_until(sub { runs($node, 0, 'home') ne '' && runs($node, 0, $other) ne '' }, 90,
 		'both jobs of both databases to run');
 	is(runs($node, 0, 'home'), 'succeeded', 'the jobs run, as a role without further rights');
+	is($node->safe_psql('home', q{SELECT state, result FROM hotdash.jobs}),
+		'completed|{"by": "ticker"}', 'and did the job that waited, without any worker');
 	is(runs($node, 0, $other), 'succeeded', 'after DROP EXTENSION they run too, and do nothing');
 	unlike(slurp_file($node->logfile, $log), qr/ERROR/, 'no error in the log');
 	is($node->safe_psql('home', 'SELECT count(*) FROM cron.job'), '4', 'the schedule is as it was');
