@@ -140,7 +140,7 @@ hd_jobs_backoff_parse(Jsonb *json, HdBackoff *backoff)
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue value;
-	char *key = NULL;
+	char *key = "";
 
 	hd_jobs_backoff_default(backoff);
 	if (!JB_ROOT_IS_OBJECT(json))

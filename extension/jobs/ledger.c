@@ -191,7 +191,7 @@ restore_leases(const HdLedgerSlot *leases, int n, int capacity, uint32 *boot)
 		return;
 	*boot = 0;
 	ereport(LOG, (errmsg("hotdash forgot %d leases", lost),
-				  errhint("hotdash.job_slots or hotdash.job_queues was lowered.")));
+				  errhint("Set hotdash.job_slots and hotdash.job_queues to what they were.")));
 }
 
 static void

@@ -20,6 +20,7 @@
 #include "port/pg_bitutils.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "storage/shmem.h"
 #include "utils/timestamp.h"
 
 HdJobList *hd_jobs_list = NULL;
@@ -45,27 +46,47 @@ waiter_count(void)
 	return MaxConnections + max_worker_processes;
 }
 
-/* Walks the parts of the area; with base NULL it only measures. */
+/* Where a part of n elements begins, counted from the area's start; *size grows by it. */
 static Size
-layout(char *base)
+part(Size *size, Size element, int n)
+{
+	Size start = *size;
+
+	*size = add_size(start, MAXALIGN(mul_size(element, n)));
+	return start;
+}
+
+/* Where the parts of the area begin; returns the size of all. */
+static Size
+layout(Size *bucket_part, Size *entry_part, Size *queue_part, Size *waiter_part)
 {
 	Size size = MAXALIGN(sizeof(HdJobList));
 
-	buckets = (int32 *) (base + size);
-	size += MAXALIGN(sizeof(int32) * bucket_count());
-	entries = (HdJobEntry *) (base + size);
-	size += MAXALIGN(sizeof(HdJobEntry) * hd_jobs_setting_slots);
-	queues = (HdJobQueue *) (base + size);
-	size += MAXALIGN(sizeof(HdJobQueue) * hd_jobs_setting_queues);
-	waiters = (HdJobWaiter *) (base + size);
-	size += MAXALIGN(sizeof(HdJobWaiter) * waiter_count());
+	*bucket_part = part(&size, sizeof(int32), bucket_count());
+	*entry_part = part(&size, sizeof(HdJobEntry), hd_jobs_setting_slots);
+	*queue_part = part(&size, sizeof(HdJobQueue), hd_jobs_setting_queues);
+	*waiter_part = part(&size, sizeof(HdJobWaiter), waiter_count());
 	return size;
 }
 
 static Size
 area_size(void)
 {
-	return layout(NULL);
+	Size at[4];
+
+	return layout(&at[0], &at[1], &at[2], &at[3]);
+}
+
+static void
+find_parts(char *base)
+{
+	Size at[4];
+
+	(void) layout(&at[0], &at[1], &at[2], &at[3]);
+	buckets = (int32 *) (base + at[0]);
+	entries = (HdJobEntry *) (base + at[1]);
+	queues = (HdJobQueue *) (base + at[2]);
+	waiters = (HdJobWaiter *) (base + at[3]);
 }
 
 static void
@@ -73,7 +94,7 @@ area_init(void *base, LWLock *lock, bool fresh)
 {
 	hd_jobs_list = base;
 	hd_jobs_lock = lock;
-	(void) layout(base);
+	find_parts(base);
 	if (!fresh)
 		return;
 

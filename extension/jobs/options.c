@@ -84,7 +84,7 @@ hd_jobs_options_parse(Jsonb *json, HdJobOptions *options)
 	JsonbIterator *it;
 	JsonbIteratorToken token;
 	JsonbValue value;
-	char *key = NULL;
+	char *key = "";
 
 	memset(options, 0, sizeof(HdJobOptions));
 	if (json == NULL)
