@@ -14,6 +14,7 @@
 #include "core/counters.h"
 #include "core/settings.h"
 #include "core/shmem.h"
+#include "core/trace.h"
 #include "core/worker.h"
 #include "fmgr.h"
 #include "jobs/jobs.h"
@@ -37,6 +38,7 @@ _PG_init(void)
 {
 	hd_settings_define();
 	hd_clock_define();
+	hd_trace_define();
 	if (hd_settings_preloaded())
 		hd_counters_register();
 	for (int i = 0; i < lengthof(modules); i++)

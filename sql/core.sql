@@ -58,13 +58,26 @@ COMMENT ON FUNCTION hotdash.trace_child(text) IS
 	'A child of a traceparent: same trace, new parent id; a new trace where it is not valid';
 REVOKE ALL ON FUNCTION hotdash.trace_child(text) FROM PUBLIC;
 
+CREATE FUNCTION hotdash.trace_current() RETURNS text
+	AS 'MODULE_PATHNAME', 'hd_trace_sql_current' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash.trace_current() IS
+	'The traceparent of this transaction, null when there is none';
+REVOKE ALL ON FUNCTION hotdash.trace_current() FROM PUBLIC;
+
+CREATE FUNCTION hotdash.trace_set(traceparent text) RETURNS void
+	AS 'MODULE_PATHNAME', 'hd_trace_sql_set' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash.trace_set(text) IS
+	'The jobs and messages of this transaction belong to a trace; null ends that';
+REVOKE ALL ON FUNCTION hotdash.trace_set(text) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._core_rights() RETURNS TABLE (level text, object text)
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 		SELECT l, o
 		FROM unnest(ARRAY['viewer', 'producer', 'worker', 'edge', 'operator', 'admin']) AS l,
-			unnest(ARRAY['hotdash._now()', 'hotdash.trace_new()', 'hotdash.trace_child(text)']) AS o
+			unnest(ARRAY['hotdash._now()', 'hotdash.trace_new()', 'hotdash.trace_child(text)',
+				'hotdash.trace_current()', 'hotdash.trace_set(text)']) AS o
 	$$;
 COMMENT ON FUNCTION hotdash._core_rights() IS 'What each access level may use of the core';
 REVOKE ALL ON FUNCTION hotdash._core_rights() FROM PUBLIC;

@@ -2,7 +2,7 @@
  * trace.c
  *		W3C Trace Context: parse and make traceparent values.
  *
- * Model: pure functions over text.  A traceparent that cannot be parsed
+ * Model: pure functions over text, and one setting.  A traceparent that cannot be parsed
  * starts a new trace, as the recommendation demands.
  *-------------------------------------------------------------------------
  */
@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 
 #define TRACE_ID_AT 3
 #define TRACE_ID_LENGTH 32
@@ -23,6 +24,10 @@
 
 PG_FUNCTION_INFO_V1(hd_trace_sql_new);
 PG_FUNCTION_INFO_V1(hd_trace_sql_child);
+PG_FUNCTION_INFO_V1(hd_trace_sql_current);
+PG_FUNCTION_INFO_V1(hd_trace_sql_set);
+
+static char *current = NULL;
 
 static int
 hex_value(char c)
@@ -111,6 +116,57 @@ hd_trace_child(const char *parent, char *buf)
 	buf[35] = '-';
 	random_hex(buf + PARENT_ID_AT, PARENT_ID_LENGTH);
 	snprintf(buf + 52, 4, "-%02x", flags & KNOWN_FLAGS);
+}
+
+static bool
+check_current(char **newval, void **extra, GucSource source)
+{
+	if (*newval == NULL || **newval == '\0' || hd_trace_valid(*newval, (int) strlen(*newval)))
+		return true;
+	GUC_check_errdetail("It is not a W3C traceparent.");
+	return false;
+}
+
+void
+hd_trace_define(void)
+{
+	DefineCustomStringVariable("hotdash.traceparent",
+							   "Trace that jobs and messages of this session belong to.",
+							   "trace_set sets it for one transaction; empty means none.", &current,
+							   "", PGC_USERSET, 0, check_current, NULL, NULL);
+}
+
+const char *
+hd_trace_current(void)
+{
+	return (current != NULL && current[0] != '\0') ? current : NULL;
+}
+
+/*
+ * hd_trace_sql_current
+ *		SQL: trace_current() -> text, null when there is none.
+ */
+Datum
+hd_trace_sql_current(PG_FUNCTION_ARGS)
+{
+	if (hd_trace_current() == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(hd_trace_current()));
+}
+
+/*
+ * hd_trace_sql_set
+ *		SQL: trace_set(traceparent text): for the rest of this transaction; null
+ *		for none.
+ */
+Datum
+hd_trace_sql_set(PG_FUNCTION_ARGS)
+{
+	char *value = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+
+	(void) set_config_option("hotdash.traceparent", value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+	PG_RETURN_VOID();
 }
 
 /*

@@ -2,6 +2,9 @@
  * trace.h
  *		W3C Trace Context: parse and make traceparent values.
  *
+ * Model: what is current is a setting, so that it ends with the transaction
+ * when set locally, and a connection can carry one.
+ *
  * Source: W3C Recommendation "Trace Context", sections 3.2.1 to 3.2.3 and
  * the random flag of level 2.
  *-------------------------------------------------------------------------
@@ -36,5 +39,18 @@ extern void hd_trace_new(char *buf);
  *		new parent id, known flags kept, unknown ones cleared.
  */
 extern void hd_trace_child(const char *parent, char *buf);
+
+/*
+ * hd_trace_current
+ *		The traceparent that trace_set gave this transaction (or the application
+ *		by SET hotdash.traceparent); NULL when there is none.
+ */
+extern const char *hd_trace_current(void);
+
+/*
+ * hd_trace_define
+ *		Define the setting.  Called once from _PG_init.
+ */
+extern void hd_trace_define(void);
 
 #endif /* HD_TRACE_H */

@@ -165,6 +165,17 @@ set_column(HdJobRow *row, HdJobColumn column, Datum value, bool isnull)
 	row->nulls[column - 1] = isnull;
 }
 
+/* The job's own, else the transaction's. */
+static void
+set_traceparent(HdJobRow *row, Datum own)
+{
+	const char *current = hd_trace_current();
+
+	if (own == 0 && current != NULL)
+		own = CStringGetTextDatum(current);
+	set_column(row, HD_JOB_COL_TRACEPARENT, own, own == 0);
+}
+
 /* All columns that are the same for every job of a request. */
 static void
 prepare_row(const Request *request, TimestampTz now, HdJobRow *row)
@@ -186,7 +197,7 @@ prepare_row(const Request *request, TimestampTz now, HdJobRow *row)
 			   options->timeout_ms == 0);
 	set_column(row, HD_JOB_COL_BACKOFF, options->backoff, options->backoff == 0);
 	set_column(row, HD_JOB_COL_TAGS, request->tags, request->tags == 0);
-	set_column(row, HD_JOB_COL_TRACEPARENT, options->traceparent, options->traceparent == 0);
+	set_traceparent(row, options->traceparent);
 	set_column(row, HD_JOB_COL_LAST_ERROR, 0, true);
 }
 
