@@ -50,9 +50,9 @@ const behaviours = {
 	huge: (request, response) => flood(response, Buffer.alloc(65536, 'y')),
 	hugeheaders: (request) => {
 		request.socket.write('HTTP/1.1 200 OK\r\n');
-		flood(request.socket, `X-Filler: ${'z'.repeat(1000)}\r\n`);
+		flood(request.socket, `X-Filler: ${'z'.repeat(1000)}\r\n`.repeat(16));
 	},
-	interim: (request) => flood(request.socket, 'HTTP/1.1 102 Processing\r\n\r\n'),
+	interim: (request) => flood(request.socket, 'HTTP/1.1 102 Processing\r\n\r\n'.repeat(500)),
 	reset: (request) => request.socket.resetAndDestroy(),
 	garbage: (request) => request.socket.end('good day to you\r\n\r\n'),
 	redirect: (request, response) => {
