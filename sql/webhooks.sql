@@ -727,7 +727,7 @@ CREATE FUNCTION hotdash._publish(event_type text, body bytea, content_type text,
 	AS $$
 	DECLARE
 		owner constant text := hotdash._webhook_tenant(tenant);
-		traceparent constant text := options ->> 'traceparent';
+		traceparent constant text := coalesce(options ->> 'traceparent', hotdash.trace_current());
 		endpoints bigint[];
 		id text;
 	BEGIN
@@ -1007,6 +1007,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 	SET enable_seqscan = off
 	SET enable_hashjoin = off
 	SET enable_mergejoin = off
+	SET jit = off
 	AS $$
 	DECLARE
 		lease constant interval := hotdash._edge_lease();
@@ -1123,6 +1124,7 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 	SET enable_seqscan = off
 	SET enable_hashjoin = off
 	SET enable_mergejoin = off
+	SET jit = off
 	AS $$
 		SELECT r.result::int, r.id, r.token, a.attempt, d.tenant, e.id, v.action, v.reason,
 			CASE WHEN v.action = 'retry' THEN h.asked END,
