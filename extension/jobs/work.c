@@ -12,8 +12,10 @@
  * ROLE and SET SESSION AUTHORIZATION are refused.  Before the engine takes
  * over again, whatever the handler left for the end of the transaction has
  * happened as that role: deferred triggers are fired, in rounds until none
- * is left, open cursors (WITH HOLD would run at commit) are closed, and its
- * settings are undone.
+ * is left, cursors WITH HOLD, which would run at commit, are closed, and its
+ * settings are undone.  Temporary objects would outlive the transaction and
+ * shadow names for whoever uses the session next: once a handler touched the
+ * session's temporary schema, everything in it is dropped.
  *
  * Locking: none beyond what claiming and finishing take.
  *-------------------------------------------------------------------------
@@ -22,9 +24,11 @@
 
 #include "jobs/work.h"
 
+#include <limits.h>
 #include <signal.h>
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "core/clock.h"
@@ -174,22 +178,51 @@ remember(HdJobTable *table, int64 token, void *arg)
  * Running it.
  */
 
-/* The handler's oid, which the role must be allowed to execute. */
-static Oid
-resolve_handler(const HdJobKind *kind)
+/* What a kind must have for its jobs to be run here. */
+static void
+check_handler(const HdJobKind *kind)
 {
-	Oid function;
-
 	if (kind->handler == NULL || !OidIsValid(kind->run_as))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
 						errmsg("job kind \"%s\" has no handler any more", kind->kind)));
-	function =
+}
+
+/* The handler's oid, found and allowed to be executed as its role, which is the current user. */
+static Oid
+resolve_handler(const HdJobKind *kind)
+{
+	Oid function =
 		DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(kind->handler)));
+
 	if (!HD_MAY_EXECUTE(function, kind->run_as))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("role \"%s\" may not execute %s",
 							   GetUserNameFromId(kind->run_as, false), kind->handler)));
 	return function;
+}
+
+static HdSpiPlan held_cursors = {
+	.sql = "SELECT name FROM pg_catalog.pg_cursors WHERE is_holdable",
+};
+
+/* Close the handler's own cursors WITH HOLD; those of the session were there before. */
+static void
+close_held_cursors(void)
+{
+	HdSpi spi;
+
+	hd_spi_begin(&spi);
+	hd_spi_run(&held_cursors, NULL, NULL, false, 0);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		char *name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		Portal portal = GetPortalByName(name);
+
+		/* SPI's own level is not a subtransaction, so the handler's is the current one. */
+		if (PortalIsValid(portal) && portal->createSubid == GetCurrentSubTransactionId())
+			PortalDrop(portal, false);
+	}
+	hd_spi_end(&spi);
 }
 
 /* Call the handler as its role, and let everything it deferred happen as that role. */
@@ -203,10 +236,11 @@ call_as_role(const HdJobKind *kind, Jsonb *json)
 	int guc_level;
 	Datum result;
 
+	check_handler(kind);
 	GetUserIdAndSecContext(&saved_user, &saved_security);
-	fmgr_info(resolve_handler(kind), &function);
 	guc_level = NewGUCNestLevel();
 	SetUserIdAndSecContext(kind->run_as, saved_security | SECURITY_LOCAL_USERID_CHANGE);
+	fmgr_info(resolve_handler(kind), &function);
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	InitFunctionCallInfoData(*fcinfo, &function, 1, InvalidOid, NULL, NULL);
@@ -215,7 +249,9 @@ call_as_role(const HdJobKind *kind, Jsonb *json)
 	result = FunctionCallInvoke(fcinfo);
 	PopActiveSnapshot();
 	AfterTriggerFireDeferred();
-	PortalHashTableDeleteAll();
+	close_held_cursors();
+	if (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE)
+		ResetTempTableNamespace();
 
 	AtEOXact_GUC(false, guc_level);
 	SetUserIdAndSecContext(saved_user, saved_security);
@@ -233,11 +269,25 @@ arm_timeout(int timeout_ms)
 	enable_timeout_after(handler_timeout, timeout_ms);
 }
 
+/* A cancel that the timeout asked for and nobody took notice of must not hit what comes next. */
 static void
 disarm_timeout(int timeout_ms)
 {
 	if (timeout_ms > 0)
 		disable_timeout(handler_timeout, false);
+	if (timed_out)
+		QueryCancelPending = false;
+}
+
+/*
+ * Whether the session was cancelled from outside, which is not the handler's
+ * failure.  A handler can raise the same SQLSTATE, and must be charged then.
+ */
+static bool
+is_cancel(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out && error->funcname != NULL &&
+		   strcmp(error->funcname, "ProcessInterrupts") == 0;
 }
 
 /* SQLSTATE, message, detail and where it happened, as the attempt's error. */
@@ -266,7 +316,8 @@ run_job(HandledJob *job)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	HdJobKind kind = *hd_jobs_kind_get(job->kind);
-	int timeout_ms = (job->timeout_ms > 0) ? job->timeout_ms : (int) (kind.timeout_us / 1000);
+	int timeout_ms =
+		(job->timeout_ms > 0) ? job->timeout_ms : (int) Min(kind.timeout_us / 1000, INT_MAX);
 	Jsonb *volatile result = NULL;
 	char *volatile error = NULL;
 
@@ -277,6 +328,8 @@ run_job(HandledJob *job)
 		arm_timeout(timeout_ms);
 		result = call_as_role(&kind, job->json);
 		disarm_timeout(timeout_ms);
+		if (timed_out)
+			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("handler timeout")));
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
@@ -288,14 +341,12 @@ run_job(HandledJob *job)
 		disarm_timeout(timeout_ms);
 		MemoryContextSwitchTo(context);
 		data = CopyErrorData();
-
-		/* Somebody cancelled this session: that is not the handler's failure. */
-		if (data->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
+		if (is_cancel(data))
+			ReThrowError(data);
 		error = error_text(data, timeout_ms);
 	}
 	PG_END_TRY();
@@ -451,7 +502,11 @@ hd_jobs_work_task(void)
 			due = DT_NOEND;
 			break;
 		}
+
+		/* A procedure's portal has a snapshot; here nobody has taken one yet. */
+		PushActiveSnapshot(GetTransactionSnapshot());
 		result = step(NULL, context, &due);
+		PopActiveSnapshot();
 		CommitTransactionCommand();
 		if (result == STEP_IDLE && due != DT_NOBEGIN)
 			break;
