@@ -29,8 +29,8 @@ typedef struct HdBytes
  * hd_webhooks_hmac
  *		HMAC-SHA256 of the parts, one after the other, into mac.
  */
-extern void
-hd_webhooks_hmac(HdBytes key, const HdBytes *parts, int nparts, uint8 mac[PG_SHA256_DIGEST_LENGTH]);
+extern void hd_webhooks_hmac(HdBytes key, const HdBytes *parts, int nparts,
+							 uint8 mac[PG_SHA256_DIGEST_LENGTH]);
 
 /*
  * hd_webhooks_sign
