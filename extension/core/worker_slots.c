@@ -104,19 +104,19 @@ find_or_make_slot(Oid database, TimestampTz now)
 {
 	WorkerSlot *slot = find_slot(database);
 
-	for (int i = 0; slot == NULL && i < table->nslot; i++)
+	if (slot != NULL)
+		return slot;
+	for (int i = 0; i < table->nslot; i++)
 	{
-		WorkerSlot *candidate = &table->slots[i];
-
-		if (OidIsValid(candidate->database) &&
-			(candidate->view.pid != 0 || candidate->view.hold_until > now))
+		slot = &table->slots[i];
+		if (OidIsValid(slot->database) && (slot->view.pid != 0 || slot->view.hold_until > now))
 			continue;
-		slot = candidate;
 		slot->database = database;
 		slot->latch = NULL;
 		memset(&slot->view, 0, sizeof(slot->view));
+		return slot;
 	}
-	return slot;
+	return NULL;
 }
 
 static void

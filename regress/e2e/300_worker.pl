@@ -207,7 +207,7 @@ sub test_drops_extension_under_a_handler
 {
 	my ($node) = @_;
 
-	make_handler($node, 'third', 'slow', 'SELECT pg_sleep(300)');
+	make_handler($node, 'third', 'slow', 'SELECT pg_sleep(300)');	# busy: until it is interrupted
 	$node->safe_psql('third', q{SELECT hotdash.job_enqueue('slow')});
 	$node->poll_query_until('postgres', q{
 		SELECT count(*) = 1 FROM pg_stat_activity

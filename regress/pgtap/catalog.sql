@@ -211,6 +211,8 @@ INSERT INTO contract VALUES
 	('edge_wait', 'wait interval?, ready bool?', ''),
 	('trace_new', '', 'text'),
 	('trace_child', 'traceparent text', 'text'),
+	('trace_current', '', 'text'),
+	('trace_set', 'traceparent text', 'void'),
 	('health', '', 'jsonb'),
 	('version', '', 'text'),
 	('cron_install', 'run_as regrole?', 'SETOF text'),
