@@ -154,38 +154,52 @@ hold(HdJobTable *table, int32 index, ItemPointer tid, const HdJobHold *how)
 	return hd_jobs_tx_hold(index, fence, attempt, tid, how);
 }
 
-int
-hd_jobs_claim_run(HdJobTable *table, HdJobClaim *claim, HdJobClaimed claimed, void *arg)
+/* Claim up to n jobs from queues that can have slots at once. */
+static int
+claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how,
+			 HdJobClaimed claimed, void *arg)
 {
-	int32 *taken = palloc(sizeof(int32) * claim->batch);
+	int32 *taken = palloc(sizeof(int32) * n);
 	int total = 0;
 
-	while (total < claim->batch)
+	while (total < n)
 	{
 		TimestampTz now;
-		int n;
+		int ntaken;
 
 		CHECK_FOR_INTERRUPTS();
-		(void) hd_jobs_load_lanes(&claim->queues, claim->batch - total);
-		n = hd_jobs_tx_claim(&claim->queues, claim->batch - total, taken);
-		if (n == 0)
+		(void) hd_jobs_load_lanes(queues, n - total);
+		ntaken = hd_jobs_tx_claim(queues, n - total, taken);
+		if (ntaken == 0)
 			break;
 
 		/* Read after they were listed: by an older time some would be shelved and listed for ever. */
 		now = hd_clock_now();
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < ntaken; i++)
 		{
 			ItemPointerData tid;
 			int64 token;
 
 			if (!confirm(table, taken[i], &tid, now))
 				continue;
-			token = hold(table, taken[i], &tid, &claim->hold);
+			token = hold(table, taken[i], &tid, how);
 			claimed(table, token, arg);
 			total++;
 		}
 	}
 	pfree(taken);
+	return total;
+}
+
+int
+hd_jobs_claim_run(HdJobTable *table, HdJobClaim *claim, HdJobClaimed claimed, void *arg)
+{
+	HdJobQueues window;
+	int start = 0;
+	int total = 0;
+
+	while (total < claim->batch && hd_jobs_list_window(&claim->queues, &start, &window))
+		total += claim_window(table, &window, claim->batch - total, &claim->hold, claimed, arg);
 	return total;
 }
 

@@ -196,6 +196,17 @@ hd_jobs_list_alloc(int32 queue, int64 id)
 	return index;
 }
 
+bool
+hd_jobs_list_has_room(const HdJobLane *lane)
+{
+	int kept = Max(8, hd_jobs_list->capacity / 32);
+	int used = lane->count + lane->reserved;
+
+	if (used == 0)
+		return hd_jobs_list->nfree > kept / 2;
+	return used < hd_jobs_list->nfree - kept;
+}
+
 void
 hd_jobs_list_restore(int32 index, int32 queue, int64 id)
 {
@@ -380,6 +391,7 @@ hd_jobs_list_queue(int32 db, const char *name, bool create)
 	}
 	memset(&queues[slot], 0, sizeof(HdJobQueue));
 	strlcpy(queues[slot].name, name, NAMEDATALEN);
+	queues[slot].hash = hd_jobs_list_name_hash(name);
 	queues[slot].db = db;
 	for (int p = 0; p < HD_JOB_PRIORITIES; p++)
 	{
@@ -389,17 +401,49 @@ hd_jobs_list_queue(int32 db, const char *name, bool create)
 	return slot;
 }
 
+static bool
+is_slot_of(int32 slot, const HdJobQueues *wanted, int i)
+{
+	return slot >= 0 && queues[slot].db == wanted->db &&
+		   strcmp(queues[slot].name, wanted->names[i]) == 0;
+}
+
 void
 hd_jobs_list_resolve(HdJobQueues *wanted)
 {
+	bool made = false;
+
 	for (int i = 0; i < wanted->n; i++)
 	{
-		int32 slot = wanted->slots[i];
-
-		if (slot < 0 || queues[slot].db != wanted->db ||
-			strcmp(queues[slot].name, wanted->names[i]) != 0)
-			wanted->slots[i] = hd_jobs_list_queue(wanted->db, wanted->names[i], true);
+		if (is_slot_of(wanted->slots[i], wanted, i))
+			continue;
+		wanted->slots[i] = hd_jobs_list_queue(wanted->db, wanted->names[i], true);
+		made = true;
 	}
+
+	/* Room for one may have been made at the cost of another. */
+	for (int i = 0; made && i < wanted->n; i++)
+		if (!is_slot_of(wanted->slots[i], wanted, i))
+			wanted->slots[i] = -1;
+}
+
+bool
+hd_jobs_list_window(const HdJobQueues *all, int *start, HdJobQueues *window)
+{
+	if (*start >= all->n)
+		return false;
+	*window = *all;
+	window->names += *start;
+	window->slots += *start;
+	window->n = Min(all->n - *start, Max(hd_jobs_list->max_queues / 2, 1));
+	*start += window->n;
+	return true;
+}
+
+uint32
+hd_jobs_list_name_hash(const char *name)
+{
+	return hash_bytes((const unsigned char *) name, (int) strlen(name));
 }
 
 static bool
@@ -427,7 +471,7 @@ waits_for(const HdJobWaiter *waiter, int32 queue)
 	if (waiter->procno < 0 || waiter->woken || waiter->db != queues[queue].db)
 		return false;
 	for (int i = 0; i < waiter->nqueues; i++)
-		if (waiter->queues[i] == queue)
+		if (waiter->queues[i] == queues[queue].hash)
 			return true;
 	return waiter->nqueues == 0;
 }

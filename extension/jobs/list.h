@@ -71,6 +71,7 @@ typedef struct HdJobLane
 	int32 head; /* -1 when empty */
 	int32 tail;
 	int32 count;
+	int32 reserved;		   /* entries of open transactions that will come into this lane */
 	bool shelved;		   /* due rows beyond the cursor may be waiting on the shelf */
 	uint32 lowered;		   /* how often the cursor was lowered */
 	TimestampTz cursor_at; /* see the header */
@@ -81,6 +82,7 @@ typedef struct HdJobLane
 typedef struct HdJobQueue
 {
 	char name[NAMEDATALEN]; /* empty: slot is free */
+	uint32 hash;			/* of the name */
 	int32 db;				/* index of the database */
 	int32 refs;				/* entries and open transactions that point here */
 	int32 running;			/* entries CLAIMED, LEASED, or ENDING after those */
@@ -101,9 +103,9 @@ typedef struct HdJobWaiter
 	int procno; /* -1: slot is free */
 	int32 db;
 	bool woken;
-	int nqueues; /* 0: any queue of the database */
-	int32 queues[HD_JOB_WAITER_QUEUES];
-	int nkinds; /* 0: any kind */
+	int nqueues;						 /* 0: any queue of the database */
+	uint32 queues[HD_JOB_WAITER_QUEUES]; /* hashes of names, since slots may change hands */
+	int nkinds;							 /* 0: any kind */
 	uint32 kinds[HD_JOB_WAITER_KINDS];
 } HdJobWaiter;
 
@@ -180,10 +182,24 @@ extern int32 hd_jobs_list_queue(int32 db, const char *name, bool create);
 /*
  * hd_jobs_list_resolve
  *		Make the slots of some queues true: an idle queue's slot may have been
- *		given to another since they were resolved.  Caller holds the lock
+ *		given to another since they were resolved.  A queue for which there is
+ *		no room has slot -1.  Caller holds the lock
  *		exclusively, and must resolve again whenever it has let go of it.
  */
 extern void hd_jobs_list_resolve(HdJobQueues *queues);
+
+/*
+ * hd_jobs_list_window
+ *		The part of all from number start on that can have slots at once; false
+ *		when there is none.  Who asks for many queues goes through windows.
+ */
+extern bool hd_jobs_list_window(const HdJobQueues *all, int *start, HdJobQueues *window);
+
+/*
+ * hd_jobs_list_name_hash
+ *		Hash of a queue's name.
+ */
+extern uint32 hd_jobs_list_name_hash(const char *name);
 
 /*
  * hd_jobs_list_find
@@ -198,6 +214,15 @@ extern int32 hd_jobs_list_find(int32 db, int64 id);
  *		state, and has made sure that the job has no entry.
  */
 extern int32 hd_jobs_list_alloc(int32 queue, int64 id);
+
+/*
+ * hd_jobs_list_has_room
+ *		Whether a ready job of the lane may have an entry: a lane gets at most
+ *		half of what others leave, so that a backlog that nobody works off never
+ *		shuts out the rest; and the last entries are kept for jobs that are ended
+ *		or changed.  Caller holds the lock.
+ */
+extern bool hd_jobs_list_has_room(const HdJobLane *lane);
 
 /*
  * hd_jobs_list_restore

@@ -101,7 +101,7 @@ bring(int32 queue, int priority, const FoundRow *row)
 
 	if (hd_jobs_list_find(hd_jobs_queue(queue)->db, row->id) >= 0)
 		return true;
-	if (hd_jobs_list->nfree <= Max(8, hd_jobs_list->capacity / 32))
+	if (!hd_jobs_list_has_room(&hd_jobs_queue(queue)->lanes[priority]))
 		return false;
 	index = hd_jobs_list_alloc(queue, row->id);
 	if (index < 0)

@@ -17,6 +17,7 @@
 #include "core/clock.h"
 #include "core/counters.h"
 #include "core/spi.h"
+#include "core/worker.h"
 #include "jobs/ledger.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
@@ -119,13 +120,6 @@ my_queue(const char *name, Oid extension)
 	return (db >= 0) ? hd_jobs_list_queue(db, name, true) : -1;
 }
 
-/* The last entries are kept for jobs that are ended or changed while the list is full. */
-static bool
-room_for_ready(void)
-{
-	return hd_jobs_list->nfree > Max(8, hd_jobs_list->capacity / 32);
-}
-
 bool
 hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at, uint32 kind_hash)
 {
@@ -142,7 +136,7 @@ hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at, ui
 
 		if (hd_jobs_list->databases[q->db].loaded && !q->lanes[priority].shelved)
 		{
-			if (room_for_ready())
+			if (hd_jobs_list_has_room(&q->lanes[priority]))
 				index = hd_jobs_list_alloc(slot, id);
 			else
 				hd_counters_add(HD_COUNTER_JOBS_LIST_FULL, 1);
@@ -152,6 +146,7 @@ hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at, ui
 	{
 		HdJobEntry *entry = hd_jobs_entry(index);
 
+		hd_jobs_queue(slot)->lanes[priority].reserved++;
 		entry->state = HD_JOB_RESERVED;
 		entry->owner = MyProcPid;
 		entry->at = at;
@@ -231,9 +226,12 @@ hd_jobs_tx_shelve(const char *queue, int priority, TimestampTz at, int64 id)
 	}
 	LWLockRelease(hd_jobs_lock);
 
-	/* Without a slot nothing is remembered of the lane, so its first look sees everything. */
+	/* Without a slot nothing is remembered of the lane: whoever waits has to look. */
 	if (note == NULL)
+	{
+		hd_jobs_tx_wake();
 		return;
+	}
 	note->nrows++;
 	if (at < note->earliest || (at == note->earliest && id < note->earliest_id))
 	{
@@ -601,6 +599,7 @@ undo(const HdJobAction *action)
 	switch ((HdJobMove) action->move)
 	{
 		case HD_JOB_MOVE_RESERVE:
+			hd_jobs_queue(entry->queue)->lanes[entry->priority].reserved--;
 			hd_jobs_list_free(action->entry);
 			break;
 		case HD_JOB_MOVE_CLAIM:
@@ -640,6 +639,7 @@ finish(const HdJobAction *action)
 	switch ((HdJobMove) action->move)
 	{
 		case HD_JOB_MOVE_RESERVE:
+			hd_jobs_queue(entry->queue)->lanes[entry->priority].reserved--;
 			if (entry->state != HD_JOB_RESERVED)
 				break;
 			hd_jobs_list_push(action->entry);
@@ -678,6 +678,9 @@ finish(const HdJobAction *action)
 			break;
 		case HD_JOB_MOVE_WAKE:
 			hd_jobs_list_wake_database(action->entry);
+
+			/* A worker that found no kind with a handler does not wait for jobs. */
+			hd_worker_wake(MyDatabaseId);
 			break;
 		case HD_JOB_MOVE_NONE:
 			break;

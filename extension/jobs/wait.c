@@ -93,7 +93,7 @@ enter_locked(const HdJobQueues *queues)
 		waiter->woken = false;
 		waiter->nqueues = (queues->n <= HD_JOB_WAITER_QUEUES) ? queues->n : 0;
 		for (int q = 0; q < waiter->nqueues; q++)
-			waiter->queues[q] = queues->slots[q];
+			waiter->queues[q] = hd_jobs_list_name_hash(queues->names[q]);
 		waiter->nkinds = (queues->nkinds <= HD_JOB_WAITER_KINDS) ? queues->nkinds : 0;
 		for (int k = 0; k < waiter->nkinds; k++)
 			waiter->kinds[k] = queues->kinds[k];
@@ -104,13 +104,12 @@ enter_locked(const HdJobQueues *queues)
 }
 
 /*
- * Whether some lane has a job, or may have; *due gets the earliest time at
- * which that changes by itself.  Lock held.
+ * Whether some lane has a job, or may have; *due is lowered to the earliest
+ * time at which that changes by itself.  Lock held.
  */
 static bool
 anything_ready(const HdJobQueues *queues, TimestampTz now, TimestampTz *due)
 {
-	*due = DT_NOEND;
 	for (int i = 0; i < queues->n; i++)
 		for (int p = 0; p < HD_JOB_PRIORITIES && queues->slots[i] >= 0; p++)
 		{
@@ -128,18 +127,33 @@ anything_ready(const HdJobQueues *queues, TimestampTz now, TimestampTz *due)
 bool
 hd_jobs_wait_look(HdJobQueues *queues, TimestampTz *due)
 {
-	bool ready;
+	HdJobQueues window;
+	bool ready = false;
+	int start = 0;
 
-	/* Due rows come into the list first; what is left then is in the future. */
-	(void) hd_jobs_load_lanes(queues, 1);
+	if (!exit_registered)
+	{
+		before_shmem_exit(leave, (Datum) 0);
+		exit_registered = true;
+	}
+
+	/* Registered before looking, so that nothing comes unnoticed between two windows. */
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	hd_jobs_list_resolve(queues);
-	ready = anything_ready(queues, hd_clock_now(), due);
-	if (ready)
-		leave_locked();
-	else
-		enter_locked(queues);
+	enter_locked(queues);
 	LWLockRelease(hd_jobs_lock);
+
+	*due = DT_NOEND;
+	while (!ready && hd_jobs_list_window(queues, &start, &window))
+	{
+		/* Due rows come into the list first; what is left then is in the future. */
+		(void) hd_jobs_load_lanes(&window, 1);
+		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+		hd_jobs_list_resolve(&window);
+		ready = anything_ready(&window, hd_clock_now(), due);
+		LWLockRelease(hd_jobs_lock);
+	}
+	if (ready)
+		hd_jobs_wait_leave();
 	return ready;
 }
 
@@ -149,11 +163,6 @@ hd_jobs_wait_sleep(TimestampTz due, TimestampTz deadline)
 	TimestampTz now = hd_clock_now();
 	int64 sleep_us = Min(deadline - hd_clock_real(), LONGEST_SLEEP_US);
 
-	if (!exit_registered)
-	{
-		before_shmem_exit(leave, (Datum) 0);
-		exit_registered = true;
-	}
 	if (due != DT_NOEND)
 		sleep_us = Min(sleep_us, Max(due - now, 0));
 	if (my_slot < 0)
