@@ -1000,6 +1000,28 @@ COMMENT ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[], bigint[]) IS
 	'Ends claimed deliveries whose message or endpoint is gone';
 REVOKE ALL ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[], bigint[]) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._edge_give_back(claimed hotdash.claimed_job[], put_off bigint[], batch_bytes int) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* Claimed beyond what fits into a batch by size: ready again at once, in their place, uncharged. */
+	BEGIN
+		PERFORM hotdash._job_release_many(array_agg(r.id), array_agg(r.token))
+			FROM (
+				SELECT j.id, j.token, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
+				FROM unnest(claimed) WITH ORDINALITY AS j
+				JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
+				WHERE j.id <> ALL (put_off) AND EXISTS (SELECT FROM hotdash._endpoint_key AS k
+					WHERE k.endpoint_id = (j.payload ->> 'endpoint')::bigint AND k.retires_at IS NULL)
+				) AS r
+			WHERE r.bytes_before >= batch_bytes
+			HAVING count(*) > 0;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_give_back(hotdash.claimed_job[], bigint[], int) IS
+	'Releases claimed deliveries whose bodies would make a batch too large';
+REVOKE ALL ON FUNCTION hotdash._edge_give_back(hotdash.claimed_job[], bigint[], int) FROM PUBLIC;
+
 CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.edge_request
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
@@ -1011,6 +1033,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 	AS $$
 	DECLARE
 		lease constant interval := hotdash._edge_lease();
+		batch_bytes constant int := 8 * 1024 * 1024;	-- of bodies, then the batch is full
 		at timestamptz;
 		claimed hotdash.claimed_job[];
 		put_off bigint[];
@@ -1029,20 +1052,26 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 			at := hotdash._now();
 			put_off := hotdash._edge_put_off(claimed, at);
 			RETURN QUERY
-				SELECT j.id, j.token, e.url, 'POST',
-					hotdash._webhook_header_lines(k.keys, m.id, at, m.body, m.content_type, j.traceparent, e.headers),
-					m.body, (extract(epoch FROM e.timeout) * 1000)::int, (extract(epoch FROM lease) * 1000)::int,
+				SELECT r.id, r.token, r.url, 'POST',
+					hotdash._webhook_header_lines(r.keys, r.message_id, at, r.body, r.content_type, r.traceparent, r.headers),
+					r.body, (extract(epoch FROM r.timeout) * 1000)::int, (extract(epoch FROM lease) * 1000)::int,
 					current_setting('hotdash.webhook_allow_private')::bool::int
-				FROM unnest(claimed) AS j
-				JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
-				JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
-				CROSS JOIN LATERAL (
-					SELECT array_agg(x.key ORDER BY x.created_at DESC) AS keys FROM hotdash._endpoint_key AS x
-					WHERE x.endpoint_id = e.id AND (x.retires_at IS NULL OR x.retires_at > at)) AS k
-				WHERE j.id <> ALL (put_off) AND k.keys IS NOT NULL;
+				FROM (
+					SELECT j.id, j.token, j.traceparent, e.url, e.timeout, e.headers, m.id AS message_id, m.content_type,
+						m.body, k.keys, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
+					FROM unnest(claimed) WITH ORDINALITY AS j
+					JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
+					JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
+					CROSS JOIN LATERAL (
+						SELECT array_agg(x.key ORDER BY x.created_at DESC) AS keys FROM hotdash._endpoint_key AS x
+						WHERE x.endpoint_id = e.id AND (x.retires_at IS NULL OR x.retires_at > at)) AS k
+					WHERE j.id <> ALL (put_off) AND k.keys IS NOT NULL
+					) AS r
+				WHERE r.bytes_before < batch_bytes;
 			GET DIAGNOSTICS requests = ROW_COUNT;
 			IF requests + cardinality(put_off) < cardinality(claimed) THEN
 				PERFORM hotdash._edge_bury(claimed, put_off);
+				PERFORM hotdash._edge_give_back(claimed, put_off, batch_bytes);
 			END IF;
 			EXIT WHEN requests > 0;
 		END LOOP;

@@ -170,6 +170,15 @@ subtest 'what cannot be sent any more' => sub {
 	is(sql("SELECT count(*) FROM hotdash.dead_deliveries WHERE tenant = '$tenant'"), 2, 'the same');
 };
 
+subtest 'a batch has a size in bytes' => sub {
+	my ($tenant) = endpoint();
+	sql("SELECT hotdash.event_publish_raw('a', convert_to(repeat('x', 1024 * 1024), 'UTF8'), tenant => '$tenant') FROM generate_series(1, 10)");
+	my @first = claim();
+	is(scalar(@first), 8, 'eight of a megabyte each');
+	is(states($tenant), join(', ', ('running 1') x 8, ('ready 0') x 2), 'the others are given back');
+	is(report([ @first, claim() ], http(200)), join(' ', ('completed') x 10), 'and come with the next');
+};
+
 subtest 'an idempotency key held by a prepared transaction' => sub {
 	sql(q{BEGIN; SELECT hotdash.event_publish('a', '1', 'key'); PREPARE TRANSACTION 'first'});
 	my $session = $node->session('app');
