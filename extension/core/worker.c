@@ -52,7 +52,10 @@
 
 #define MAX_TASKS 8
 
-/* The longest sleep; also how often a paused worker looks whether it may go on. */
+/*
+ * The longest sleep, also of a single task, because a wait for a lock in another task may have taken
+ * a wake-up from the latch; and how often a paused worker looks whether it may go on.
+ */
 #define NAP_MS 10000
 
 /* A task that fails is tried again after 1 s, 2 s, 4 s ... up to this. */
@@ -186,6 +189,7 @@ run_task(TaskState *state, MemoryContext context)
 	{
 		MemoryContextSwitchTo(context);
 		state->next = state->task->run();
+		state->next = Min(state->next, TimestampTzPlusMilliseconds(hd_clock_real(), NAP_MS));
 		state->failures = 0;
 	}
 	PG_CATCH();

@@ -4,7 +4,9 @@
  *
  * Model: modules register tasks; the worker of a database runs each when it
  * is due, outside any transaction, and sleeps on its latch until the next.
- * A module that has news sets the latch.
+ * A module that has news calls hd_worker_wake.  Setting the latch alone works
+ * too, but a wait for a lock in another task can swallow that; therefore
+ * every task runs at least every ten seconds.
  *-------------------------------------------------------------------------
  */
 #ifndef HD_WORKER_H
