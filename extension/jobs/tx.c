@@ -66,6 +66,7 @@ static int max_notes = 0;
 
 static int32 last_reserved = -1;
 static TransactionId preparing = InvalidTransactionId;
+static bool wake_worker = false; /* at the end of this commit */
 static bool callbacks_registered = false;
 static bool exit_registered = false;
 
@@ -678,9 +679,7 @@ finish(const HdJobAction *action)
 			break;
 		case HD_JOB_MOVE_WAKE:
 			hd_jobs_list_wake_database(action->entry);
-
-			/* A worker that found no kind with a handler does not wait for jobs. */
-			hd_worker_wake(MyDatabaseId);
+			wake_worker = true;
 			break;
 		case HD_JOB_MOVE_NONE:
 			break;
@@ -730,6 +729,11 @@ end_transaction(bool commit)
 			undo(&actions[i]);
 	forget_all();
 	LWLockRelease(hd_jobs_lock);
+
+	/* One that found no kind with a handler waits for nothing in the list. */
+	if (wake_worker)
+		hd_worker_wake(MyDatabaseId);
+	wake_worker = false;
 }
 
 /* Refuse what cannot be prepared; put the rest where it will be found. */
