@@ -72,7 +72,7 @@ struct HdDb
 	char last_error[256]; /* logged once, not at every attempt */
 };
 
-static void socket_ready(void *context, uint32_t events);
+static void socket_ready(void *context, int fd, uint32_t events);
 
 /* ---- losing the connection ---- */
 
@@ -383,10 +383,11 @@ start_connecting(void *context)
 }
 
 static void
-socket_ready(void *context, uint32_t events)
+socket_ready(void *context, int fd, uint32_t events)
 {
 	HdDb *db = context;
 
+	(void) fd;
 	if (db->state == DB_CONNECTING)
 	{
 		connecting(db);

@@ -280,13 +280,13 @@ reread_log_settings(HdEdge *edge)
 }
 
 static void
-signalled(void *context, uint32_t events)
+signalled(void *context, int fd, uint32_t events)
 {
 	HdEdge *edge = context;
 	struct signalfd_siginfo info;
 
 	(void) events;
-	if (read(edge->signal_fd, &info, sizeof(info)) != (ssize_t) sizeof(info))
+	if (read(fd, &info, sizeof(info)) != (ssize_t) sizeof(info))
 		return;
 	if (info.ssi_signo == SIGHUP)
 		reread_log_settings(edge);

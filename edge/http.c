@@ -68,7 +68,7 @@ finish(HdHttp *http, HdTransfer *transfer, HdResult *result)
 	hd_timer_disarm(&transfer->deadline);
 	transfer->request = NULL;
 	hd_transfer_end(transfer);
-	if (http->free_count < FREE_TRANSFERS_MOST)
+	if (!transfer->spoilt && http->free_count < FREE_TRANSFERS_MOST)
 	{
 		transfer->next = http->free_list;
 		http->free_list = transfer;
@@ -136,17 +136,9 @@ socket_action(HdHttp *http, curl_socket_t fd, int events)
 	http->collecting = true;
 }
 
-/* The watch does not tell which socket it was for, so each has this. */
-typedef struct Socket
-{
-	HdHttp *http;
-	curl_socket_t fd;
-} Socket;
-
 static void
-socket_ready(void *context, uint32_t events)
+socket_ready(void *context, int fd, uint32_t events)
 {
-	const Socket *ready = context;
 	int action = 0;
 
 	if ((events & (EPOLLIN | EPOLLHUP)) != 0)
@@ -155,40 +147,33 @@ socket_ready(void *context, uint32_t events)
 		action |= CURL_CSELECT_OUT;
 	if ((events & EPOLLERR) != 0)
 		action |= CURL_CSELECT_ERR;
-	socket_action(ready->http, ready->fd, action);
+	socket_action(context, fd, action);
 }
 
+/*
+ * Always answers 0: to libcurl a failure here is the end of the whole multi handle, with all
+ * its transfers. A socket that cannot be watched costs one of them its deadline.
+ */
 static int
-watch_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *known)
+watch_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *unused)
 {
 	HdHttp *http = context;
-	Socket *watched = known;
 	uint32_t events = 0;
 
 	(void) easy;
+	(void) unused;
 	if (what == CURL_POLL_REMOVE)
 	{
 		hd_loop_forget(http->loop, fd);
-		free(watched);
 		return 0;
 	}
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
 		events |= EPOLLIN;
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)
 		events |= EPOLLOUT;
-	if (watched == NULL)
-	{
-		watched = malloc(sizeof(*watched));
-		if (watched == NULL)
-			return -1;
-		*watched = (Socket){http, fd};
-		if (curl_multi_assign(http->multi, fd, watched) != CURLM_OK)
-		{
-			free(watched);
-			return -1;
-		}
-	}
-	return hd_loop_watch(http->loop, fd, events, socket_ready, watched) ? 0 : -1;
+	if (!hd_loop_watch(http->loop, fd, events, socket_ready, http))
+		hd_log(HD_LOG_ERROR, "a connection cannot be watched: its request will time out");
+	return 0;
 }
 
 static void
@@ -246,14 +231,14 @@ run(HdHttp *http, HdTransfer *transfer)
 {
 	CURLcode code = hd_transfer_prepare(transfer);
 
-	if (code != CURLE_OK)
+	/* The URL has been parsed and the rest is ours, so this says nothing about the request. */
+	if (code != CURLE_OK || curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
 	{
-		finish(http, transfer, hd_transfer_result(transfer, code));
+		transfer->spoilt = true;
+		finish(http, transfer, NULL);
 		return;
 	}
 	transfer->state = HD_TRANSFER_RUNNING;
-	if (curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
-		finish(http, transfer, NULL);
 }
 
 /* The parts of a URL that decide where its connection goes. */
@@ -270,27 +255,54 @@ free_target(Target *target)
 	curl_free(target->port);
 }
 
+/* What find_target() says when the fault is ours. */
+static const char short_of_memory[] = "out of memory";
+
+static const char *
+url_problem(CURLUcode code, const char *problem)
+{
+	if (code == CURLUE_OK)
+		return NULL;
+	return code == CURLUE_OUT_OF_MEMORY ? short_of_memory : problem;
+}
+
 /* Finds host and port as libcurl will; returns what is wrong with the URL, or NULL. */
 static const char *
 find_target(HdHttp *http, const char *url, Target *target)
 {
+	CURLU *parts = http->url;
 	char *scheme = NULL;
-	const char *problem = NULL;
+	const char *problem;
 
 	*target = (Target){NULL, NULL};
-	if (curl_url_set(http->url, CURLUPART_URL, url, 0) != CURLUE_OK)
-		return "the URL is malformed or neither http nor https";
-	if (curl_url_get(http->url, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
-		(strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
+	problem = url_problem(curl_url_set(parts, CURLUPART_URL, url, 0),
+						  "the URL is malformed or neither http nor https");
+	if (problem == NULL)
+		problem =
+			url_problem(curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0), "the URL has no scheme");
+	if (problem == NULL && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
 		problem = "the URL is neither http nor https";
-	else if (curl_url_get(http->url, CURLUPART_HOST, &target->host, CURLU_PUNYCODE) != CURLUE_OK ||
-			 target->host[0] == '\0')
-		problem = "the URL has no valid host";
-	else if (curl_url_get(http->url, CURLUPART_PORT, &target->port, CURLU_DEFAULT_PORT) !=
-			 CURLUE_OK)
-		problem = "the URL has no valid port";
+	if (problem == NULL)
+		problem = url_problem(curl_url_get(parts, CURLUPART_HOST, &target->host, CURLU_PUNYCODE),
+							  "the URL has no valid host");
+	if (problem == NULL && target->host[0] == '\0')
+		problem = "the URL has no host";
+	if (problem == NULL)
+		problem =
+			url_problem(curl_url_get(parts, CURLUPART_PORT, &target->port, CURLU_DEFAULT_PORT),
+						"the URL has no valid port");
 	curl_free(scheme);
 	return problem;
+}
+
+/* Ends a request that cannot be sent: for its own fault, or for a shortage of ours. */
+static void
+refuse(HdHttp *http, HdTransfer *transfer, const char *problem)
+{
+	if (problem == short_of_memory)
+		finish(http, transfer, NULL);
+	else
+		fail(http, transfer, HD_OUTCOME_INVALID, problem);
 }
 
 static bool
@@ -340,7 +352,7 @@ resolved(void *context, const HdResolution *resolution)
 
 	hd_timer_disarm(&transfer->deadline);
 	if (problem != NULL)
-		fail(http, transfer, HD_OUTCOME_INVALID, problem);
+		refuse(http, transfer, problem);
 	else
 		use_resolution(http, transfer, &target, resolution);
 	free_target(&target);
@@ -386,7 +398,8 @@ hd_http_start(HdHttp *http, HdRequest *request)
 	if (transfer->deadline.loop == NULL &&
 		!hd_timer_init(&transfer->deadline, http->loop, resolving_too_long, transfer))
 		goto failed;
-	hd_transfer_begin(transfer, request);
+	if (!hd_transfer_begin(transfer, request))
+		goto failed;
 	link_transfer(http, transfer);
 
 	problem =
@@ -395,7 +408,7 @@ hd_http_start(HdHttp *http, HdRequest *request)
 	if (hd_clock_us() >= request->claimed_at + request->lease_us && request->problem == NULL)
 		finish(http, transfer, NULL);
 	else if (problem != NULL)
-		fail(http, transfer, HD_OUTCOME_INVALID, problem);
+		refuse(http, transfer, problem);
 	else if (is_numeric_host(target.host))
 		run(http, transfer);
 	else

@@ -183,14 +183,14 @@ set_timer_fd(HdLoop *loop)
 }
 
 static void
-timer_fd_ready(void *context, uint32_t events)
+timer_fd_ready(void *context, int fd, uint32_t events)
 {
 	HdLoop *loop = context;
 	uint64_t expirations;
 
 	(void) events;
 	/* Only empties the descriptor; which timers are due is asked of the clock. */
-	if (read(loop->timer_fd, &expirations, sizeof(expirations)) == (ssize_t) sizeof(expirations))
+	if (read(fd, &expirations, sizeof(expirations)) == (ssize_t) sizeof(expirations))
 		loop->timer_set_for = 0;
 }
 
@@ -314,7 +314,7 @@ dispatch(HdLoop *loop, const struct epoll_event *event)
 	const Watch *watch = &loop->watches[fd];
 
 	if (watch->fn != NULL && watch->generation == generation)
-		watch->fn(watch->context, event->events);
+		watch->fn(watch->context, (int) fd, event->events);
 }
 
 bool

@@ -13,7 +13,7 @@
 #include "common.h"
 
 typedef struct HdLoop HdLoop;
-typedef void (*HdIoFn)(void *context, uint32_t events);
+typedef void (*HdIoFn)(void *context, int fd, uint32_t events);
 typedef void (*HdLoopFn)(void *context);
 
 typedef struct HdTimer

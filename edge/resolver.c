@@ -363,14 +363,14 @@ accept_answer(HdResolver *resolver, const Job *job)
 }
 
 static void
-woken(void *context, uint32_t events)
+woken(void *context, int fd, uint32_t events)
 {
 	HdResolver *resolver = context;
 	Job *jobs;
 	eventfd_t count;
 
 	(void) events;
-	if (eventfd_read(resolver->wake_fd, &count) != 0)
+	if (eventfd_read(fd, &count) != 0)
 		return;
 	pool_lock(resolver->pool);
 	jobs = resolver->pool->done;

@@ -293,9 +293,14 @@ hd_transfer_free(HdTransfer *transfer)
 	free(transfer);
 }
 
-void
+bool
 hd_transfer_begin(HdTransfer *transfer, HdRequest *request)
 {
+	transfer->result = calloc(1, sizeof(*transfer->result));
+	if (transfer->result == NULL)
+		return false;
+	transfer->result->id = request->id;
+	transfer->result->token = request->token;
 	transfer->request = request;
 	transfer->looked_up_at = 0;
 	transfer->refused_address = false;
@@ -309,6 +314,7 @@ hd_transfer_begin(HdTransfer *transfer, HdRequest *request)
 	transfer->excerpt_length = 0;
 	transfer->error[0] = '\0';
 	begin_headers(transfer);
+	return true;
 }
 
 void
@@ -320,6 +326,8 @@ hd_transfer_end(HdTransfer *transfer)
 	transfer->resolved = NULL;
 	free(transfer->request);
 	transfer->request = NULL;
+	hd_result_free(transfer->result);
+	transfer->result = NULL;
 	transfer->state = HD_TRANSFER_IDLE;
 }
 
@@ -360,9 +368,9 @@ outcome_of_code(CURLcode code, bool sent)
 		case CURLE_GOT_NOTHING:
 		case CURLE_PARTIAL_FILE:
 		case CURLE_SEND_FAIL_REWIND:
+		case CURLE_OUT_OF_MEMORY: /* of a request that was sent: its answer was given up */
 			return HD_OUTCOME_RESET;
 		case CURLE_URL_MALFORMAT:
-		case CURLE_BAD_FUNCTION_ARGUMENT:
 			return HD_OUTCOME_INVALID;
 		case CURLE_UNSUPPORTED_PROTOCOL:
 			/* Also what libcurl says to an answer without a status line (HTTP/0.9). */
@@ -372,14 +380,21 @@ outcome_of_code(CURLcode code, bool sent)
 	}
 }
 
+/* After these libcurl may leave a handle half set up, which then fails every request. */
+static bool
+is_spoiling(CURLcode code)
+{
+	return code == CURLE_OUT_OF_MEMORY || code == CURLE_FAILED_INIT ||
+		   code == CURLE_BAD_FUNCTION_ARGUMENT;
+}
+
 /* Did it end for a reason of our own, before a byte of the request left? */
 static bool
 is_local_failure(const HdTransfer *transfer, CURLcode code)
 {
 	if (transfer->sent)
 		return false;
-	return code == CURLE_OUT_OF_MEMORY || code == CURLE_FAILED_INIT ||
-		   (transfer->local_failure && !transfer->opened_socket);
+	return is_spoiling(code) || (transfer->local_failure && !transfer->opened_socket);
 }
 
 static HdOutcome
@@ -455,27 +470,23 @@ write_connection(const HdTransfer *transfer, HdResult *result)
 		result->reused = transfer->sent && opened == 0;
 }
 
+/* Takes the prepared result out of the transfer. */
 static HdResult *
-new_result(const HdTransfer *transfer, HdOutcome outcome)
+take_result(HdTransfer *transfer, HdOutcome outcome)
 {
-	HdResult *result = calloc(1, sizeof(*result));
+	HdResult *result = transfer->result;
 
-	if (result == NULL)
-		return NULL;
-	result->id = transfer->request->id;
-	result->token = transfer->request->token;
+	transfer->result = NULL;
 	result->outcome = outcome;
 	result->sent = transfer->sent;
 	return result;
 }
 
 HdResult *
-hd_transfer_failure(const HdTransfer *transfer, HdOutcome outcome, const char *error)
+hd_transfer_failure(HdTransfer *transfer, HdOutcome outcome, const char *error)
 {
-	HdResult *result = new_result(transfer, outcome);
+	HdResult *result = take_result(transfer, outcome);
 
-	if (result == NULL)
-		return NULL;
 	hd_header_clean(error, strlen(error), result->error, sizeof(result->error));
 	result->total_us = hd_clock_us() - transfer->request->received_at;
 	if (outcome == HD_OUTCOME_DNS)
@@ -488,11 +499,10 @@ hd_transfer_result(HdTransfer *transfer, CURLcode code)
 {
 	HdResult *result;
 
+	transfer->spoilt = is_spoiling(code);
 	if (is_local_failure(transfer, code))
 		return NULL;
-	result = new_result(transfer, outcome_of(transfer, code));
-	if (result == NULL)
-		return NULL;
+	result = take_result(transfer, outcome_of(transfer, code));
 	result->status = transfer->status;
 	result->truncated = transfer->truncated || (transfer->status > 0 && code != CURLE_OK);
 	memcpy(result->retry_after, transfer->retry_after, sizeof(result->retry_after));

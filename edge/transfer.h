@@ -32,6 +32,8 @@ typedef struct HdTransfer
 	CURL *easy; /* owned */
 	HdTransferState state;
 	HdRequest *request; /* owned while not IDLE */
+	HdResult *result;	/* the same; made at the start, so that what was sent can be reported */
+	bool spoilt;		/* the handle ran short of memory: not to be used again */
 	HdLookup lookup;
 	HdTimer deadline;			 /* while RESOLVING; libcurl keeps it afterwards */
 	struct curl_slist *resolved; /* CURLOPT_RESOLVE's one entry; owned */
@@ -58,8 +60,8 @@ typedef struct HdTransfer
 HdTransfer *hd_transfer_create(void *owner, const HdConfig *config) HD_MUSTCHECK;
 void hd_transfer_free(HdTransfer *transfer);
 
-/* Makes the transfer ready for `request`, which it takes over. */
-void hd_transfer_begin(HdTransfer *transfer, HdRequest *request);
+/* Makes the transfer ready for `request` and takes it over; false when memory is short. */
+bool hd_transfer_begin(HdTransfer *transfer, HdRequest *request) HD_MUSTCHECK;
 
 /* Forgets the request and frees it; the transfer may go back to the free list. */
 void hd_transfer_end(HdTransfer *transfer);
@@ -68,13 +70,13 @@ void hd_transfer_end(HdTransfer *transfer);
 CURLcode hd_transfer_prepare(HdTransfer *transfer) HD_MUSTCHECK;
 
 /*
- * What to report after libcurl ended with `code`; NULL when nothing was sent for a
- * reason of our own, or memory is short.
+ * What to report after libcurl ended with `code`, given away; NULL when nothing was sent
+ * for a reason of our own.
  */
 HdResult *hd_transfer_result(HdTransfer *transfer, CURLcode code) HD_MUSTCHECK;
 
-/* What to report when it ended before libcurl had it. */
-HdResult *hd_transfer_failure(const HdTransfer *transfer, HdOutcome outcome,
+/* What to report when it ended before libcurl had it, given away. */
+HdResult *hd_transfer_failure(HdTransfer *transfer, HdOutcome outcome,
 							  const char *error) HD_MUSTCHECK;
 
 #endif
