@@ -950,21 +950,22 @@ CREATE FUNCTION hotdash._edge_put_off(claimed hotdash.claimed_job[], at timestam
 			RETURN '{}';
 		END IF;
 
-		-- Read again under lock: one that was enabled meanwhile is sent to.
-		SELECT array_agg(e.id) INTO off
-			FROM (SELECT x.id FROM hotdash._endpoint AS x WHERE x.id = ANY (stopped) AND NOT x.enabled
-				ORDER BY x.id FOR SHARE) AS e;
-		SELECT array_agg(j.id ORDER BY j.id) FILTER (WHERE e.id = ANY (off)) AS parked,
-				array_agg(j.token ORDER BY j.id) FILTER (WHERE e.id = ANY (off)) AS parked_tokens,
-				array_agg(e.id ORDER BY j.id) FILTER (WHERE e.id = ANY (off)) AS parked_endpoints,
-				array_agg(j.id ORDER BY j.id) FILTER (WHERE e.enabled) AS paused,
-				array_agg(j.token ORDER BY j.id) FILTER (WHERE e.enabled) AS paused_tokens,
-				array_agg(e.paused_until - at + random() * interval '0.5 seconds' ORDER BY j.id)
-					FILTER (WHERE e.enabled) AS delays
+		-- Read again under lock. Where somebody else is changing the endpoint, look again a second later: claims wait
+		-- for nobody.
+		off := ARRAY(SELECT x.id FROM hotdash._endpoint AS x WHERE x.id = ANY (stopped) AND NOT x.enabled
+			ORDER BY x.id FOR SHARE SKIP LOCKED);
+		SELECT array_agg(j.id ORDER BY j.id) FILTER (WHERE s.park) AS parked,
+				array_agg(j.token ORDER BY j.id) FILTER (WHERE s.park) AS parked_tokens,
+				array_agg(e.id ORDER BY j.id) FILTER (WHERE s.park) AS parked_endpoints,
+				array_agg(j.id ORDER BY j.id) FILTER (WHERE NOT s.park) AS paused,
+				array_agg(j.token ORDER BY j.id) FILTER (WHERE NOT s.park) AS paused_tokens,
+				array_agg(CASE WHEN e.enabled THEN e.paused_until - at ELSE '1 second' END
+					+ random() * interval '0.5 seconds' ORDER BY j.id) FILTER (WHERE NOT s.park) AS delays
 			INTO c
 			FROM unnest(claimed) AS j
 			JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
-			WHERE e.id = ANY (off) OR (e.enabled AND e.paused_until > at);
+			CROSS JOIN LATERAL (SELECT e.id = ANY (off) AS park) AS s
+			WHERE s.park OR NOT e.enabled OR e.paused_until > at;
 		IF c.parked IS NOT NULL THEN
 			PERFORM hotdash._deliveries_park(c.parked, c.parked_tokens, c.parked_endpoints);
 		END IF;
