@@ -53,6 +53,7 @@ variant_valgrind_wrap()
 		#!/bin/sh
 		case \$1 in
 			-D) exec valgrind --quiet --leak-check=no --num-callers=30 --fullpath-after= \\
+				--suppressions='$HOTDASH_TREE/regress/env/valgrind.supp' \\
 				--log-file='$HD_WATCH.%p' '$postgres.real' "\$@" ;;
 			*) exec '$postgres.real' "\$@" ;;
 		esac
