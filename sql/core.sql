@@ -40,6 +40,14 @@ COMMENT ON FUNCTION hotdash._now_real() IS
 	'Real time, which no setting moves: to measure how long something takes';
 REVOKE ALL ON FUNCTION hotdash._now_real() FROM PUBLIC;
 
+CREATE FUNCTION hotdash._tenant_sees(tenant text) RETURNS bool
+	LANGUAGE sql STABLE PARALLEL SAFE
+	AS $$ SELECT tenant OPERATOR(pg_catalog.=)
+		COALESCE(NULLIF(pg_catalog.current_setting('hotdash.tenant', true), ''), tenant) $$;
+COMMENT ON FUNCTION hotdash._tenant_sees(text) IS
+	'Whether this session may see rows of the tenant: all, unless hotdash.tenant binds it to one';
+REVOKE ALL ON FUNCTION hotdash._tenant_sees(text) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._counters() RETURNS TABLE (name text, value bigint)
 	AS 'MODULE_PATHNAME', 'hd_counters_sql_list' LANGUAGE C VOLATILE PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash._counters() IS

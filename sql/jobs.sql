@@ -93,6 +93,7 @@ CREATE TABLE hotdash._job_attempt (
 	finished_at timestamptz NOT NULL,
 	attempt smallint NOT NULL,
 	outcome text COLLATE "C" NOT NULL,
+	tenant text COLLATE "C" NOT NULL,
 	worker text,
 	error text
 );
@@ -376,8 +377,11 @@ DECLARE
 	now_at timestamptz := hotdash._now();
 	dead hotdash._job_dead;
 	revived bigint := 0;
+	-- Far from the fences of its life before, so that no token of then is good.
+	new_fence int := extract(epoch FROM now_at)::bigint % 65536;
 BEGIN
-	FOR dead IN DELETE FROM hotdash._job_dead WHERE id = ANY (ids) RETURNING *
+	FOR dead IN DELETE FROM hotdash._job_dead
+			WHERE id = ANY (ids) AND hotdash._tenant_sees(tenant) RETURNING *
 	LOOP
 		-- A successor may have the key by now; then this one runs without it.
 		IF dead.unique_key IS NOT NULL THEN
@@ -390,7 +394,8 @@ BEGIN
 		END IF;
 		INSERT INTO hotdash._job (id, at, enqueued_at, fence, priority, attempt, max_attempts,
 			shelf, queue, kind, tenant, timeout_ms, unique_key, backoff, tags, last_error, payload)
-		VALUES (dead.id, now_at, dead.enqueued_at, 0, dead.priority, 0, dead.max_attempts,
+		VALUES (dead.id, now_at, dead.enqueued_at, new_fence, dead.priority, 0,
+			dead.max_attempts,
 			true, dead.queue, dead.kind, dead.tenant, dead.timeout_ms, dead.unique_key,
 			dead.backoff, dead.tags, dead.last_error, dead.payload);
 		PERFORM hotdash._job_note_shelf(dead.queue, dead.priority, now_at, dead.id);
@@ -433,6 +438,7 @@ BEGIN
 		WHERE (dead_retry.queue IS NULL OR d.queue = dead_retry.queue)
 			AND (dead_retry.kind IS NULL OR d.kind = dead_retry.kind)
 			AND (since IS NULL OR d.died_at >= since)
+			AND hotdash._tenant_sees(d.tenant)
 		ORDER BY d.died_at, d.id
 		LIMIT up_to
 		FOR UPDATE SKIP LOCKED));
@@ -443,8 +449,24 @@ COMMENT ON FUNCTION hotdash.dead_retry(text, text, timestamptz, int) IS
 REVOKE ALL ON FUNCTION hotdash.dead_retry(text, text, timestamptz, int) FROM PUBLIC;
 
 /*
- * Views.
+ * Views. The policies are for whoever reads them: the functions act as the
+ * extension's owner, whom policies do not bind, and filter by themselves.
  */
+
+ALTER TABLE hotdash._job ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job IS 'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._job_history ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job_history USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job_history IS
+	'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._job_attempt ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job_attempt USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job_attempt IS
+	'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._job_dead ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job_dead USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job_dead IS 'A session bound to a tenant sees that tenant alone';
 
 CREATE VIEW hotdash.jobs WITH (security_invoker = true) AS
 	SELECT j.id, j.kind, j.queue,
@@ -520,7 +542,7 @@ CREATE FUNCTION hotdash.job_get(id bigint) RETURNS jsonb
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 		SELECT to_jsonb(j) || jsonb_build_object('id', j.id::text)
-		FROM hotdash.jobs j WHERE j.id = $1
+		FROM hotdash.jobs j WHERE j.id = $1 AND hotdash._tenant_sees(j.tenant)
 	$$;
 COMMENT ON FUNCTION hotdash.job_get(bigint) IS 'One job as JSON, null when it is not known';
 REVOKE ALL ON FUNCTION hotdash.job_get(bigint) FROM PUBLIC;
@@ -538,7 +560,8 @@ BEGIN
 	IF job_explain.id IS NULL THEN
 		RAISE EXCEPTION 'argument "id" must not be null' USING ERRCODE = 'null_value_not_allowed';
 	END IF;
-	SELECT * INTO job FROM hotdash.jobs j WHERE j.id = job_explain.id;
+	SELECT * INTO job FROM hotdash.jobs j
+		WHERE j.id = job_explain.id AND hotdash._tenant_sees(j.tenant);
 	attempts := format('attempt %s of %s', job.attempt, job.max_attempts);
 	IF job.id IS NULL THEN
 		code := 'unknown';

@@ -1375,25 +1375,17 @@ REVOKE ALL ON PROCEDURE hotdash.edge_wait(interval, bool) FROM PUBLIC;
  * Views, by tenant
  */
 
-CREATE FUNCTION hotdash._webhook_sees(tenant text) RETURNS bool
-	LANGUAGE sql STABLE PARALLEL SAFE
-	AS $$ SELECT tenant OPERATOR(pg_catalog.=)
-		COALESCE(NULLIF(pg_catalog.current_setting('hotdash.tenant', true), ''), tenant) $$;
-COMMENT ON FUNCTION hotdash._webhook_sees(text) IS
-	'Whether this session may see rows of the tenant: all, unless hotdash.tenant binds it to one';
-REVOKE ALL ON FUNCTION hotdash._webhook_sees(text) FROM PUBLIC;
-
 ALTER TABLE hotdash._endpoint ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON hotdash._endpoint USING (hotdash._webhook_sees(tenant));
+CREATE POLICY tenant ON hotdash._endpoint USING (hotdash._tenant_sees(tenant));
 COMMENT ON POLICY tenant ON hotdash._endpoint IS 'A session bound to a tenant sees that tenant alone';
 ALTER TABLE hotdash._message ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON hotdash._message USING (hotdash._webhook_sees(tenant));
+CREATE POLICY tenant ON hotdash._message USING (hotdash._tenant_sees(tenant));
 COMMENT ON POLICY tenant ON hotdash._message IS 'A session bound to a tenant sees that tenant alone';
 ALTER TABLE hotdash._delivery ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON hotdash._delivery USING (hotdash._webhook_sees(tenant));
+CREATE POLICY tenant ON hotdash._delivery USING (hotdash._tenant_sees(tenant));
 COMMENT ON POLICY tenant ON hotdash._delivery IS 'A session bound to a tenant sees that tenant alone';
 ALTER TABLE hotdash._delivery_attempt ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON hotdash._delivery_attempt USING (hotdash._webhook_sees(tenant));
+CREATE POLICY tenant ON hotdash._delivery_attempt USING (hotdash._tenant_sees(tenant));
 COMMENT ON POLICY tenant ON hotdash._delivery_attempt IS 'A session bound to a tenant sees that tenant alone';
 
 CREATE VIEW hotdash.endpoints WITH (security_invoker = true) AS
@@ -1403,13 +1395,13 @@ CREATE VIEW hotdash.endpoints WITH (security_invoker = true) AS
 		(SELECT max(k.created_at) FROM hotdash._endpoint_key AS k WHERE k.endpoint_id = e.id) AS secret_created_at,
 		e.created_at, e.updated_at
 	FROM hotdash._endpoint AS e
-	WHERE hotdash._webhook_sees(e.tenant);
+	WHERE hotdash._tenant_sees(e.tenant);
 COMMENT ON VIEW hotdash.endpoints IS 'Receivers of webhooks; no secret, and of headers the names alone';
 
 CREATE VIEW hotdash.messages WITH (security_invoker = true) AS
 	SELECT m.id, m.tenant, m.event_type, m.content_type, m.bytes, m.idempotency_key, m.traceparent, m.created_at
 	FROM hotdash._message AS m
-	WHERE hotdash._webhook_sees(m.tenant);
+	WHERE hotdash._tenant_sees(m.tenant);
 COMMENT ON VIEW hotdash.messages IS 'Published events; message_body() shows what was sent';
 
 CREATE VIEW hotdash.delivery_attempts WITH (security_invoker = true) AS
@@ -1421,7 +1413,7 @@ CREATE VIEW hotdash.delivery_attempts WITH (security_invoker = true) AS
 		a.response_excerpt, a.truncated
 	FROM hotdash._delivery_attempt AS a
 	JOIN hotdash._delivery AS d ON d.id = a.delivery_id
-	WHERE hotdash._webhook_sees(a.tenant);
+	WHERE hotdash._tenant_sees(a.tenant);
 COMMENT ON VIEW hotdash.delivery_attempts IS 'What happened each time a delivery was sent';
 
 CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
@@ -1449,7 +1441,7 @@ CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
 		WHERE y.delivery_id = d.id
 		ORDER BY y.reason = 'delivered' DESC, y.finished_at DESC
 		LIMIT 1) AS a ON true
-	WHERE hotdash._webhook_sees(d.tenant);
+	WHERE hotdash._tenant_sees(d.tenant);
 COMMENT ON VIEW hotdash.deliveries IS
 	'Each message on its way to each endpoint: ready, scheduled, running, parked, completed, dead or cancelled';
 
@@ -1464,7 +1456,7 @@ CREATE VIEW hotdash.dead_deliveries WITH (security_invoker = true) AS
 		WHERE y.delivery_id = d.id
 		ORDER BY y.reason = 'delivered' DESC, y.finished_at DESC
 		LIMIT 1) AS a ON true
-	WHERE a.reason IS DISTINCT FROM 'delivered' AND hotdash._webhook_sees(d.tenant);
+	WHERE a.reason IS DISTINCT FROM 'delivered' AND hotdash._tenant_sees(d.tenant);
 COMMENT ON VIEW hotdash.dead_deliveries IS
 	'Deliveries that were given up, with the reason; delivery_replay() starts them again';
 
@@ -1475,7 +1467,7 @@ CREATE FUNCTION hotdash.message_body(id text) RETURNS bytea
 	BEGIN
 		PERFORM hotdash._webhook_require(id, 'id');
 		RETURN (SELECT m.body FROM hotdash._message AS m
-			WHERE m.id = message_body.id AND hotdash._webhook_sees(m.tenant));
+			WHERE m.id = message_body.id AND hotdash._tenant_sees(m.tenant));
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.message_body(text) IS 'The bytes of a published event; NULL when there is none of that id';
@@ -1496,7 +1488,7 @@ CREATE FUNCTION hotdash.delivery_replay(id bigint) RETURNS bool
 	BEGIN
 		PERFORM hotdash._webhook_require(id, 'id');
 		SELECT * INTO d FROM hotdash._delivery AS x
-			WHERE x.id = delivery_replay.id AND hotdash._webhook_sees(x.tenant);
+			WHERE x.id = delivery_replay.id AND hotdash._tenant_sees(x.tenant);
 		IF NOT FOUND THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('delivery %s does not exist', id);
 		END IF;

@@ -51,6 +51,25 @@ hd_settings_define(void)
 							 NULL);
 }
 
+const char *
+hd_settings_bound_tenant(void)
+{
+	return (hd_setting_tenant != NULL && hd_setting_tenant[0] != '\0') ? hd_setting_tenant : NULL;
+}
+
+const char *
+hd_settings_tenant(const char *given)
+{
+	const char *own = hd_settings_bound_tenant();
+
+	if (own != NULL && given != NULL && strcmp(own, given) != 0)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for another tenant")));
+	if (given != NULL)
+		return given;
+	return (own != NULL) ? own : "";
+}
+
 bool
 hd_settings_preloaded(void)
 {

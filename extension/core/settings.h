@@ -27,6 +27,19 @@ extern char *hd_setting_worker_role;
 extern bool hd_setting_worker_runs_handlers;
 
 /*
+ * hd_settings_tenant
+ *		The tenant that an argument means: given, or hotdash.tenant where it is
+ *		NULL.  A session that hotdash.tenant binds to one may name no other: 42501.
+ */
+extern const char *hd_settings_tenant(const char *given);
+
+/*
+ * hd_settings_bound_tenant
+ *		The tenant that this session is bound to, NULL when it sees all.
+ */
+extern const char *hd_settings_bound_tenant(void);
+
+/*
  * hd_settings_define
  *		Define the core's settings.  Called once from _PG_init.
  */

@@ -26,6 +26,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 /* Counts invalidations of the namespace cache; cached oids carry the count of their time. */
@@ -155,24 +156,41 @@ hd_spi_end(HdSpi *spi)
 	hd_spi_restore_user(spi);
 }
 
+static void
+make_plan(HdSpiPlan *plan)
+{
+	SPIPlanPtr made;
+
+	if (plan->plan != NULL)
+		return;
+	made = SPI_prepare(plan->sql, plan->nargs, plan->argtypes);
+	if (made == NULL)
+		elog(ERROR, "could not prepare \"%s\": %s", plan->sql, SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(made) != 0)
+		elog(ERROR, "could not keep the plan of \"%s\"", plan->sql);
+	plan->plan = made;
+}
+
 int
 hd_spi_run(HdSpiPlan *plan, Datum *values, const char *nulls, bool read_only, long limit)
 {
 	int rc;
 
-	if (plan->plan == NULL)
-	{
-		SPIPlanPtr made = SPI_prepare(plan->sql, plan->nargs, plan->argtypes);
-
-		if (made == NULL)
-			elog(ERROR, "could not prepare \"%s\": %s", plan->sql,
-				 SPI_result_code_string(SPI_result));
-		if (SPI_keepplan(made) != 0)
-			elog(ERROR, "could not keep the plan of \"%s\"", plan->sql);
-		plan->plan = made;
-	}
+	make_plan(plan);
 	rc = SPI_execute_plan(plan->plan, values, nulls, read_only, limit);
 	if (rc < 0)
 		elog(ERROR, "could not run \"%s\": %s", plan->sql, SPI_result_code_string(rc));
 	return rc;
+}
+
+void
+hd_spi_run_latest(HdSpiPlan *plan, Datum *values, const char *nulls)
+{
+	int rc;
+
+	make_plan(plan);
+	rc = SPI_execute_snapshot(plan->plan, values, nulls, GetLatestSnapshot(), InvalidSnapshot,
+							  false, true, 0);
+	if (rc < 0)
+		elog(ERROR, "could not run \"%s\": %s", plan->sql, SPI_result_code_string(rc));
 }

@@ -92,4 +92,11 @@ typedef struct HdSpiRelation
 
 extern Oid hd_spi_relation(HdSpiRelation *rel);
 
+/*
+ * hd_spi_run_latest
+ *		Run a writing statement that sees what is committed now, whatever the
+ *		isolation level: for rows that the caller has made sure of by other means.
+ */
+extern void hd_spi_run_latest(HdSpiPlan *plan, Datum *values, const char *nulls);
+
 #endif /* HD_SPI_H */

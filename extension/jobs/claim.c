@@ -33,6 +33,7 @@
 #include "jobs/load.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -95,6 +96,10 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 		hd_jobs_queue_check(names[i]);
 
 	queues->db = db;
+	queues->tenant = 0;
+	if (hd_settings_bound_tenant() != NULL)
+		queues->tenant = hd_jobs_list_tenant_hash(hd_settings_bound_tenant(),
+												  (int) strlen(hd_settings_bound_tenant()));
 	queues->names = palloc(sizeof(char *) * Max(nnames, 1));
 	queues->slots = palloc(sizeof(int32) * Max(nnames, 1));
 	queues->n = 0;
@@ -111,8 +116,15 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 	}
 }
 
-/* Whether the row of a taken entry may be claimed; otherwise the entry is dealt with. */
-static bool
+/* What the row says of an entry that was taken. */
+typedef enum Confirmation
+{
+	CONFIRM_YES,
+	CONFIRM_NO,		/* not to be claimed; the entry was dealt with */
+	CONFIRM_FOREIGN /* not the caller's to see */
+} Confirmation;
+
+static Confirmation
 confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 {
 	HdJobEntry *entry = hd_jobs_entry(index);
@@ -125,8 +137,12 @@ confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 	if (!hd_jobs_table_fetch(table, tid, entry->id) && !hd_jobs_table_find(table, entry->id, tid))
 	{
 		hd_jobs_tx_drop(index, DT_NOBEGIN);
-		return false;
+		return CONFIRM_NO;
 	}
+
+	/* Another tenant's, by the same hash: the caller puts it back when all is taken. */
+	if (!hd_jobs_table_of_tenant(table))
+		return CONFIRM_FOREIGN;
 
 	/* What was never shelved was due when it was enqueued, even if the clock went back since. */
 	at = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_AT, NULL));
@@ -134,15 +150,15 @@ confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 	if (at > now && shelved)
 	{
 		hd_jobs_tx_drop(index, at);
-		return false;
+		return CONFIRM_NO;
 	}
 	expires = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_EXPIRES_AT, &never));
 	if (!never && expires <= now)
 	{
 		hd_jobs_finish_expired(table, index, tid);
-		return false;
+		return CONFIRM_NO;
 	}
-	return true;
+	return CONFIRM_YES;
 }
 
 static int64
@@ -160,6 +176,8 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 			 HdJobClaimed claimed, void *arg)
 {
 	int32 *taken = palloc(sizeof(int32) * n);
+	List *foreign = NIL;
+	ListCell *cell;
 	int total = 0;
 
 	while (total < n)
@@ -179,14 +197,19 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 		{
 			ItemPointerData tid;
 			int64 token;
+			Confirmation answer = confirm(table, taken[i], &tid, now);
 
-			if (!confirm(table, taken[i], &tid, now))
+			if (answer == CONFIRM_FOREIGN)
+				foreign = lappend_int(foreign, taken[i]);
+			if (answer != CONFIRM_YES)
 				continue;
 			token = hold(table, taken[i], &tid, how);
 			claimed(table, token, arg);
 			total++;
 		}
 	}
+	foreach (cell, foreign)
+		hd_jobs_tx_unclaim(lfirst_int(cell));
 	pfree(taken);
 	return total;
 }

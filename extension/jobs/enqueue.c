@@ -57,11 +57,12 @@ typedef struct Request
 	bool scheduled; /* run_at was given */
 	TimestampTz run_at;
 	int max_attempts;
-	char *tenant;
+	const char *tenant;
 	Datum tags; /* 0: none */
 	IfExists if_exists;
 	HdJobOptions options;
 	uint32 kind_hash;
+	uint32 tenant_hash;
 } Request;
 
 static HdSpiRelation id_sequence = {.name = "_job_id"};
@@ -146,9 +147,7 @@ read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *req
 	request->scheduled = !fcinfo->args[places->run_at].isnull;
 	if (request->scheduled)
 		request->run_at = DatumGetTimestampTz(fcinfo->args[places->run_at].value);
-	request->tenant = text_argument(fcinfo, places->tenant);
-	if (request->tenant == NULL)
-		request->tenant = pstrdup(hd_setting_tenant);
+	request->tenant = hd_settings_tenant(text_argument(fcinfo, places->tenant));
 	if (!fcinfo->args[places->tags].isnull)
 		request->tags = PointerGetDatum(DatumGetArrayTypeP(fcinfo->args[places->tags].value));
 	hd_jobs_options_parse(fcinfo->args[places->options].isnull
@@ -156,6 +155,7 @@ read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *req
 							  : DatumGetJsonbP(fcinfo->args[places->options].value),
 						  &request->options);
 	request->kind_hash = hd_jobs_kind_hash(request->kind, (int) strlen(request->kind));
+	request->tenant_hash = hd_jobs_list_tenant_hash(request->tenant, (int) strlen(request->tenant));
 }
 
 static void
@@ -226,7 +226,8 @@ insert_job(HdJobTable *table, const Request *request, HdJobRow *row, int64 id, T
 
 	/* A moved clock must not decide for sessions that have the real one. */
 	if (at <= now && hd_settings_preloaded() && !hd_clock_overridden())
-		shelf = !hd_jobs_tx_reserve(request->queue, request->priority, id, at, request->kind_hash);
+		shelf = !hd_jobs_tx_reserve(request->queue, request->priority, id, at, request->kind_hash,
+									request->tenant_hash);
 	set_column(row, HD_JOB_COL_ID, Int64GetDatum(id), false);
 	set_column(row, HD_JOB_COL_AT, TimestampTzGetDatum(at), false);
 	set_column(row, HD_JOB_COL_SHELF, BoolGetDatum(shelf), false);

@@ -68,9 +68,10 @@ typedef struct Ending
 static HdSpiPlan attempt_insert = {
 	.sql =
 		"INSERT INTO hotdash._job_attempt (job_id, attempt, outcome, started_at, finished_at, worker, "
-		"error) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-	.nargs = 7,
-	.argtypes = {INT8OID, INT2OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
+		"error, tenant) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+	.nargs = 8,
+	.argtypes = {INT8OID, INT2OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
+				 TEXTOID},
 };
 
 static HdSpiPlan dead_insert = {
@@ -107,11 +108,12 @@ run(HdSpiPlan *plan, Datum *values, const bool *isnull)
 	for (int i = 0; i < plan->nargs; i++)
 		nulls[i] = (isnull != NULL && isnull[i]) ? 'n' : ' ';
 	hd_spi_begin(&spi);
-	hd_spi_run(plan, values, nulls, false, 0);
+
+	/* The job is in our hands, so its rows may be younger than the transaction's snapshot. */
+	hd_spi_run_latest(plan, values, nulls);
 	if (SPI_processed != 1 && plan == &retry_update)
 		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-						errmsg("could not change the job because of a concurrent change"),
-						errhint("End jobs under READ COMMITTED, or run the transaction again.")));
+						errmsg("could not change the job because its row was changed by hand")));
 	hd_spi_end(&spi);
 }
 
@@ -127,6 +129,16 @@ fetch_row(HdJobTable *table, Ending *end, int64 id)
 	return hd_jobs_table_fetch(table, &end->tid, id) || hd_jobs_table_find(table, id, &end->tid);
 }
 
+/* A job of another tenant than this session is bound to, which it must not touch. */
+static bool
+is_foreign(HdJobTable *table, int64 id)
+{
+	ItemPointerData tid;
+
+	return hd_settings_bound_tenant() != NULL && hd_jobs_table_find(table, id, &tid) &&
+		   !hd_jobs_table_of_tenant(table);
+}
+
 /* A job without a lease, under a token from before the ledger was lost. */
 static bool
 begin_orphan(HdJobTable *table, int64 id, int64 token, Ending *end)
@@ -136,7 +148,8 @@ begin_orphan(HdJobTable *table, int64 id, int64 token, Ending *end)
 	int priority;
 	char *queue;
 
-	if (!hd_jobs_tx_from_earlier_boot(token) || !hd_jobs_table_find(table, id, &tid))
+	if (!hd_jobs_tx_from_earlier_boot(token) || !hd_jobs_table_find(table, id, &tid) ||
+		!hd_jobs_table_of_tenant(table))
 		return false;
 	fence = DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL));
 	if (HD_JOB_TOKEN_FENCE(token) != (uint16) fence)
@@ -149,8 +162,11 @@ begin_orphan(HdJobTable *table, int64 id, int64 token, Ending *end)
 	end->leased = false;
 
 	/* Between the two looks somebody may have claimed, failed and released it. */
-	return fetch_row(table, end, id) &&
-		   DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL)) == fence;
+	if (fetch_row(table, end, id) &&
+		DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL)) == fence)
+		return true;
+	hd_jobs_tx_let_go(end->index);
+	return false;
 }
 
 /*
@@ -161,7 +177,7 @@ static bool
 begin_end(HdJobTable *table, int64 id, int64 token, Ending *end)
 {
 	memset(end, 0, sizeof(Ending));
-	end->index = hd_jobs_tx_end(id, token);
+	end->index = is_foreign(table, id) ? -1 : hd_jobs_tx_end(id, token);
 	if (end->index >= 0)
 	{
 		end->leased = hd_jobs_tx_lease(end->index, &end->lease);
@@ -285,10 +301,11 @@ static void
 file_attempt(HdJobTable *table, const Ending *end, int attempt, const char *outcome,
 			 const char *error)
 {
-	Datum values[7];
-	bool nulls[7] = {false};
+	Datum values[8];
+	bool nulls[8] = {false};
 
 	copy_column(table, HD_JOB_COL_ID, &values[0], &nulls[0]);
+	copy_column(table, HD_JOB_COL_TENANT, &values[7], &nulls[7]);
 	values[1] = Int16GetDatum(attempt);
 	values[2] = CStringGetTextDatum(outcome);
 	values[3] = TimestampTzGetDatum(end->lease.started);
@@ -448,11 +465,12 @@ int
 hd_jobs_finish_rescue(int n)
 {
 	int32 *taken = palloc(sizeof(int32) * n);
-	int ntaken = hd_jobs_tx_expired(hd_clock_now(), taken, n);
 	HdJobTable table;
+	int ntaken;
 
-	if (ntaken > 0)
-		hd_jobs_table_open(&table, false);
+	/* The lock on the table keeps DROP EXTENSION out from before the first entry is ours. */
+	hd_jobs_table_open(&table, false);
+	ntaken = hd_jobs_tx_expired(hd_clock_now(), taken, n);
 	for (int i = 0; i < ntaken; i++)
 	{
 		Ending end = {.index = taken[i]};
@@ -468,8 +486,7 @@ hd_jobs_finish_rescue(int n)
 							  -1, false);
 		hd_counters_add(HD_COUNTER_JOBS_RESCUED, 1);
 	}
-	if (ntaken > 0)
-		hd_jobs_table_close(&table);
+	hd_jobs_table_close(&table);
 	pfree(taken);
 	return ntaken;
 }
@@ -495,11 +512,21 @@ static bool
 release_one(HdJobTable *table, int64 id, int64 token)
 {
 	Ending end;
+	TimestampTz at;
+	int attempt;
 
 	if (!begin_end(table, id, token, &end))
 		return false;
 	if (end.leased)
+	{
 		hd_jobs_tx_release(end.index);
+		return true;
+	}
+
+	/* Its claim is forgotten: nothing leads back to its lane but the shelf. */
+	at = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_AT, NULL));
+	attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL));
+	postpone(table, attempt, at, NULL);
 	return true;
 }
 
@@ -516,7 +543,7 @@ begin_waiting(HdJobTable *table, int64 id, Ending *end)
 	int priority;
 
 	memset(end, 0, sizeof(Ending));
-	if (!hd_jobs_table_find(table, id, &tid))
+	if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table))
 		return false;
 	queue = hd_jobs_table_text(table, HD_JOB_COL_QUEUE);
 	priority = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_PRIORITY, NULL));

@@ -41,6 +41,15 @@ my_database(void)
 	return hd_jobs_list_database(MyDatabaseId, hd_spi_extension());
 }
 
+/* Whether a session that is bound to a tenant may see the entry. */
+static bool
+sees(const HdJobEntry *entry)
+{
+	const char *own = hd_settings_bound_tenant();
+
+	return own == NULL || entry->tenant_hash == hd_jobs_list_tenant_hash(own, (int) strlen(own));
+}
+
 /* True when the lease is still the caller's. Lock held. */
 static bool
 renew(int32 db, int64 id, int64 token, TimestampTz expires)
@@ -51,8 +60,9 @@ renew(int32 db, int64 id, int64 token, TimestampTz expires)
 	if (index < 0)
 		return false;
 	entry = hd_jobs_entry(index);
-	if (entry->token != token || (entry->state != HD_JOB_LEASED &&
-								  !(entry->state == HD_JOB_CLAIMED && entry->owner == MyProcPid)))
+	if (!sees(entry) || entry->token != token ||
+		(entry->state != HD_JOB_LEASED &&
+		 !(entry->state == HD_JOB_CLAIMED && entry->owner == MyProcPid)))
 		return false;
 	entry->lease_expires = expires;
 	hd_jobs_ledger_slot(index)->lease_expires = expires;
@@ -133,7 +143,7 @@ copy_running(int32 db, Running *running)
 		HdLedgerSlot *slot = hd_jobs_ledger_slot(i);
 
 		if (entry->state == HD_JOB_FREE || entry->token == 0 ||
-			hd_jobs_queue(entry->queue)->db != db || slot->use == HD_LEDGER_FREE)
+			hd_jobs_queue(entry->queue)->db != db || !sees(entry) || slot->use == HD_LEDGER_FREE)
 			continue;
 		running[n].id = entry->id;
 		running[n].started = slot->started;

@@ -22,7 +22,7 @@
 #include "storage/fd.h"
 
 #define LEDGER_FILE "hotdash.leases"
-#define LEDGER_MAGIC 0x48444c31 /* "HDL1": a change of the slot's layout changes it */
+#define LEDGER_MAGIC 0x48444c32 /* "HDL2": a change of the slot's layout changes it */
 #define LEDGER_HEADER_SIZE 4096
 
 typedef struct LedgerHeader
@@ -156,6 +156,7 @@ restore_lease(int32 index, const HdLedgerSlot *lease)
 	entry->at = lease->at;
 	entry->token = lease->token;
 	entry->kind_hash = lease->kind_hash;
+	entry->tenant_hash = lease->tenant_hash;
 	entry->priority = lease->priority;
 	entry->state = HD_JOB_LEASED;
 	entry->lease_expires = lease->lease_expires;

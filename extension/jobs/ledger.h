@@ -52,6 +52,7 @@ typedef struct HdLedgerSlot
 	TimestampTz started;
 	int32 attempt; /* number of this attempt, from 1 */
 	uint32 kind_hash;
+	uint32 tenant_hash;
 	char queue[NAMEDATALEN];
 	char worker[NAMEDATALEN];
 } HdLedgerSlot;

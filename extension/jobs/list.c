@@ -441,16 +441,24 @@ hd_jobs_list_window(const HdJobQueues *all, int *start, HdJobQueues *window)
 }
 
 uint32
+hd_jobs_list_tenant_hash(const char *tenant, int length)
+{
+	return Max(hash_bytes((const unsigned char *) tenant, length), 1);
+}
+
+uint32
 hd_jobs_list_name_hash(const char *name)
 {
 	return hash_bytes((const unsigned char *) name, (int) strlen(name));
 }
 
 static bool
-accepts(const uint32 *kinds, int nkinds, uint32 kind_hash)
+accepts(const uint32 *kinds, int nkinds, uint32 tenant, const HdJobEntry *entry)
 {
+	if (tenant != 0 && tenant != entry->tenant_hash)
+		return false;
 	for (int i = 0; i < nkinds; i++)
-		if (kinds[i] == kind_hash)
+		if (kinds[i] == entry->kind_hash)
 			return true;
 	return nkinds == 0;
 }
@@ -460,7 +468,7 @@ hd_jobs_list_first(const HdJobLane *lane, const HdJobQueues *wanted)
 {
 	int32 i = lane->head;
 
-	while (i >= 0 && !accepts(wanted->kinds, wanted->nkinds, entries[i].kind_hash))
+	while (i >= 0 && !accepts(wanted->kinds, wanted->nkinds, wanted->tenant, &entries[i]))
 		i = entries[i].next;
 	return i;
 }
@@ -491,7 +499,7 @@ hd_jobs_list_wake(int32 index)
 
 	for (int i = 0; hd_jobs_list->nwaiters > 0 && i < hd_jobs_list->max_waiters; i++)
 		if (waits_for(&waiters[i], entry->queue) &&
-			accepts(waiters[i].kinds, waiters[i].nkinds, entry->kind_hash))
+			accepts(waiters[i].kinds, waiters[i].nkinds, waiters[i].tenant, entry))
 		{
 			wake(&waiters[i]);
 			return;

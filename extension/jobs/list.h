@@ -58,6 +58,7 @@ typedef struct HdJobEntry
 	int32 prev;
 	int32 queue;		 /* index of the queue */
 	uint32 kind_hash;	 /* for claims that ask for kinds; the row confirms */
+	uint32 tenant_hash;	 /* likewise for sessions bound to a tenant */
 	int owner;			 /* pid of the open transaction or bound session, else 0 */
 	ItemPointerData tid; /* where the row was last seen */
 	uint8 state;		 /* HdJobState */
@@ -107,6 +108,7 @@ typedef struct HdJobWaiter
 	uint32 queues[HD_JOB_WAITER_QUEUES]; /* hashes of names, since slots may change hands */
 	int nkinds;							 /* 0: any kind */
 	uint32 kinds[HD_JOB_WAITER_KINDS];
+	uint32 tenant; /* hash; 0: any */
 } HdJobWaiter;
 
 typedef struct HdJobList
@@ -124,7 +126,7 @@ typedef struct HdJobList
 	HdJobDatabase databases[HD_JOB_MAX_DATABASES];
 } HdJobList;
 
-/* What a session asks for: queues by name with their slots as last resolved, and kinds. */
+/* What a session asks for: queues by name with their slots as last resolved, kinds, tenant. */
 typedef struct HdJobQueues
 {
 	int32 db;
@@ -133,6 +135,7 @@ typedef struct HdJobQueues
 	int32 *slots;  /* -1: no room in the table of queues */
 	int nkinds;	   /* 0: any kind */
 	uint32 *kinds; /* their hashes */
+	uint32 tenant; /* hash of the tenant that the session is bound to; 0: any */
 } HdJobQueues;
 
 extern HdJobList *hd_jobs_list;
@@ -200,6 +203,12 @@ extern bool hd_jobs_list_window(const HdJobQueues *all, int *start, HdJobQueues 
  *		Hash of a queue's name.
  */
 extern uint32 hd_jobs_list_name_hash(const char *name);
+
+/*
+ * hd_jobs_list_tenant_hash
+ *		Hash of a tenant, as entries carry it; never 0.
+ */
+extern uint32 hd_jobs_list_tenant_hash(const char *tenant, int length);
 
 /*
  * hd_jobs_list_find

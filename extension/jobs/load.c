@@ -44,6 +44,7 @@ typedef struct FoundRow
 	TimestampTz at;
 	ItemPointerData tid;
 	uint32 kind_hash;
+	uint32 tenant_hash;
 } FoundRow;
 
 /* Process number of whoever ticks, -1 when nobody; guarded by the list's lock. */
@@ -78,17 +79,19 @@ column(int row, int number)
 	return value;
 }
 
-/* Columns 1 to 4 of a result row: id, ctid, at, kind. */
+/* Columns 1 to 5 of a result row: id, ctid, at, kind, tenant. */
 static FoundRow
 found_row(int row)
 {
 	FoundRow found;
 	text *kind = DatumGetTextPP(column(row, 4));
+	text *tenant = DatumGetTextPP(column(row, 5));
 
 	found.id = DatumGetInt64(column(row, 1));
 	found.tid = *(ItemPointer) DatumGetPointer(column(row, 2));
 	found.at = DatumGetTimestampTz(column(row, 3));
 	found.kind_hash = hd_jobs_kind_hash(VARDATA_ANY(kind), VARSIZE_ANY_EXHDR(kind));
+	found.tenant_hash = hd_jobs_list_tenant_hash(VARDATA_ANY(tenant), VARSIZE_ANY_EXHDR(tenant));
 	return found;
 }
 
@@ -110,6 +113,7 @@ bring(int32 queue, int priority, const FoundRow *row)
 	entry->at = row->at;
 	entry->tid = row->tid;
 	entry->kind_hash = row->kind_hash;
+	entry->tenant_hash = row->tenant_hash;
 	entry->priority = (uint8) priority;
 	hd_jobs_list_push(index);
 	hd_jobs_list_wake(index);
@@ -122,8 +126,8 @@ bring(int32 queue, int priority, const FoundRow *row)
  */
 
 static HdSpiPlan unshelved_plan = {
-	.sql =
-		"SELECT id, ctid, at, kind, queue, priority FROM hotdash._job WHERE NOT shelf ORDER BY at, id",
+	.sql = "SELECT id, ctid, at, kind, tenant, queue, priority FROM hotdash._job "
+		   "WHERE NOT shelf ORDER BY at, id",
 };
 
 static HdSpiPlan prepared_plan = {
@@ -136,8 +140,8 @@ static bool
 bring_unshelved(int32 db, int row)
 {
 	FoundRow found = found_row(row);
-	char *name = TextDatumGetCString(column(row, 5));
-	int priority = DatumGetInt16(column(row, 6));
+	char *name = TextDatumGetCString(column(row, 6));
+	int priority = DatumGetInt16(column(row, 7));
 	bool done = false;
 	int32 queue;
 
@@ -250,7 +254,7 @@ hd_jobs_load_forget(void)
  */
 
 static HdSpiPlan shelf_plan = {
-	.sql = "SELECT id, ctid, at, kind FROM hotdash._job "
+	.sql = "SELECT id, ctid, at, kind, tenant FROM hotdash._job "
 		   "WHERE shelf AND queue = $1 AND priority = $2 AND (at, id) > ($3, $4) "
 		   "ORDER BY at, id LIMIT $5",
 	.nargs = 5,

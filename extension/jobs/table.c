@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "core/compat.h"
+#include "core/settings.h"
 #include "core/spi.h"
 #include "executor/executor.h"
 #include "storage/bufmgr.h"
@@ -164,4 +165,17 @@ hd_jobs_table_text(HdJobTable *table, HdJobColumn column)
 	Datum value = hd_jobs_table_column(table, column, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+bool
+hd_jobs_table_of_tenant(HdJobTable *table)
+{
+	const char *own = hd_settings_bound_tenant();
+	text *tenant;
+
+	if (own == NULL)
+		return true;
+	tenant = DatumGetTextPP(hd_jobs_table_column(table, HD_JOB_COL_TENANT, NULL));
+	return VARSIZE_ANY_EXHDR(tenant) == strlen(own) &&
+		   memcmp(VARDATA_ANY(tenant), own, strlen(own)) == 0;
 }

@@ -133,7 +133,14 @@ extern bool hd_jobs_table_delete(HdJobTable *table, ItemPointer tid);
  */
 extern Datum hd_jobs_table_column(HdJobTable *table, HdJobColumn column, bool *isnull);
 
-/* The same as a C string in the current context; NULL when null. */
+/*
+ * hd_jobs_table_of_tenant
+ *		Whether this session may see the row in the slot: any, unless
+ *		hotdash.tenant binds it to one tenant.
+ */
+extern bool hd_jobs_table_of_tenant(HdJobTable *table);
+
+/* A text column as a C string in the current context; NULL when null. */
 extern char *hd_jobs_table_text(HdJobTable *table, HdJobColumn column);
 
 #endif /* HD_JOBS_TABLE_H */

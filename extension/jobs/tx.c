@@ -122,7 +122,8 @@ my_queue(const char *name, Oid extension)
 }
 
 bool
-hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at, uint32 kind_hash)
+hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at, uint32 kind_hash,
+				   uint32 tenant_hash)
 {
 	Oid extension = hd_spi_extension();
 	int32 slot;
@@ -153,6 +154,7 @@ hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at, ui
 		entry->at = at;
 		entry->priority = (uint8) priority;
 		entry->kind_hash = kind_hash;
+		entry->tenant_hash = tenant_hash;
 		record(HD_JOB_MOVE_RESERVE, HD_JOB_FREE, index);
 	}
 	LWLockRelease(hd_jobs_lock);
@@ -335,6 +337,7 @@ fill_ledger(int32 index, const HdJobEntry *entry, int attempt, const HdJobHold *
 	slot->started = hold->now;
 	slot->attempt = attempt;
 	slot->kind_hash = entry->kind_hash;
+	slot->tenant_hash = entry->tenant_hash;
 	strlcpy(slot->queue, queue->name, NAMEDATALEN);
 	strlcpy(slot->worker, hold->worker, NAMEDATALEN);
 	hd_jobs_ledger_seal(index);
@@ -385,19 +388,36 @@ hd_jobs_tx_hold(int32 index, int32 fence, int attempt, ItemPointer tid, const Hd
 	return entry->token;
 }
 
-void
-hd_jobs_tx_drop(int32 index, TimestampTz at)
+/* Forget that this transaction claimed an entry. Lock held. */
+static void
+forget_claim(int32 index)
 {
-	HdJobEntry *entry = hd_jobs_entry(index);
-
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	for (int i = nactions - 1; i >= 0; i--)
 		if (actions[i].entry == index && actions[i].move == HD_JOB_MOVE_CLAIM)
 		{
 			actions[i].move = HD_JOB_MOVE_NONE;
 			break;
 		}
-	hd_jobs_queue(entry->queue)->running--;
+	hd_jobs_queue(hd_jobs_entry(index)->queue)->running--;
+}
+
+void
+hd_jobs_tx_unclaim(int32 index)
+{
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	forget_claim(index);
+	hd_jobs_list_push(index);
+	hd_jobs_list_wake(index);
+	LWLockRelease(hd_jobs_lock);
+}
+
+void
+hd_jobs_tx_drop(int32 index, TimestampTz at)
+{
+	HdJobEntry *entry = hd_jobs_entry(index);
+
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	forget_claim(index);
 	if (at != DT_NOBEGIN)
 	{
 		/* Another session's moved clock may have listed it early: lower the cursor as well. */
@@ -479,11 +499,23 @@ hd_jobs_tx_adopt(int64 id, const char *queue, int priority, ItemPointer tid)
 	return index;
 }
 
+/* Whether this very transaction is ending the entry's job. */
+static bool
+is_in_hands(int32 index)
+{
+	for (int i = nactions - 1; i >= 0; i--)
+		if (actions[i].entry == index &&
+			(actions[i].move == HD_JOB_MOVE_END || actions[i].move == HD_JOB_MOVE_RELEASE))
+			return true;
+	return false;
+}
+
 HdJobSeizure
 hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index)
 {
 	Oid extension = hd_spi_extension();
 	HdJobSeizure result = HD_JOB_SEIZED;
+	bool full = false;
 	int32 db;
 
 	prepare_actions(1);
@@ -493,8 +525,7 @@ hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index)
 	if (*index < 0)
 	{
 		*index = adopt(queue, priority, id, extension);
-		if (*index < 0)
-			result = HD_JOB_BUSY;
+		full = *index < 0;
 	}
 	else
 	{
@@ -505,10 +536,14 @@ hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index)
 			move_to_ending(*index);
 		else if (entry->state == HD_JOB_CLAIMED || entry->state == HD_JOB_LEASED)
 			result = HD_JOB_RUNNING;
-		else if (entry->owner != MyProcPid)
+		else if (!is_in_hands(*index))
 			result = HD_JOB_BUSY;
 	}
 	LWLockRelease(hd_jobs_lock);
+	if (full)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("too many jobs are being changed at once"),
+						errhint("Change fewer in one transaction, or raise hotdash.job_slots.")));
 	return result;
 }
 
@@ -630,6 +665,20 @@ undo(const HdJobAction *action)
 		case HD_JOB_MOVE_NONE:
 			break;
 	}
+}
+
+void
+hd_jobs_tx_let_go(int32 index)
+{
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	for (int i = nactions - 1; i >= 0; i--)
+		if (actions[i].entry == index && actions[i].move == HD_JOB_MOVE_END)
+		{
+			undo(&actions[i]);
+			actions[i].move = HD_JOB_MOVE_NONE;
+			break;
+		}
+	LWLockRelease(hd_jobs_lock);
 }
 
 static void

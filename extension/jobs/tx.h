@@ -44,7 +44,7 @@ typedef struct HdJobHold
  * and then tells its place with hd_jobs_tx_place.
  */
 extern bool hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at,
-							   uint32 kind_hash);
+							   uint32 kind_hash, uint32 tenant_hash);
 extern void hd_jobs_tx_place(int64 id, ItemPointer tid);
 
 /*
@@ -85,6 +85,12 @@ extern int64 hd_jobs_tx_hold(int32 index, int32 fence, int attempt, ItemPointer 
 extern void hd_jobs_tx_drop(int32 index, TimestampTz at);
 
 /*
+ * hd_jobs_tx_unclaim
+ *		Put a claimed entry back into its lane at once.
+ */
+extern void hd_jobs_tx_unclaim(int32 index);
+
+/*
  * hd_jobs_tx_end
  *		Take the entry of a job that is claimed under token into this
  *		transaction's hands, to end the claim.  Returns its index; -1 when the
@@ -102,13 +108,14 @@ extern int32 hd_jobs_tx_adopt(int64 id, const char *queue, int priority, ItemPoi
 /*
  * hd_jobs_tx_seize
  *		Take a job that is not claimed into this transaction's hands, to change
- *		or end it.  Returns HD_JOB_SEIZED, or why not.
+ *		or end it.  Returns HD_JOB_SEIZED, or why not; raises 54000 when the list
+ *		has no room for it.
  */
 typedef enum HdJobSeizure
 {
 	HD_JOB_SEIZED,	/* *index has it */
 	HD_JOB_RUNNING, /* claimed or leased */
-	HD_JOB_BUSY		/* another open transaction is ending it, or no room */
+	HD_JOB_BUSY		/* another open transaction is ending it */
 } HdJobSeizure;
 
 extern HdJobSeizure hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index);
@@ -118,6 +125,12 @@ extern HdJobSeizure hd_jobs_tx_seize(int64 id, const char *queue, int priority, 
  *		What is being ended goes back to its lane at commit instead, uncharged.
  */
 extern void hd_jobs_tx_release(int32 index);
+
+/*
+ * hd_jobs_tx_let_go
+ *		What is being ended goes back at once to what it was.
+ */
+extern void hd_jobs_tx_let_go(int32 index);
 
 /*
  * hd_jobs_tx_loaded

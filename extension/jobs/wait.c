@@ -94,6 +94,7 @@ enter_locked(const HdJobQueues *queues)
 		waiter->nqueues = (queues->n <= HD_JOB_WAITER_QUEUES) ? queues->n : 0;
 		for (int q = 0; q < waiter->nqueues; q++)
 			waiter->queues[q] = hd_jobs_list_name_hash(queues->names[q]);
+		waiter->tenant = queues->tenant;
 		waiter->nkinds = (queues->nkinds <= HD_JOB_WAITER_KINDS) ? queues->nkinds : 0;
 		for (int k = 0; k < waiter->nkinds; k++)
 			waiter->kinds[k] = queues->kinds[k];

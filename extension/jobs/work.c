@@ -70,6 +70,7 @@ typedef struct HandledJob
 	int64 token;
 	int timeout_ms;
 	char *kind;
+	char *tenant;
 	Jsonb *json; /* what the handler gets */
 } HandledJob;
 
@@ -171,6 +172,7 @@ remember(HdJobTable *table, int64 token, void *arg)
 	job->token = token;
 	job->timeout_ms = isnull ? 0 : DatumGetInt32(timeout);
 	job->kind = hd_jobs_table_text(table, HD_JOB_COL_KIND);
+	job->tenant = hd_jobs_table_text(table, HD_JOB_COL_TENANT);
 	job->json = describe(table, job->id);
 }
 
@@ -225,9 +227,18 @@ close_held_cursors(void)
 	hd_spi_end(&spi);
 }
 
+/* A tenant's job sees and enqueues for that tenant alone; it belongs to the caller's settings level. */
+static void
+bind_to_tenant(const char *tenant)
+{
+	if (tenant[0] != '\0')
+		(void) set_config_option("hotdash.tenant", tenant, PGC_SUSET, PGC_S_SESSION,
+								 GUC_ACTION_SAVE, true, 0, false);
+}
+
 /* Call the handler as its role, and let everything it deferred happen as that role. */
 static Jsonb *
-call_as_role(const HdJobKind *kind, Jsonb *json)
+call_as_role(const HdJobKind *kind, const HandledJob *job)
 {
 	FmgrInfo function;
 	LOCAL_FCINFO(fcinfo, 1);
@@ -239,12 +250,13 @@ call_as_role(const HdJobKind *kind, Jsonb *json)
 	check_handler(kind);
 	GetUserIdAndSecContext(&saved_user, &saved_security);
 	guc_level = NewGUCNestLevel();
+	bind_to_tenant(job->tenant);
 	SetUserIdAndSecContext(kind->run_as, saved_security | SECURITY_LOCAL_USERID_CHANGE);
 	fmgr_info(resolve_handler(kind), &function);
 
 	PushActiveSnapshot(GetTransactionSnapshot());
 	InitFunctionCallInfoData(*fcinfo, &function, 1, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value = JsonbPGetDatum(json);
+	fcinfo->args[0].value = JsonbPGetDatum(job->json);
 	fcinfo->args[0].isnull = false;
 	result = FunctionCallInvoke(fcinfo);
 	PopActiveSnapshot();
@@ -326,7 +338,7 @@ run_job(HandledJob *job)
 	PG_TRY();
 	{
 		arm_timeout(timeout_ms);
-		result = call_as_role(&kind, job->json);
+		result = call_as_role(&kind, job);
 		disarm_timeout(timeout_ms);
 		if (timed_out)
 			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("handler timeout")));
