@@ -14,6 +14,7 @@
 
 #include <limits.h>
 
+#include "core/compat.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -44,7 +45,7 @@ check_now_override(char **newval, void **extra, GucSource source)
 		GUC_check_errdetail("It can be set within a session only.");
 		return false;
 	}
-	parsed = malloc(sizeof(TimestampTz));
+	parsed = HD_GUC_MALLOC(sizeof(TimestampTz));
 	if (parsed == NULL)
 		return false;
 	*parsed =

@@ -46,6 +46,13 @@
 	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL)
 #endif
 
+/* 16 frees what a check hook hands over with its own allocator.  Needs utils/guc.h. */
+#if PG_VERSION_NUM >= 160000
+#define HD_GUC_MALLOC(size) guc_malloc(LOG, size)
+#else
+#define HD_GUC_MALLOC(size) malloc(size)
+#endif
+
 /* 18 added a place for instrumentation. */
 #if PG_VERSION_NUM >= 180000
 #define HD_INDEX_BEGINSCAN(heap, index, snapshot, nkeys) \
