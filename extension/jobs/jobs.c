@@ -95,11 +95,11 @@ forget_dropped(void)
 static bool
 tick_once(void)
 {
-	int32 db;
+	int32 db = hd_jobs_load_database();
 
+	/* To know the jobs of a fresh database or of a copy is no harm; to charge one would be. */
 	if (!hd_instance_is_ours())
 		return false;
-	db = hd_jobs_load_database();
 	hd_jobs_load_check_prepared(db);
 	return hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH;
 }
