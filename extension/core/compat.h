@@ -22,6 +22,11 @@
 #error "hotdash needs PostgreSQL 15 or later"
 #endif
 
+/* 16 moved the macros of variable-length values out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* 17 renamed the field of BackendId and moved process numbers to their own type. */
 #if PG_VERSION_NUM >= 170000
 #define HD_MY_PROCNO MyProcNumber
@@ -44,6 +49,13 @@
 #else
 #define HD_INSERT_INDEXES(rri, slot, estate) \
 	ExecInsertIndexTuples(rri, slot, estate, false, false, NULL, NIL)
+#endif
+
+/* 16 tells membership from the right to SET ROLE. */
+#if PG_VERSION_NUM >= 160000
+#define HD_CHECK_CAN_BECOME(member, role) check_can_set_role(member, role)
+#else
+#define HD_CHECK_CAN_BECOME(member, role) check_is_member_of_role(member, role)
 #endif
 
 /* 16 frees what a check hook hands over with its own allocator.  Needs utils/guc.h. */

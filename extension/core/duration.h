@@ -29,4 +29,4 @@ extern int64 hd_duration_us(const Interval *interval, const char *what, int64 mi
  */
 extern int64 hd_duration_parse(const char *text, const char *what, int64 minimum);
 
-#endif							/* HD_DURATION_H */
+#endif /* HD_DURATION_H */

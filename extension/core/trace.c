@@ -10,6 +10,7 @@
 
 #include "core/trace.h"
 
+#include "core/compat.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"

@@ -17,6 +17,7 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "core/clock.h"
+#include "core/compat.h"
 #include "core/duration.h"
 #include "core/errors.h"
 #include "core/instance.h"

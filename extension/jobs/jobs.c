@@ -14,6 +14,7 @@
 
 #include "access/xact.h"
 #include "core/clock.h"
+#include "core/compat.h"
 #include "core/instance.h"
 #include "core/settings.h"
 #include "core/spi.h"

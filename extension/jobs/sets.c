@@ -119,7 +119,7 @@ run_as_argument(FunctionCallInfo fcinfo, int n)
 	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(role)))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("role with OID %u does not exist", role)));
-	check_is_member_of_role(GetUserId(), role);
+	HD_CHECK_CAN_BECOME(GetUserId(), role);
 	return role;
 }
 

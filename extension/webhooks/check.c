@@ -16,6 +16,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 
+#include "core/compat.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "webhooks/check.h"

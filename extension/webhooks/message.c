@@ -14,6 +14,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/clock.h"
+#include "core/compat.h"
 #include "core/settings.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"

@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "core/compat.h"
 #include "core/trace.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"

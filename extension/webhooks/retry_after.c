@@ -18,6 +18,7 @@
 
 #include <ctype.h>
 
+#include "core/compat.h"
 #include "fmgr.h"
 #include "utils/datetime.h"
 #include "utils/timestamp.h"

@@ -14,6 +14,7 @@
 #include "webhooks/sign.h"
 
 #include "common/hmac.h"
+#include "core/compat.h"
 #include "core/errors.h"
 #include "fmgr.h"
 #include "utils/builtins.h"

@@ -26,6 +26,7 @@
 #include <ctype.h>
 
 #include "core/clock.h"
+#include "core/compat.h"
 #include "core/duration.h"
 #include "core/errors.h"
 #include "fmgr.h"
