@@ -55,6 +55,7 @@
 #include "utils/regproc.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
@@ -187,6 +188,10 @@ check_handler(const HdJobKind *kind)
 	if (kind->handler == NULL || !OidIsValid(kind->run_as))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
 						errmsg("job kind \"%s\" has no handler any more", kind->kind)));
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(kind->run_as)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the role that handlers of kind \"%s\" run as was dropped", kind->kind)));
 }
 
 /* The handler's oid, found and allowed to be executed as its role, which is the current user. */
