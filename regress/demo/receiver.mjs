@@ -1,6 +1,6 @@
 // The receiver of webhooks in the demo and in end-to-end tests.
 //
-// Usage: node receiver.mjs [--port N] [--secret whsec_…]
+// Usage: node receiver.mjs [--port N] [--secret whsec_…] [--modules FOLDER]
 //
 // Listens on 127.0.0.1 (a free port unless one is given) and prints its URL. How a request is
 // answered depends on the first part of its path; what follows that part only tells endpoints apart.
@@ -15,8 +15,9 @@
 // Query parameters of any path: delay=ms before the answer, size=bytes of its body, drip=ms between
 // single bytes of the body.
 //
-// Each signature is checked with the library `standardwebhooks` where it is installed, otherwise with
-// node's own HMAC; GET /stats says which. A wrong one is counted and answered 401.
+// Each signature is checked with the library `standardwebhooks` where it is installed (in FOLDER, or
+// beside this file), otherwise with node's own HMAC; GET /stats says which. A wrong one is answered
+// 401 and counted.
 //
 // Control:
 //   PUT /secrets   {"/healthy": "whsec_…", …}: the secret of a path; --secret is that of all others
@@ -29,10 +30,15 @@ import http from 'node:http';
 import crypto from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const { values: options } = parseArgs({
-	options: { port: { type: 'string', default: '0' }, secret: { type: 'string' } },
+	options: {
+		port: { type: 'string', default: '0' },
+		secret: { type: 'string' },
+		modules: { type: 'string', default: fileURLToPath(new URL('.', import.meta.url)) },
+	},
 });
 
 const verifier = loadVerifier();
@@ -45,7 +51,7 @@ const paths = new Map();
 function loadVerifier() {
 	const require = createRequire(import.meta.url);
 	try {
-		const main = require.resolve('standardwebhooks');
+		const main = require.resolve('standardwebhooks', { paths: [options.modules] });
 		const { Webhook } = require(main);
 		const { version } = JSON.parse(readFileSync(new URL('../package.json', `file://${main}`)));
 		return {
