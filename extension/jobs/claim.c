@@ -369,6 +369,7 @@ Datum
 hd_jobs_sql_next(PG_FUNCTION_ARGS)
 {
 	HdJobClaim claim = {0};
+	HdJobTable table;
 	int64 lease_us;
 
 	hd_jobs_claim_check();
@@ -376,8 +377,10 @@ hd_jobs_sql_next(PG_FUNCTION_ARGS)
 	hd_require_arg(fcinfo, 1, "token");
 	lease_us = lease_argument(fcinfo, 4);
 	hd_jobs_claim_queues(PG_ARGISNULL(3) ? NULL : PG_GETARG_ARRAYTYPE_P(3), &claim.queues);
-	(void) hd_jobs_finish_complete(PG_GETARG_INT64(0), PG_GETARG_INT64(1),
+	hd_jobs_table_open(&table, false);
+	(void) hd_jobs_finish_complete(&table, PG_GETARG_INT64(0), PG_GETARG_INT64(1),
 								   PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
+	hd_jobs_table_close(&table);
 	claim.batch = 1;
 	claim.hold.worker = default_worker();
 	claim_into_result(fcinfo, &claim, lease_us);

@@ -2,6 +2,9 @@
  * finish.h
  *		Ending claims: completed, failed, snoozed, given back; and jobs that
  *		end without one: cancelled, expired.
+ *
+ * All take a table that is open for reading (table.h) and act in the caller's
+ * transaction.
  *-------------------------------------------------------------------------
  */
 #ifndef HD_JOBS_FINISH_H
@@ -11,21 +14,38 @@
 
 #include "jobs/table.h"
 #include "utils/jsonb.h"
+#include "utils/timestamp.h"
 
 /*
  * hd_jobs_finish_complete
- *		Complete one claimed job; false for a stale token.
+ *		Complete a claimed job; false for a stale token.  result may be NULL.
  */
-extern bool hd_jobs_finish_complete(int64 id, int64 token, Jsonb *result);
+extern bool hd_jobs_finish_complete(HdJobTable *table, int64 id, int64 token, Jsonb *result);
 
 /*
  * hd_jobs_finish_failed
- *		Fail one claimed job.  error: sanitised text.  retry_us: delay before the
- *		next attempt, -1 for the job's own policy.  Returns the new state:
+ *		Fail a claimed job.  error is sanitised and cut.  retry_us: delay before
+ *		the next attempt, -1 for the job's own policy.  Returns the new state:
  *		"scheduled", "dead", or "lost" for a stale token.
  */
-extern const char *hd_jobs_finish_failed(int64 id, int64 token, const char *error, int64 retry_us,
-										 bool final);
+extern const char *hd_jobs_finish_failed(HdJobTable *table, int64 id, int64 token,
+										 const char *error, int64 retry_us, bool final);
+
+/*
+ * hd_jobs_finish_snooze / hd_jobs_finish_release
+ *		Put a claimed job off by delay_us microseconds, or give it back at once;
+ *		the attempt is not charged.  False for a stale token.
+ */
+extern bool hd_jobs_finish_snooze(HdJobTable *table, int64 id, int64 token, int64 delay_us);
+extern bool hd_jobs_finish_release(HdJobTable *table, int64 id, int64 token);
+
+/*
+ * hd_jobs_finish_cancel / hd_jobs_finish_reschedule
+ *		End a job that waits, or move it to another time.  False when it is
+ *		running, being ended, or gone.
+ */
+extern bool hd_jobs_finish_cancel(HdJobTable *table, int64 id);
+extern bool hd_jobs_finish_reschedule(HdJobTable *table, int64 id, TimestampTz at);
 
 /*
  * hd_jobs_finish_expired

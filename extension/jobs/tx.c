@@ -2,115 +2,27 @@
  * tx.c
  *		What an open transaction does to the list, until it commits or not.
  *
- * Model: see tx.h.  Moves stand in one array per backend, in the order in
- * which they were made; shelf notes are merged per lane, since a note too
- * many only makes a claim look at the shelf once for nothing.
+ * Model: see tx.h.  Each function moves entries and records the moves
+ * (moves.h), which the transaction's end makes final or undoes.
  *
- * Locking: each function takes the list's lock once; the callbacks too.
+ * Locking: each function takes the list's lock once.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "jobs/tx.h"
 
-#include "access/xact.h"
-#include "core/clock.h"
 #include "core/counters.h"
 #include "core/spi.h"
-#include "core/worker.h"
 #include "jobs/ledger.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
+#include "jobs/moves.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
-#include "storage/proc.h"
-#include "utils/memutils.h"
-#include "utils/snapmgr.h"
-
-typedef enum HdJobMove
-{
-	HD_JOB_MOVE_RESERVE,
-	HD_JOB_MOVE_CLAIM,
-	HD_JOB_MOVE_END,
-	HD_JOB_MOVE_RELEASE, /* as END, but back to the lane at commit */
-	HD_JOB_MOVE_LOAD,	 /* all rows of a database are in the list or on the shelf */
-	HD_JOB_MOVE_WAKE,	 /* what a database's sessions wait for may have changed */
-	HD_JOB_MOVE_NONE	 /* undone already */
-} HdJobMove;
-
-typedef struct HdJobAction
-{
-	uint8 move;	  /* HdJobMove */
-	uint8 before; /* HdJobState to go back to */
-	int level;	  /* nesting level of the subtransaction */
-	int32 entry;  /* index of the entry; of the database for LOAD and WAKE */
-} HdJobAction;
-
-typedef struct HdJobNote
-{
-	int32 queue; /* referenced until the transaction ends */
-	int priority;
-	int nrows;
-	TimestampTz earliest;
-	int64 earliest_id;
-} HdJobNote;
-
-static HdJobAction *actions = NULL;
-static int nactions = 0;
-static int max_actions = 0;
-
-static HdJobNote *notes = NULL;
-static int nnotes = 0;
-static int max_notes = 0;
 
 static int32 last_reserved = -1;
-static TransactionId preparing = InvalidTransactionId;
-static bool wake_worker = false; /* at the end of this commit */
-static bool callbacks_registered = false;
 static bool exit_registered = false;
-
-static void xact_callback(XactEvent event, void *arg);
-static void subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent,
-							 void *arg);
-
-static void
-register_callbacks(void)
-{
-	if (callbacks_registered)
-		return;
-	RegisterXactCallback(xact_callback, NULL);
-	RegisterSubXactCallback(subxact_callback, NULL);
-	callbacks_registered = true;
-}
-
-/* Room for n more actions, taken while errors are still allowed. */
-static void
-prepare_actions(int n)
-{
-	int wanted = Max(Max(nactions + n, max_actions * 2), 64);
-
-	register_callbacks();
-	if (nactions + n <= max_actions)
-		return;
-	if (actions == NULL)
-		actions = MemoryContextAllocHuge(TopMemoryContext, sizeof(HdJobAction) * wanted);
-	else
-		actions = repalloc_huge(actions, sizeof(HdJobAction) * wanted);
-	max_actions = wanted;
-}
-
-static void
-record(HdJobMove move, HdJobState before, int32 entry)
-{
-	HdJobAction *action = &actions[nactions++];
-
-	Assert(nactions <= max_actions);
-	action->move = move;
-	action->before = before;
-	action->level = GetCurrentTransactionNestLevel();
-	action->entry = entry;
-}
 
 /* Slot of a queue of this database; -1 when there is no room for it. Lock held. */
 static int32
@@ -129,7 +41,7 @@ hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at, ui
 	int32 slot;
 	int32 index = -1;
 
-	prepare_actions(1);
+	hd_jobs_moves_prepare(1);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	slot = my_queue(queue, extension);
 	if (slot >= 0)
@@ -155,7 +67,7 @@ hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at, ui
 		entry->priority = (uint8) priority;
 		entry->kind_hash = kind_hash;
 		entry->tenant_hash = tenant_hash;
-		record(HD_JOB_MOVE_RESERVE, HD_JOB_FREE, index);
+		hd_jobs_moves_record(HD_JOB_MOVE_RESERVE, HD_JOB_FREE, index);
 	}
 	LWLockRelease(hd_jobs_lock);
 	last_reserved = index;
@@ -172,75 +84,22 @@ hd_jobs_tx_place(int64 id, ItemPointer tid)
 	ItemPointerCopy(tid, &entry->tid);
 }
 
-static HdJobNote *
-find_note(int32 slot, int priority)
-{
-	for (int i = nnotes - 1; i >= 0; i--)
-		if (notes[i].queue == slot && notes[i].priority == priority)
-			return &notes[i];
-	return NULL;
-}
-
-static HdJobNote *
-add_note(int32 slot, int priority)
-{
-	HdJobNote *note = &notes[nnotes++];
-
-	note->queue = slot;
-	note->priority = priority;
-	note->nrows = 0;
-	note->earliest = DT_NOEND;
-	note->earliest_id = PG_INT64_MAX;
-	hd_jobs_queue(slot)->refs++;
-	return note;
-}
-
-/* Room for one more note, taken while errors are still allowed. */
-static void
-prepare_note(void)
-{
-	int wanted = Max(16, max_notes * 2);
-
-	if (nnotes < max_notes)
-		return;
-	if (notes == NULL)
-		notes = MemoryContextAlloc(TopMemoryContext, sizeof(HdJobNote) * wanted);
-	else
-		notes = repalloc(notes, sizeof(HdJobNote) * wanted);
-	max_notes = wanted;
-}
-
 void
 hd_jobs_tx_shelve(const char *queue, int priority, TimestampTz at, int64 id)
 {
 	Oid extension = hd_spi_extension();
-	HdJobNote *note = NULL;
 	int32 slot;
 
-	register_callbacks();
-	prepare_note();
+	hd_jobs_moves_prepare_note();
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	slot = my_queue(queue, extension);
 	if (slot >= 0)
-	{
-		note = find_note(slot, priority);
-		if (note == NULL)
-			note = add_note(slot, priority);
-	}
+		hd_jobs_moves_note(slot, priority, at, id);
 	LWLockRelease(hd_jobs_lock);
 
 	/* Without a slot nothing is remembered of the lane: whoever waits has to look. */
-	if (note == NULL)
-	{
+	if (slot < 0)
 		hd_jobs_tx_wake();
-		return;
-	}
-	note->nrows++;
-	if (at < note->earliest || (at == note->earliest && id < note->earliest_id))
-	{
-		note->earliest = at;
-		note->earliest_id = id;
-	}
 }
 
 /* Of several queues, the oldest entry of one priority. */
@@ -273,7 +132,7 @@ take(int32 index)
 	entry->state = HD_JOB_CLAIMED;
 	entry->owner = MyProcPid;
 	hd_jobs_queue(entry->queue)->running++;
-	record(HD_JOB_MOVE_CLAIM, HD_JOB_READY, index);
+	hd_jobs_moves_record(HD_JOB_MOVE_CLAIM, HD_JOB_READY, index);
 }
 
 int
@@ -281,7 +140,7 @@ hd_jobs_tx_claim(HdJobQueues *queues, int n, int32 *taken)
 {
 	int ntaken = 0;
 
-	prepare_actions(n);
+	hd_jobs_moves_prepare(n);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	hd_jobs_list_resolve(queues);
 	for (int p = 0; p < HD_JOB_PRIORITIES; p++)
@@ -305,7 +164,7 @@ hd_jobs_tx_claim_id(int64 id)
 	int32 db;
 	int32 index;
 
-	prepare_actions(1);
+	hd_jobs_moves_prepare(1);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
 	index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
@@ -392,12 +251,7 @@ hd_jobs_tx_hold(int32 index, int32 fence, int attempt, ItemPointer tid, const Hd
 static void
 forget_claim(int32 index)
 {
-	for (int i = nactions - 1; i >= 0; i--)
-		if (actions[i].entry == index && actions[i].move == HD_JOB_MOVE_CLAIM)
-		{
-			actions[i].move = HD_JOB_MOVE_NONE;
-			break;
-		}
+	hd_jobs_moves_change(index, HD_JOB_MOVE_CLAIM, HD_JOB_MOVE_NONE);
 	hd_jobs_queue(hd_jobs_entry(index)->queue)->running--;
 }
 
@@ -437,7 +291,7 @@ move_to_ending(int32 index)
 
 	if (before == HD_JOB_READY)
 		hd_jobs_list_unlink(index);
-	record(HD_JOB_MOVE_END, before, index);
+	hd_jobs_moves_record(HD_JOB_MOVE_END, before, index);
 	entry->state = HD_JOB_ENDING;
 	if (!entry->bound)
 		entry->owner = MyProcPid;
@@ -450,7 +304,7 @@ hd_jobs_tx_end(int64 id, int64 token)
 	int32 db;
 	int32 index;
 
-	prepare_actions(1);
+	hd_jobs_moves_prepare(1);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
 	index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
@@ -499,15 +353,12 @@ hd_jobs_tx_adopt(int64 id, const char *queue, int priority, ItemPointer tid)
 	return index;
 }
 
-/* Whether this very transaction is ending the entry's job. */
+/* Whether this very transaction is ending the entry's job. Lock held. */
 static bool
 is_in_hands(int32 index)
 {
-	for (int i = nactions - 1; i >= 0; i--)
-		if (actions[i].entry == index &&
-			(actions[i].move == HD_JOB_MOVE_END || actions[i].move == HD_JOB_MOVE_RELEASE))
-			return true;
-	return false;
+	return hd_jobs_moves_made(index, HD_JOB_MOVE_END) ||
+		   hd_jobs_moves_made(index, HD_JOB_MOVE_RELEASE);
 }
 
 HdJobSeizure
@@ -518,7 +369,7 @@ hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index)
 	bool full = false;
 	int32 db;
 
-	prepare_actions(1);
+	hd_jobs_moves_prepare(1);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
 	*index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
@@ -554,7 +405,7 @@ hd_jobs_tx_expired(TimestampTz now, int32 *taken, int n)
 	int ntaken = 0;
 	int32 db;
 
-	prepare_actions(n);
+	hd_jobs_moves_prepare(n);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
 	for (int32 i = 0; db >= 0 && i < hd_jobs_list->capacity && ntaken < n; i++)
@@ -574,19 +425,14 @@ hd_jobs_tx_expired(TimestampTz now, int32 *taken, int n)
 void
 hd_jobs_tx_release(int32 index)
 {
-	for (int i = nactions - 1; i >= 0; i--)
-		if (actions[i].entry == index && actions[i].move == HD_JOB_MOVE_END)
-		{
-			actions[i].move = HD_JOB_MOVE_RELEASE;
-			return;
-		}
+	hd_jobs_moves_change(index, HD_JOB_MOVE_END, HD_JOB_MOVE_RELEASE);
 }
 
 void
 hd_jobs_tx_loaded(int32 db)
 {
-	prepare_actions(1);
-	record(HD_JOB_MOVE_LOAD, HD_JOB_FREE, db);
+	hd_jobs_moves_prepare(1);
+	hd_jobs_moves_record(HD_JOB_MOVE_LOAD, HD_JOB_FREE, db);
 }
 
 void
@@ -595,12 +441,12 @@ hd_jobs_tx_wake(void)
 	Oid extension = hd_spi_extension();
 	int32 db;
 
-	prepare_actions(1);
+	hd_jobs_moves_prepare(1);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
 	LWLockRelease(hd_jobs_lock);
 	if (db >= 0)
-		record(HD_JOB_MOVE_WAKE, HD_JOB_FREE, db);
+		hd_jobs_moves_record(HD_JOB_MOVE_WAKE, HD_JOB_FREE, db);
 }
 
 bool
@@ -617,261 +463,10 @@ hd_jobs_tx_lease(int32 index, HdJobLease *lease)
 	return true;
 }
 
-/*
- * Ends of transactions.  Lock held in all that follows.
- */
-
-static bool
-was_running(HdJobState before)
-{
-	return before == HD_JOB_CLAIMED || before == HD_JOB_LEASED;
-}
-
-static void
-undo(const HdJobAction *action)
-{
-	HdJobEntry *entry = hd_jobs_entry(action->entry);
-
-	switch ((HdJobMove) action->move)
-	{
-		case HD_JOB_MOVE_RESERVE:
-			hd_jobs_queue(entry->queue)->lanes[entry->priority].reserved--;
-			hd_jobs_list_free(action->entry);
-			break;
-		case HD_JOB_MOVE_CLAIM:
-			hd_jobs_ledger_clear(action->entry);
-			hd_jobs_queue(entry->queue)->running--;
-			hd_jobs_list_push(action->entry);
-			hd_jobs_list_wake(action->entry);
-			hd_counters_add(HD_COUNTER_JOBS_GIVEN_BACK, 1);
-			break;
-		case HD_JOB_MOVE_END:
-		case HD_JOB_MOVE_RELEASE:
-			if (action->before == HD_JOB_READY)
-				hd_jobs_list_push(action->entry);
-			else if (action->before == HD_JOB_FREE)
-				hd_jobs_list_free(action->entry);
-			else
-			{
-				entry->state = action->before;
-				if (action->before == HD_JOB_LEASED && !entry->bound)
-					entry->owner = 0;
-			}
-			break;
-		case HD_JOB_MOVE_LOAD:
-			hd_jobs_list->databases[action->entry].loaded = false;
-			break;
-		case HD_JOB_MOVE_WAKE:
-		case HD_JOB_MOVE_NONE:
-			break;
-	}
-}
-
 void
 hd_jobs_tx_let_go(int32 index)
 {
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	for (int i = nactions - 1; i >= 0; i--)
-		if (actions[i].entry == index && actions[i].move == HD_JOB_MOVE_END)
-		{
-			undo(&actions[i]);
-			actions[i].move = HD_JOB_MOVE_NONE;
-			break;
-		}
+	hd_jobs_moves_cancel(index, HD_JOB_MOVE_END);
 	LWLockRelease(hd_jobs_lock);
-}
-
-static void
-finish(const HdJobAction *action)
-{
-	HdJobEntry *entry = hd_jobs_entry(action->entry);
-
-	switch ((HdJobMove) action->move)
-	{
-		case HD_JOB_MOVE_RESERVE:
-			hd_jobs_queue(entry->queue)->lanes[entry->priority].reserved--;
-			if (entry->state != HD_JOB_RESERVED)
-				break;
-			hd_jobs_list_push(action->entry);
-			hd_jobs_list_wake(action->entry);
-			hd_counters_add(HD_COUNTER_JOBS_ENQUEUED, 1);
-			break;
-		case HD_JOB_MOVE_CLAIM:
-			hd_counters_add(HD_COUNTER_JOBS_CLAIMED, 1);
-			if (entry->state != HD_JOB_CLAIMED)
-				break;
-			entry->state = HD_JOB_LEASED;
-			if (!entry->bound)
-				entry->owner = 0;
-			hd_jobs_ledger_slot(action->entry)->use = HD_LEDGER_HELD;
-			hd_jobs_ledger_seal(action->entry);
-			break;
-		case HD_JOB_MOVE_END:
-			if (was_running((HdJobState) action->before))
-			{
-				hd_jobs_ledger_clear(action->entry);
-				hd_jobs_queue(entry->queue)->running--;
-				hd_counters_add(HD_COUNTER_JOBS_ENDED, 1);
-			}
-			hd_jobs_list_free(action->entry);
-			break;
-		case HD_JOB_MOVE_RELEASE:
-			hd_jobs_ledger_clear(action->entry);
-			hd_jobs_queue(entry->queue)->running--;
-			hd_jobs_list_push(action->entry);
-			hd_jobs_list_wake(action->entry);
-			hd_counters_add(HD_COUNTER_JOBS_GIVEN_BACK, 1);
-			break;
-		case HD_JOB_MOVE_LOAD:
-			hd_jobs_list->databases[action->entry].loaded = true;
-			hd_jobs_list_reset_lanes(action->entry);
-			break;
-		case HD_JOB_MOVE_WAKE:
-			hd_jobs_list_wake_database(action->entry);
-			wake_worker = true;
-			break;
-		case HD_JOB_MOVE_NONE:
-			break;
-	}
-}
-
-static void
-finish_notes(TimestampTz now)
-{
-	for (int i = 0; i < nnotes; i++)
-	{
-		HdJobNote *note = &notes[i];
-
-		hd_jobs_list_shelve(note->queue, note->priority, note->earliest, note->earliest_id, now);
-		hd_jobs_list_wake_any(note->queue, note->nrows);
-		hd_counters_add(HD_COUNTER_JOBS_SHELVED, note->nrows);
-	}
-}
-
-static void
-forget_all(void)
-{
-	for (int i = 0; i < nnotes; i++)
-		hd_jobs_queue(notes[i].queue)->refs--;
-	nactions = 0;
-	nnotes = 0;
-}
-
-static void
-end_transaction(bool commit)
-{
-	TimestampTz now;
-
-	preparing = InvalidTransactionId;
-	if (nactions == 0 && nnotes == 0)
-		return;
-	now = hd_clock_now();
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	if (commit)
-	{
-		for (int i = 0; i < nactions; i++)
-			finish(&actions[i]);
-		finish_notes(now);
-	}
-	else
-		for (int i = nactions - 1; i >= 0; i--)
-			undo(&actions[i]);
-	forget_all();
-	LWLockRelease(hd_jobs_lock);
-
-	/* One that found no kind with a handler waits for nothing in the list. */
-	if (wake_worker)
-		hd_worker_wake(MyDatabaseId);
-	wake_worker = false;
-}
-
-/* Refuse what cannot be prepared; put the rest where it will be found. */
-static void
-before_prepare(void)
-{
-	int64 *ids;
-	int n = 0;
-
-	if (nactions == 0 && nnotes == 0)
-		return;
-	ids = palloc(sizeof(int64) * Max(nactions, 1));
-	for (int i = 0; i < nactions; i++)
-	{
-		if (actions[i].move == HD_JOB_MOVE_NONE || actions[i].move == HD_JOB_MOVE_WAKE)
-			continue;
-		if (actions[i].move != HD_JOB_MOVE_RESERVE)
-			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-							errmsg("cannot PREPARE a transaction that has claimed or ended jobs"),
-							errhint("Enqueue and publish may be prepared; claim and complete in a "
-									"transaction of their own.")));
-		ids[n++] = hd_jobs_entry(actions[i].entry)->id;
-	}
-	if (n > 0)
-	{
-		/* No statement is running any more that would have brought a snapshot. */
-		PushActiveSnapshot(GetTransactionSnapshot());
-		hd_jobs_load_shelve_rows(ids, n);
-		PopActiveSnapshot();
-	}
-	preparing = GetTopTransactionId();
-}
-
-static void
-after_prepare(void)
-{
-	Oid extension;
-
-	if (nactions == 0 && nnotes == 0)
-		return;
-	extension = hd_spi_extension_missing_ok();
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	for (int i = nactions - 1; i >= 0; i--)
-		undo(&actions[i]);
-	hd_jobs_load_note_prepared(hd_jobs_list_database(MyDatabaseId, extension), preparing);
-	forget_all();
-	LWLockRelease(hd_jobs_lock);
-	preparing = InvalidTransactionId;
-}
-
-static void
-xact_callback(XactEvent event, void *arg)
-{
-	switch (event)
-	{
-		case XACT_EVENT_COMMIT:
-			end_transaction(true);
-			break;
-		case XACT_EVENT_ABORT:
-			end_transaction(false);
-			break;
-		case XACT_EVENT_PRE_PREPARE:
-			before_prepare();
-			break;
-		case XACT_EVENT_PREPARE:
-			after_prepare();
-			break;
-		default:
-			break;
-	}
-}
-
-static void
-subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
-{
-	int level = GetCurrentTransactionNestLevel();
-
-	if (event == SUBXACT_EVENT_COMMIT_SUB)
-	{
-		for (int i = nactions - 1; i >= 0 && actions[i].level >= level; i--)
-			actions[i].level = level - 1;
-	}
-	else if (event == SUBXACT_EVENT_ABORT_SUB)
-	{
-		if (nactions == 0 || actions[nactions - 1].level < level)
-			return;
-		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-		while (nactions > 0 && actions[nactions - 1].level >= level)
-			undo(&actions[--nactions]);
-		LWLockRelease(hd_jobs_lock);
-	}
 }

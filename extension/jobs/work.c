@@ -337,6 +337,7 @@ run_job(HandledJob *job)
 		(job->timeout_ms > 0) ? job->timeout_ms : (int) Min(kind.timeout_us / 1000, INT_MAX);
 	Jsonb *volatile result = NULL;
 	char *volatile error = NULL;
+	HdJobTable table;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
@@ -368,10 +369,12 @@ run_job(HandledJob *job)
 	}
 	PG_END_TRY();
 
+	hd_jobs_table_open(&table, false);
 	if (error != NULL)
-		(void) hd_jobs_finish_failed(job->id, job->token, error, -1, false);
+		(void) hd_jobs_finish_failed(&table, job->id, job->token, error, -1, false);
 	else
-		(void) hd_jobs_finish_complete(job->id, job->token, result);
+		(void) hd_jobs_finish_complete(&table, job->id, job->token, result);
+	hd_jobs_table_close(&table);
 }
 
 /* Ask for the kinds that have handlers; false when there are none. */

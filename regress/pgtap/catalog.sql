@@ -121,7 +121,7 @@ SELECT is_empty(
 SELECT is_empty(
 	$$SELECT signature FROM routine
 		WHERE prokind = 'f' AND lanname <> 'c' AND path <> 'search_path=pg_catalog, pg_temp'
-			AND signature NOT IN ('hotdash._webhook_sees(text)', 'hotdash._delivery_backoff()')$$,
+			AND signature NOT IN ('hotdash._tenant_sees(text)', 'hotdash._delivery_backoff()')$$,
 	'every function in SQL and PL/pgSQL pins it, but for two');
 
 SELECT is_empty(
