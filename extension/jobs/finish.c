@@ -301,6 +301,18 @@ file_attempt(HdJobTable *table, const Ending *end, int attempt, const char *outc
 	run(&attempt_insert, values, nulls);
 }
 
+/* A job that expires before another time is due then, to be found dead; a parked one stays parked. */
+static TimestampTz
+within_expiry(HdJobTable *table, TimestampTz at)
+{
+	bool never;
+	Datum expires = hd_jobs_table_column(table, HD_JOB_COL_EXPIRES_AT, &never);
+
+	if (never || at == DT_NOEND)
+		return at;
+	return Min(at, DatumGetTimestampTz(expires));
+}
+
 /* Put the row on the shelf for another time; error NULL keeps the last one. */
 static void
 postpone(HdJobTable *table, int attempt, TimestampTz at, const char *error)
@@ -311,6 +323,7 @@ postpone(HdJobTable *table, int attempt, TimestampTz at, const char *error)
 	Datum values[4];
 	bool nulls[4] = {false, false, false, error == NULL};
 
+	at = within_expiry(table, at);
 	values[0] = Int64GetDatum(id);
 	values[1] = Int16GetDatum(attempt);
 	values[2] = TimestampTzGetDatum(at);
