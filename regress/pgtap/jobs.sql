@@ -11,6 +11,10 @@ BEGIN;
 SELECT * FROM no_plan();
 SET LOCAL hotdash.now_override = '2030-01-01 00:00:00+00';
 
+CREATE SCHEMA tap;
+GRANT USAGE ON SCHEMA tap TO PUBLIC;
+CREATE FUNCTION tap.handler(job jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT job';
+
 CREATE FUNCTION pg_temp.rows_there() RETURNS bigint LANGUAGE sql AS $$
 	SELECT (SELECT count(*) FROM hotdash._job) + (SELECT count(*) FROM hotdash._kind)
 		+ (SELECT count(*) FROM hotdash._queue) + (SELECT count(*) FROM hotdash._job_unique)
@@ -48,8 +52,8 @@ SELECT throws_ok(call, state, NULL, format('%s: %s', state, call)) FROM (VALUES
 	($$SELECT hotdash.job_kind_set('k', handler => 'pg_catalog.jsonb_array_elements(jsonb)', run_as => 'pg_monitor')$$, '42P13'),
 	($$SELECT hotdash.job_kind_set('k', handler => 'pg_catalog.jsonb_agg(anyelement)', run_as => 'pg_monitor')$$, '42P13'),
 	($$SELECT hotdash.job_kind_set('k', handler => 4294967295::oid::regprocedure, run_as => 'pg_monitor')$$, '42883'),
-	($$SELECT hotdash.job_kind_set('k', handler => 'pg_catalog.jsonb_strip_nulls(jsonb)')$$, '42501'),
-	($$SELECT hotdash.job_kind_set('k', handler => 'pg_catalog.jsonb_strip_nulls(jsonb)', run_as => 4294967295::oid::regrole)$$, '42704'),
+	($$SELECT hotdash.job_kind_set('k', handler => 'tap.handler(jsonb)')$$, '42501'),
+	($$SELECT hotdash.job_kind_set('k', handler => 'tap.handler(jsonb)', run_as => 4294967295::oid::regrole)$$, '42704'),
 	-- queues
 	($$SELECT hotdash.queue_set(NULL)$$, '22004'),
 	($$SELECT hotdash.queue_set('')$$, '22023'),
@@ -205,10 +209,10 @@ FROM (SELECT hotdash._backoff_delay(NULL) AS d FROM generate_series(1, 500)) AS 
  * *_set states the whole object
  */
 
-SELECT hotdash.job_kind_set('whole', handler => 'pg_catalog.jsonb_strip_nulls(jsonb)', queue => 'tap', run_as => 'pg_monitor',
+SELECT hotdash.job_kind_set('whole', handler => 'tap.handler(jsonb)', queue => 'tap', run_as => 'pg_monitor',
 	max_attempts => 9, backoff => '{"type":"fixed"}', timeout => '5 s');
 SELECT results_eq($$SELECT handler, queue, run_as::text, max_attempts::int, backoff, timeout FROM hotdash._kind WHERE kind = 'whole'$$,
-	$$VALUES ('pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb)', 'tap' COLLATE "C", 'pg_monitor', 9, '{"type":"fixed"}'::jsonb, '5 s'::interval)$$,
+	$$VALUES ('tap.handler(pg_catalog.jsonb)', 'tap' COLLATE "C", 'pg_monitor', 9, '{"type":"fixed"}'::jsonb, '5 s'::interval)$$,
 	'all that was given is stored, the handler as qualified text');
 SELECT hotdash.job_kind_set('whole');
 SELECT results_eq($$SELECT handler, queue, run_as::text, max_attempts::int, backoff, timeout FROM hotdash._kind WHERE kind = 'whole'$$,
@@ -228,14 +232,14 @@ CREATE ROLE tap_one;
 CREATE ROLE tap_two;
 SELECT hotdash.access_grant('tap_one', 'admin');
 SET ROLE tap_one;
-SELECT throws_ok($$SELECT hotdash.job_kind_set('mine', handler => 'pg_catalog.jsonb_strip_nulls(jsonb)', run_as => 'tap_two')$$,
+SELECT throws_ok($$SELECT hotdash.job_kind_set('mine', handler => 'tap.handler(jsonb)', run_as => 'tap_two')$$,
 	'42501', NULL, 'not a member of the role');
-SELECT lives_ok($$SELECT hotdash.job_kind_set('mine', handler => 'pg_catalog.jsonb_strip_nulls(jsonb)')$$, 'the caller by default');
+SELECT lives_ok($$SELECT hotdash.job_kind_set('mine', handler => 'tap.handler(jsonb)')$$, 'the caller by default');
 RESET ROLE;
 SELECT is((SELECT run_as::text FROM hotdash._kind WHERE kind = 'mine'), 'tap_one', 'is the one who really calls');
 GRANT tap_two TO tap_one;
 SET ROLE tap_one;
-SELECT lives_ok($$SELECT hotdash.job_kind_set('mine', handler => 'pg_catalog.jsonb_strip_nulls(jsonb)', run_as => 'tap_two')$$, 'a member');
+SELECT lives_ok($$SELECT hotdash.job_kind_set('mine', handler => 'tap.handler(jsonb)', run_as => 'tap_two')$$, 'a member');
 SELECT throws_ok($$SELECT * FROM hotdash._job$$, '42501', NULL, 'an admin reads no table');
 RESET ROLE;
 SET ROLE tap_two;
