@@ -26,6 +26,7 @@
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
+#include "jobs/table.h"
 #include "jobs/tx.h"
 #include "jobs/work.h"
 #include "miscadmin.h"
@@ -92,11 +93,30 @@ forget_dropped(void)
 	}
 }
 
+/* Extensions that this database had before leave their slots behind. */
+static void
+forget_predecessors(int32 db)
+{
+	HdJobTable table;
+	Oid extension;
+
+	/* The lock on the table lasts: no DROP EXTENSION is open that may yet roll back. */
+	hd_jobs_table_open(&table, false);
+	hd_jobs_table_close(&table);
+	extension = hd_spi_extension();
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	if (hd_jobs_list->databases[db].extension == extension)
+		hd_jobs_list_forget_others(db);
+	LWLockRelease(hd_jobs_lock);
+}
+
 /* In the current transaction; true when there may be more to do at once. */
 static bool
 tick_once(void)
 {
 	int32 db = hd_jobs_load_database();
+
+	forget_predecessors(db);
 
 	/* To know the jobs of a fresh database or of a copy is no harm; to charge one would be. */
 	if (!hd_instance_is_ours())

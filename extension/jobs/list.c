@@ -344,8 +344,6 @@ hd_jobs_list_database(Oid database, Oid extension)
 
 		if (db->database == database && db->extension == extension)
 			return i;
-		if (db->database == database)
-			hd_jobs_list_forget(i);
 		if (db->database == InvalidOid && vacant < 0)
 			vacant = i;
 	}
@@ -355,6 +353,14 @@ hd_jobs_list_database(Oid database, Oid extension)
 		hd_jobs_list->databases[vacant].extension = extension;
 	}
 	return vacant;
+}
+
+void
+hd_jobs_list_forget_others(int32 db)
+{
+	for (int32 i = 0; i < HD_JOB_MAX_DATABASES; i++)
+		if (i != db && hd_jobs_list->databases[i].database == hd_jobs_list->databases[db].database)
+			hd_jobs_list_forget(i);
 }
 
 /* A free slot, or one that nothing points to: all it knows can be found again. */

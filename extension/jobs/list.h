@@ -162,10 +162,19 @@ extern HdJobWaiter *hd_jobs_waiter(int index);
  * hd_jobs_list_database
  *		Index of a database's slot, made when missing; -1 when all are taken.
  *
- * A slot of an extension that was dropped and created again is emptied
- * first.  Caller holds the lock exclusively.
+ * An extension that is created again gets a slot of its own, since the
+ * transaction that did that may yet roll back.  Caller holds the lock
+ * exclusively.
  */
 extern int32 hd_jobs_list_database(Oid database, Oid extension);
+
+/*
+ * hd_jobs_list_forget_others
+ *		Free the slots of extensions that the same database had before.  Caller
+ *		holds the lock exclusively, and one on a table of the extension that
+ *		keeps others from dropping it.
+ */
+extern void hd_jobs_list_forget_others(int32 db);
 
 /*
  * hd_jobs_list_forget
