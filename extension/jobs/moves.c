@@ -123,6 +123,7 @@ hd_jobs_moves_prepare_note(void)
 {
 	int wanted = Max(16, max_notes * 2);
 
+	register_callbacks();
 	if (nnotes < max_notes)
 		return;
 	if (notes == NULL)
