@@ -178,6 +178,17 @@ was_running(HdJobState before)
 	return before == HD_JOB_CLAIMED || before == HD_JOB_LEASED;
 }
 
+/* A claim ends uncharged: back to its place in the lane. */
+static void
+give_back(int32 index)
+{
+	hd_jobs_ledger_clear(index);
+	hd_jobs_queue(hd_jobs_entry(index)->queue)->running--;
+	hd_jobs_list_push(index);
+	hd_jobs_list_wake(index);
+	hd_counters_add(HD_COUNTER_JOBS_GIVEN_BACK, 1);
+}
+
 static void
 undo(const HdJobAction *action)
 {
@@ -190,11 +201,7 @@ undo(const HdJobAction *action)
 			hd_jobs_list_free(action->entry);
 			break;
 		case HD_JOB_MOVE_CLAIM:
-			hd_jobs_ledger_clear(action->entry);
-			hd_jobs_queue(entry->queue)->running--;
-			hd_jobs_list_push(action->entry);
-			hd_jobs_list_wake(action->entry);
-			hd_counters_add(HD_COUNTER_JOBS_GIVEN_BACK, 1);
+			give_back(action->entry);
 			break;
 		case HD_JOB_MOVE_END:
 		case HD_JOB_MOVE_RELEASE:
@@ -265,11 +272,7 @@ finish(const HdJobAction *action)
 			hd_jobs_list_free(action->entry);
 			break;
 		case HD_JOB_MOVE_RELEASE:
-			hd_jobs_ledger_clear(action->entry);
-			hd_jobs_queue(entry->queue)->running--;
-			hd_jobs_list_push(action->entry);
-			hd_jobs_list_wake(action->entry);
-			hd_counters_add(HD_COUNTER_JOBS_GIVEN_BACK, 1);
+			give_back(action->entry);
 			break;
 		case HD_JOB_MOVE_LOAD:
 			hd_jobs_list->databases[action->entry].loaded = true;
