@@ -290,13 +290,14 @@ hd_jobs_list_shelve(int32 queue, int priority, TimestampTz at, int64 id, Timesta
 {
 	HdJobLane *lane = &queues[queue].lanes[priority];
 
+	/* Whatever a look finds that began before this must not overwrite what is noted here. */
+	lane->lowered++;
 	if (at > now)
 	{
 		lane->next_due = Min(lane->next_due, at);
 		return;
 	}
 	lane->shelved = true;
-	lane->lowered++;
 	if (at < lane->cursor_at || (at == lane->cursor_at && id <= lane->cursor_id))
 	{
 		lane->cursor_at = at;
