@@ -111,8 +111,8 @@ is($node->safe_psql('app', "SELECT count(*) FROM hotdash.jobs WHERE state NOT IN
 # Failures
 like(run_handler(q{INSERT INTO app.seen (how) VALUES ('effect'); SELECT 1/0}), qr/^dead\|22012: division by zero/, 'an error is recorded');
 is(seen(), '', 'and its effects are gone');
-like(run_handler('SELECT pg_sleep(60)', options => q{'{"timeout":"200ms"}'}), qr/^dead\|57014: the handler ran longer than its timeout of 200 ms/, 'timeout');
-like(run_handler(q{DO $do$ BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END $do$}, options => q{'{"timeout":"200ms"}'}),
+like(run_handler('SELECT pg_sleep(60)', options => q{'{"timeout":"200ms"}'}), qr/^dead\|57014: the handler ran longer than its timeout of 200 ms/, 'timeout');	# busy: until it is ended
+like(run_handler(q{DO $do$ BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END $do$}, options => q{'{"timeout":"200ms"}'}),	# busy: until it is ended
 	qr/^dead\|57014/, 'a handler that swallows its timeout has failed all the same');
 like(run_handler(q{DO $do$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '57014'; END $do$}), qr/^dead\|57014: x/, 'raising the SQLSTATE of a cancel is a failure');
 is(run_handler('SELECT 1'), 'completed|', 'and the next job is not hit by any of it');
@@ -139,7 +139,7 @@ is($node->safe_psql('app', "SELECT kind, left(last_error, 5) FROM hotdash.dead_j
 	"gone|42883\nrevoked|42501\nroleless|42704", 'each is recorded with its SQLSTATE') or diag($node->safe_psql('app', "SELECT kind, state, last_error FROM hotdash.jobs WHERE kind IN ('gone', 'revoked', 'roleless')"));
 
 # Cancelling job_work gives the job back, uncharged, and leaves a usable session
-my $id = $node->safe_psql('app', q{SELECT hotdash.job_enqueue('handle', '{"sql":"SELECT pg_sleep(120)"}')});
+my $id = $node->safe_psql('app', q{SELECT hotdash.job_enqueue('handle', '{"sql":"SELECT pg_sleep(120)"}')});	# busy: until it is ended
 $session->query("SET application_name = 'victim'");
 $session->query_until(qr/go/, "\\echo go\n$work;\n");
 poll_until(sub { $node->safe_psql('app', "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE application_name = 'victim'") eq 't' }, 60, 'the handler to run');

@@ -21,9 +21,9 @@ CREATE TABLE app.effect (job bigint);
 CREATE TABLE app.wanted (job bigint);
 GRANT INSERT ON app.effect TO low;
 CREATE FUNCTION app.work(job jsonb) RETURNS jsonb LANGUAGE plpgsql AS
-	$$ BEGIN INSERT INTO app.effect VALUES ((job ->> 'id')::bigint); PERFORM pg_sleep(0.002); RETURN NULL; END $$;
+	$$ BEGIN INSERT INTO app.effect VALUES ((job ->> 'id')::bigint); PERFORM pg_sleep(0.002); RETURN NULL; END $$;	-- busy: something to be killed in
 CREATE FUNCTION app.poison(job jsonb) RETURNS jsonb LANGUAGE plpgsql AS
-	$$ BEGIN EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'kill -9 ' || pg_backend_pid()); PERFORM pg_sleep(60); RETURN NULL; END $$;
+	$$ BEGIN EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'kill -9 ' || pg_backend_pid()); PERFORM pg_sleep(60); RETURN NULL; END $$;	-- busy: until the kill arrives
 SELECT hotdash.queue_set('outside'), hotdash.queue_set('inside');
 SELECT hotdash.job_kind_set('outside', queue => 'outside', max_attempts => 1000,
 	backoff => '{"type":"fixed","base":"0s","jitter":"none"}');

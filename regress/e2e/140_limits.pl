@@ -150,8 +150,20 @@ is($node->safe_psql('app', 'SELECT count(*) FROM hotdash.job_claim(batch => 1000
 
 # The clock goes back
 $node->safe_psql('app', 'TRUNCATE hotdash._job');
+$node->safe_psql('app', 'SELECT count(*) FROM hotdash.job_claim(batch => 1000)');
 $node->safe_psql('app', q{SELECT hotdash.job_enqueue('k')});
-is($node->safe_psql('app', q{SET hotdash.now_override = '2000-01-01'; SELECT count(*) FROM hotdash.job_claim()}), '1', 'a job that was due is due, even if the clock went back');
+is($node->safe_psql('app', 'SELECT shelf FROM hotdash._job'), 'f', 'a job that is in the list alone');
+$node->safe_psql('app', q{SET hotdash.now_override = '2000-01-01'; SELECT count(*) FROM hotdash.job_claim(); });
+is($node->safe_psql('app', q{SELECT count(*) FROM hotdash._job_running() JOIN hotdash._job USING (id)}), '1', 'was due and stays due, even if the clock went back');
+
+# A scheduled job keeps its place while others come: it is older than they are
+$node->safe_psql('app', 'TRUNCATE hotdash._job');
+$node->safe_psql('app', q{SELECT hotdash.job_enqueue('k', '"other"') FROM generate_series(1, 3); SELECT payload FROM hotdash.job_claim()});
+$node->safe_psql('app', q{SELECT hotdash.job_enqueue('k', '"scheduled"', run_at => hotdash._now() + '100 ms')});
+poll_until(sub { $node->safe_psql('app', q{SELECT state FROM hotdash.jobs WHERE payload = '"scheduled"'}) eq 'ready' }, 30, 'the scheduled job to be due');
+$node->safe_psql('app', q{SELECT hotdash.job_enqueue('k', '"younger"') FROM generate_series(1, 3)});
+is($node->safe_psql('app', q{SELECT string_agg(payload #>> '{}', ' ') FROM hotdash.job_claim() UNION ALL SELECT string_agg(payload #>> '{}', ' ') FROM hotdash.job_claim() UNION ALL SELECT string_agg(payload #>> '{}', ' ') FROM hotdash.job_claim() UNION ALL SELECT string_agg(payload #>> '{}', ' ') FROM hotdash.job_claim()}),
+	"other\nother\nscheduled\nyounger", 'a scheduled job runs in its place, though claims of one never empty the list');
 
 # A prepared transaction survives a crash
 $node->safe_psql('app', 'TRUNCATE hotdash._job');
