@@ -116,6 +116,8 @@ foreach my $what (sort keys %damage)
 	my $expected = $what eq 'with a torn slot' ? qr/^[12]\|.*\b$before[2][0]\b/ : qr/^2\|$before[2][0],$before[3][0]$/;
 	like($again, $expected, "ledger $what: the rest is claimed again, what was given back as well");
 	is(sql("SELECT hotdash.job_complete($before[2][0], $before[2][1])"), 'f', "ledger $what: from then on the old token is stale");
+	is(sql("SELECT hotdash.job_retry($before[1][0])"), 't', "ledger $what: the dead job is brought back");
+	is(sql("SELECT hotdash.job_complete($before[1][0], $before[1][1])"), 'f', "ledger $what: where the token of its life before is worth nothing");
 }
 
 # A bound lease ends with its session, also when a transaction was open
