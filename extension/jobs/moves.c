@@ -23,6 +23,7 @@
 #include "jobs/load.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 typedef struct HdJobAction
@@ -51,10 +52,11 @@ static int nnotes = 0;
 static int max_notes = 0;
 
 static TransactionId preparing = InvalidTransactionId;
-static bool wake_worker = false; /* at the end of this commit */
+static int32 waking = -1; /* database whose sessions are woken when this commit is over */
 static bool callbacks_registered = false;
 
 static void xact_callback(XactEvent event, void *arg);
+static void resource_callback(ResourceReleasePhase phase, bool commit, bool top_level, void *arg);
 static void subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent,
 							 void *arg);
 
@@ -65,6 +67,7 @@ register_callbacks(void)
 		return;
 	RegisterXactCallback(xact_callback, NULL);
 	RegisterSubXactCallback(subxact_callback, NULL);
+	RegisterResourceReleaseCallback(resource_callback, NULL);
 	callbacks_registered = true;
 }
 
@@ -279,8 +282,7 @@ finish(const HdJobAction *action)
 			hd_jobs_list_reset_lanes(action->entry);
 			break;
 		case HD_JOB_MOVE_WAKE:
-			hd_jobs_list_wake_database(action->entry);
-			wake_worker = true;
+			waking = action->entry;
 			break;
 		case HD_JOB_MOVE_NONE:
 			break;
@@ -330,11 +332,27 @@ end_transaction(bool commit)
 			undo(&actions[i]);
 	forget_all();
 	LWLockRelease(hd_jobs_lock);
+}
+
+/*
+ * Wake those who wait because kinds or queues have changed.  Not before the
+ * messages about that change are out, or they would look, see nothing new
+ * and sleep on: locks are let go after the messages were sent.
+ */
+static void
+resource_callback(ResourceReleasePhase phase, bool commit, bool top_level, void *arg)
+{
+	int32 db = waking;
+
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !top_level || db < 0)
+		return;
+	waking = -1;
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	hd_jobs_list_wake_database(db);
+	LWLockRelease(hd_jobs_lock);
 
 	/* One that found no kind with a handler waits for nothing in the list. */
-	if (wake_worker)
-		hd_worker_wake(MyDatabaseId);
-	wake_worker = false;
+	hd_worker_wake(MyDatabaseId);
 }
 
 /* Refuse what cannot be prepared; put the rest where it will be found. */
