@@ -385,7 +385,10 @@ CREATE FUNCTION hotdash.instance_adopt() RETURNS void
 			greatest(hotdash._now(),
 				(SELECT max(i.since) FROM hotdash._instance AS i) + interval '1 microsecond'),
 			true
-		WHERE hotdash._instance_state() <> 'ours'
+		WHERE hotdash._instance_state() <> 'ours';
+
+		-- A restore's rows came in by COPY, perhaps after the table was found empty and known.
+		SELECT hotdash._job_reload();
 	$$;
 COMMENT ON FUNCTION hotdash.instance_adopt() IS
 	'Say that this copy of the data is the live one: work goes on here, and must not go on elsewhere';

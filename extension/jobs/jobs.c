@@ -174,8 +174,8 @@ hd_jobs_sql_tick(PG_FUNCTION_ARGS)
 Datum
 hd_jobs_sql_reload(PG_FUNCTION_ARGS)
 {
-	hd_settings_require_preload("reloading jobs");
-	hd_jobs_load_forget();
+	if (hd_settings_preloaded())
+		hd_jobs_load_forget();
 	PG_RETURN_VOID();
 }
 

@@ -21,7 +21,7 @@ is($node->safe_psql('app', q{SELECT string_agg(payload #>> '{}' || ' ' || state,
 	'early ready, key2 ready, first ready', 'unpreloaded: enqueue works, and the views');
 foreach my $call ('SELECT hotdash.job_claim()', 'SELECT hotdash.job_next(1, 1)', 'SELECT hotdash.job_complete(1, 1)', q{SELECT hotdash.job_fail(1, 1, 'x')},
 	q{SELECT hotdash.job_snooze(1, 1, '1 s')}, q{SELECT hotdash.job_renew('{1}', '{1}')}, q{SELECT hotdash.job_complete_many('{1}', '{1}')},
-	'CALL hotdash.job_wait()', 'CALL hotdash.job_work()', 'CALL hotdash._tick()', 'SELECT hotdash._job_reload()')
+	'CALL hotdash.job_wait()', 'CALL hotdash.job_work()', 'CALL hotdash._tick()')
 {
 	is($node->sqlstate('app', $call), '55000', "unpreloaded: $call");
 }
@@ -90,6 +90,17 @@ is($node->safe_psql('copy', "SELECT hotdash.job_enqueue('k', '\"more\"') > 0"), 
 is($node->safe_psql('two', 'SELECT payload FROM hotdash.job_claim(batch => 10)'), '"copied"', 'the original goes on');
 $node->safe_psql('copy', 'SELECT hotdash.instance_adopt()');
 is($node->safe_psql('copy', q{SELECT string_agg(payload #>> '{}', ' ') FROM hotdash.job_claim(batch => 10)}), 'third life copied more', 'adopted, it runs what was copied and what came since');
+
+# A restore into a database whose extension was already there, known and empty
+$node->safe_psql('one', q{DELETE FROM hotdash._job; SELECT count(*) FROM hotdash.job_claim(); SELECT hotdash.job_enqueue('k', '"restored"')});
+is($node->safe_psql('one', 'SELECT shelf FROM hotdash._job'), 'f', 'a job that is in the list alone');
+$node->create_db_with_extension('restored');
+$node->safe_psql('restored', 'CALL hotdash._tick()');
+$node->command_ok([ 'pg_dump', '-f', $node->basedir . '/one.sql', $node->connstr('one') ], 'pg_dump');
+$node->command_ok([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-f', $node->basedir . '/one.sql', $node->connstr('restored') ], 'restore');
+is($node->safe_psql('restored', 'SELECT count(*) FROM hotdash.job_claim(batch => 10)'), '0', 'a restored copy claims nothing');
+$node->safe_psql('restored', 'SELECT hotdash.instance_adopt()');
+is($node->safe_psql('restored', 'SELECT payload FROM hotdash.job_claim(batch => 10)'), '"restored"', 'adopted, it runs what was restored');
 
 $node->stop;
 done_testing();
