@@ -164,7 +164,9 @@ hd_jobs_wait_sleep(TimestampTz due, TimestampTz deadline)
 	TimestampTz now = hd_clock_now();
 	int64 sleep_us = Min(deadline - hd_clock_real(), LONGEST_SLEEP_US);
 
-	if (due != DT_NOEND)
+	if (due == DT_NOBEGIN)
+		sleep_us = Min(sleep_us, HD_JOB_WAIT_AGAIN_US);
+	else if (due != DT_NOEND)
 		sleep_us = Min(sleep_us, Max(due - now, 0));
 	if (my_slot < 0)
 		sleep_us = Min(sleep_us, USECS_PER_SEC);

@@ -11,9 +11,15 @@
 #include "jobs/list.h"
 
 /*
+ * How soon to look again where jobs are there that cannot be had at the
+ * moment: the list is full of running ones, or others were quicker.
+ */
+#define HD_JOB_WAIT_AGAIN_US (20 * 1000)
+
+/*
  * hd_jobs_wait_look
  *		Whether there is something to claim; when not, this session is a waiter
- *		from now on, and *due is when to look again (DT_NOEND: when woken).
+ *		from now on, and *due is when to look again (DT_NOEND: when woken, DT_NOBEGIN: soon).
  *
  * Runs in the caller's transaction, which should end before the sleep.
  */

@@ -502,37 +502,47 @@ hd_jobs_sql_work(PG_FUNCTION_ARGS)
  * The background worker's share.
  */
 
+/* One step in a transaction of its own; idle where the extension is not there (any more). */
+static Step
+step_in_transaction(MemoryContext context, TimestampTz *due)
+{
+	Step result = STEP_IDLE;
+
+	*due = DT_NOEND;
+	StartTransactionCommand();
+	if (OidIsValid(hd_spi_extension_missing_ok()))
+	{
+		/* A procedure's portal has a snapshot; here nobody has taken one yet. */
+		PushActiveSnapshot(GetTransactionSnapshot());
+		result = step(NULL, context, due);
+		PopActiveSnapshot();
+	}
+	CommitTransactionCommand();
+	return result;
+}
+
 TimestampTz
 hd_jobs_work_task(void)
 {
 	TimestampTz until = hd_clock_real() + USECS_PER_SEC;
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "hotdash job", ALLOCSET_DEFAULT_SIZES);
-	TimestampTz due = DT_NOBEGIN;
+	TimestampTz due = DT_NOEND;
+	Step result = STEP_IDLE;
 
 	while (hd_setting_worker_runs_handlers && hd_clock_real() < until)
 	{
-		Step result;
-
 		CHECK_FOR_INTERRUPTS();
-		StartTransactionCommand();
-		if (!OidIsValid(hd_spi_extension_missing_ok()))
-		{
-			CommitTransactionCommand();
-			due = DT_NOEND;
-			break;
-		}
-
-		/* A procedure's portal has a snapshot; here nobody has taken one yet. */
-		PushActiveSnapshot(GetTransactionSnapshot());
-		result = step(NULL, context, &due);
-		PopActiveSnapshot();
-		CommitTransactionCommand();
-		if (result == STEP_IDLE && due != DT_NOBEGIN)
+		result = step_in_transaction(context, &due);
+		if (result == STEP_IDLE)
 			break;
 	}
 	MemoryContextDelete(context);
-	if (due == DT_NOBEGIN)
+
+	/* After a second of work the worker's other tasks have their turn first. */
+	if (result == STEP_WORKED)
 		return hd_clock_real();
+	if (due == DT_NOBEGIN)
+		return hd_clock_real() + HD_JOB_WAIT_AGAIN_US;
 	return hd_clock_real() + Min(Max(due - hd_clock_now(), 0), 60 * USECS_PER_SEC);
 }
