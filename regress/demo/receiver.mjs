@@ -7,6 +7,7 @@
 //
 //   /healthy  200
 //   /flaky    503 to the first two tries of each message id, then 200
+//   /shaky    503 to one try in twenty, at random, 200 to the others
 //   /broken   500
 //   /busy     429 with Retry-After: 2 to the first request, then 200
 //   /answer   as the query says: status=404 (200), retry_after=5, times=3 (the first three requests
@@ -106,6 +107,7 @@ function messageOf(path, id) {
 const behaviours = {
 	healthy: () => ({ status: 200 }),
 	flaky: (path, message) => ({ status: message.requests <= 2 ? 503 : 200 }),
+	shaky: () => ({ status: Math.random() < 0.05 ? 503 : 200 }),
 	broken: () => ({ status: 500 }),
 	busy: (path) => (path.requests === 1 ? { status: 429, retryAfter: 2 } : { status: 200 }),
 	answer: (path, message, query) => {

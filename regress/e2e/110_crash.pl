@@ -8,6 +8,8 @@ use HotDash;
 use Test::More;
 use Time::HiRes qw(time);
 
+my $KILLS = $ENV{HOTDASH_KILLS} // 51;
+
 # Workers connect as a role of their own, so that a worker backend can be told from the others.
 my $node = HotDash->cluster('main', conf => "hotdash.worker_role = 'hd_worker'\nhotdash.databases = 'none'");
 $node->create_db_with_extension('app');
@@ -198,8 +200,9 @@ child(sub { run_client(q{DO $$ DECLARE c record; BEGIN FOR i IN 1 .. 20 LOOP
 child(sub { run_client(q{CALL hotdash.job_work(ARRAY['inside'], '2 s')}) }) for 1 .. 2;
 child(sub { run_client(q{CALL hotdash._tick()}); select(undef, undef, undef, 0.1) });
 
+my $started = time;
 my $kills = 0;
-while ($kills < 51)
+while ($kills < $KILLS)
 {
 	# not before the last crash is over and work goes on
 	my $done = sql('SELECT count(*) FROM hotdash._job_history');
@@ -219,7 +222,7 @@ while ($kills < 51)
 open my $flag, '>', $stop or die $!;
 close $flag;
 waitpid $_, 0 foreach @children;
-is($kills, 51, "$kills kills");
+is($kills, $KILLS, "$kills kills");
 wait_until_up();
 
 # drain
@@ -239,6 +242,11 @@ is(sql('SELECT count(*) FROM hotdash._job_dead'), '0', 'none is dead');
 is(sql(q{SELECT count(*) FROM app.effect}), sql(q{SELECT count(*) FROM hotdash._job_history WHERE kind = 'work'}), 'effects of SQL handlers: as many as jobs');
 is(sql(q{SELECT count(*) FROM (SELECT job FROM app.effect GROUP BY job HAVING count(*) > 1) AS twice}), '0', 'and each once');
 is(sql('SELECT count(*) FROM hotdash._job_running() JOIN app.wanted ON job = id'), '0', 'no lease is left over');
+
+# for the benchmarks
+note(sprintf 'kills %d, jobs %d, lost %d, duplicates %d, seconds %.0f', $kills, sql('SELECT count(*) FROM app.wanted'),
+	sql('SELECT count(*) FROM app.wanted AS w WHERE NOT EXISTS (SELECT FROM hotdash._job_history AS h WHERE h.id = w.job)'),
+	sql('SELECT count(*) - count(DISTINCT id) FROM hotdash._job_history'), time - $started);
 
 $node->stop;
 done_testing();
