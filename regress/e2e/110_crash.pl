@@ -58,7 +58,7 @@ sub sql
 {
 	my ($sql) = @_;
 
-	return poll_until(sub { my ($status, $out) = $node->psql('app', $sql); $status == 0 ? [$out] : undef }, 60, $sql)->[0];
+	return poll_until(sub { my ($status, $out) = eval { $node->psql('app', $sql) }; defined $status && $status == 0 ? [$out] : undef }, 60, $sql)->[0];
 }
 
 sub claim { return split /\|/, sql("SELECT id, token, attempt FROM hotdash.job_claim(ARRAY['outside'], lease => '1 hour')") }

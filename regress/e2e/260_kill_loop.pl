@@ -39,12 +39,13 @@ SELECT hotdash.endpoint_create('$url/shaky?delay=30', secret => '$secret', timeo
 	backoff => '{"type":"fixed","base":"100ms","jitter":"none"}');
 SQL
 
-# Like safe_psql, but across a restart of the server. Returns the lines.
+# Like safe_psql, but across a restart of the server. Returns the lines. psql() itself dies when the client
+# has given up before it has read the statement.
 sub sql
 {
 	my ($sql) = @_;
 	my $answer = poll_until(
-		sub { my ($status, $out) = $node->psql($db, $sql); $status == 0 ? [$out] : undef }, 60, $sql);
+		sub { my ($status, $out) = eval { $node->psql($db, $sql) }; defined $status && $status == 0 ? [$out] : undef }, 60, $sql);
 
 	return split /\n/, $answer->[0];
 }
