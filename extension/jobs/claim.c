@@ -40,6 +40,10 @@
 #include "utils/tuplestore.h"
 
 #define MAX_BATCH 10000
+
+/* Looks at the shelf in vain before a claim comes back short; each passes 256 rows or more. */
+#define MAX_MISSES 1000
+
 #define DEFAULT_LEASE_US (60 * USECS_PER_SEC)
 #define MIN_LEASE_US (100 * 1000)
 
@@ -178,16 +182,24 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 	int32 *taken = palloc(sizeof(int32) * n);
 	List *foreign = NIL;
 	ListCell *cell;
+	int misses = 0;
 	int total = 0;
 
 	while (total < n)
 	{
 		TimestampTz now;
+		int brought;
 		int ntaken;
 
 		CHECK_FOR_INTERRUPTS();
-		(void) hd_jobs_load_lanes(queues, n - total);
+		brought = hd_jobs_load_lanes(queues, n - total);
 		ntaken = hd_jobs_tx_claim(queues, n - total, taken);
+
+		/* Others took what was listed or brought: behind it there may be more. */
+		misses += (brought > 0) ? 1 : MAX_MISSES / 4;
+		if (ntaken == 0 && misses <= MAX_MISSES && !hd_clock_overridden() &&
+			(brought > 0 || hd_jobs_load_wanted(queues, 1, hd_clock_now())))
+			continue;
 		if (ntaken == 0)
 			break;
 

@@ -363,9 +363,8 @@ load_lane(HdJobQueues *queues, int i, int priority, int want, TimestampTz now)
 	return brought;
 }
 
-/* Whether any lane of the queues has something to look for. */
-static bool
-any_needs_look(HdJobQueues *queues, int want, TimestampTz now)
+bool
+hd_jobs_load_wanted(HdJobQueues *queues, int want, TimestampTz now)
 {
 	bool wanted = hd_clock_overridden();
 
@@ -385,7 +384,7 @@ hd_jobs_load_lanes(HdJobQueues *queues, int want)
 	int brought = 0;
 	HdSpi spi;
 
-	if (!any_needs_look(queues, want, now))
+	if (!hd_jobs_load_wanted(queues, want, now))
 		return 0;
 	hd_spi_begin(&spi);
 	for (int i = 0; i < queues->n; i++)

@@ -24,6 +24,13 @@
 extern int32 hd_jobs_load_database(void);
 
 /*
+ * hd_jobs_load_wanted
+ *		Whether a lane of the queues has something to look for on the shelf, when
+ *		want entries are asked for.
+ */
+extern bool hd_jobs_load_wanted(HdJobQueues *queues, int want, TimestampTz now);
+
+/*
  * hd_jobs_load_lanes
  *		Bring due rows of some queues from the shelf into their lanes, where a
  *		lane has fewer than want entries.  Returns how many rows were brought.
