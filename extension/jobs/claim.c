@@ -44,9 +44,6 @@
 /* Looks at the shelf in vain before a claim comes back short; each passes 256 rows or more. */
 #define MAX_MISSES 1000
 
-#define DEFAULT_LEASE_US (60 * USECS_PER_SEC)
-#define MIN_LEASE_US (100 * 1000)
-
 PG_FUNCTION_INFO_V1(hd_jobs_sql_claim);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_next);
 
@@ -309,8 +306,8 @@ static int64
 lease_argument(FunctionCallInfo fcinfo, int n)
 {
 	if (fcinfo->args[n].isnull)
-		return DEFAULT_LEASE_US;
-	return hd_duration_us(DatumGetIntervalP(fcinfo->args[n].value), "lease", MIN_LEASE_US);
+		return HD_JOB_DEFAULT_LEASE_US;
+	return hd_duration_us(DatumGetIntervalP(fcinfo->args[n].value), "lease", HD_JOB_MIN_LEASE_US);
 }
 
 static void

@@ -284,7 +284,6 @@ static HdSpiPlan job_replace = {
 typedef struct UniqueKey
 {
 	Datum values[4]; /* kind, tenant, key, id: as all statements above take them */
-	char *text;
 } UniqueKey;
 
 /*
@@ -383,7 +382,6 @@ enqueue_unique(HdJobTable *table, const Request *request, HdJobRow *row, int64 i
 	UniqueKey key;
 	int64 there;
 
-	key.text = key_text;
 	key.values[0] = row->values[HD_JOB_COL_KIND - 1];
 	key.values[1] = row->values[HD_JOB_COL_TENANT - 1];
 	key.values[2] = CStringGetTextDatum(key_text);

@@ -28,9 +28,6 @@
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
-#define DEFAULT_LEASE_US (60 * USECS_PER_SEC)
-#define MIN_LEASE_US (100 * 1000)
-
 PG_FUNCTION_INFO_V1(hd_jobs_sql_renew);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_running);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_lanes);
@@ -78,7 +75,7 @@ Datum
 hd_jobs_sql_renew(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	int64 lease_us = DEFAULT_LEASE_US;
+	int64 lease_us = HD_JOB_DEFAULT_LEASE_US;
 	Datum *ids;
 	Datum *tokens;
 	int nids;
@@ -90,7 +87,7 @@ hd_jobs_sql_renew(PG_FUNCTION_ARGS)
 	hd_require_arg(fcinfo, 1, "tokens");
 	hd_settings_require_preload("renewing leases");
 	if (!PG_ARGISNULL(2))
-		lease_us = hd_duration_us(PG_GETARG_INTERVAL_P(2), "lease", MIN_LEASE_US);
+		lease_us = hd_duration_us(PG_GETARG_INTERVAL_P(2), "lease", HD_JOB_MIN_LEASE_US);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, 8, true, TYPALIGN_DOUBLE, &ids, NULL,
 					  &nids);
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), INT8OID, 8, true, TYPALIGN_DOUBLE, &tokens, NULL,

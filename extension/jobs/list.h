@@ -36,6 +36,10 @@
 #define HD_JOB_WAITER_QUEUES 8
 #define HD_JOB_WAITER_KINDS 16
 
+/* Leases, in microseconds. */
+#define HD_JOB_DEFAULT_LEASE_US (60 * USECS_PER_SEC)
+#define HD_JOB_MIN_LEASE_US (100 * 1000)
+
 typedef enum HdJobState
 {
 	HD_JOB_FREE,	 /* next: RESERVED, READY, LEASED (from the ledger), ENDING */
@@ -63,8 +67,7 @@ typedef struct HdJobEntry
 	ItemPointerData tid; /* where the row was last seen */
 	uint8 state;		 /* HdJobState */
 	uint8 priority;
-	bool bound;		/* lease ends with the owner's session */
-	bool cancelled; /* the holder is told at renewal */
+	bool bound; /* lease ends with the owner's session */
 } HdJobEntry;
 
 typedef struct HdJobLane

@@ -47,26 +47,19 @@ typedef struct FoundRow
 	uint32 tenant_hash;
 } FoundRow;
 
-/* Process number of whoever ticks, -1 when nobody; guarded by the list's lock. */
-static int *
-ticker(void)
-{
-	return &hd_jobs_list->ticker;
-}
-
 void
 hd_jobs_load_set_ticker(void)
 {
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	*ticker() = HD_MY_PROCNO;
+	hd_jobs_list->ticker = HD_MY_PROCNO;
 	LWLockRelease(hd_jobs_lock);
 }
 
 void
 hd_jobs_load_alert_ticker(void)
 {
-	if (*ticker() >= 0)
-		SetLatch(&ProcGlobal->allProcs[*ticker()].procLatch);
+	if (hd_jobs_list->ticker >= 0)
+		SetLatch(&ProcGlobal->allProcs[hd_jobs_list->ticker].procLatch);
 }
 
 static Datum

@@ -157,25 +157,6 @@ hd_jobs_tx_claim(HdJobQueues *queues, int n, int32 *taken)
 	return ntaken;
 }
 
-int32
-hd_jobs_tx_claim_id(int64 id)
-{
-	Oid extension = hd_spi_extension();
-	int32 db;
-	int32 index;
-
-	hd_jobs_moves_prepare(1);
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	db = hd_jobs_list_database(MyDatabaseId, extension);
-	index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
-	if (index >= 0 && hd_jobs_entry(index)->state == HD_JOB_READY)
-		take(index);
-	else
-		index = -1;
-	LWLockRelease(hd_jobs_lock);
-	return index;
-}
-
 static void
 fill_ledger(int32 index, const HdJobEntry *entry, int attempt, const HdJobHold *hold)
 {
@@ -240,7 +221,6 @@ hd_jobs_tx_hold(int32 index, int32 fence, int attempt, ItemPointer tid, const Hd
 	entry->token = hd_jobs_list_token(fence);
 	entry->lease_expires = hold->expires;
 	entry->bound = hold->bound;
-	entry->cancelled = false;
 	ItemPointerCopy(tid, &entry->tid);
 	fill_ledger(index, entry, attempt, hold);
 	LWLockRelease(hd_jobs_lock);

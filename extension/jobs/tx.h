@@ -62,12 +62,6 @@ extern void hd_jobs_tx_shelve(const char *queue, int priority, TimestampTz at, i
 extern int hd_jobs_tx_claim(HdJobQueues *queues, int n, int32 *taken);
 
 /*
- * hd_jobs_tx_claim_id
- *		The same for one job, if it is ready.  Returns its index or -1.
- */
-extern int32 hd_jobs_tx_claim_id(int64 id);
-
-/*
  * hd_jobs_tx_hold
  *		Give a claimed entry its token and lease, once its row was confirmed.
  *
