@@ -1,10 +1,11 @@
 /*
  * jobs.sql: the job engine's tables, functions and views.
  *
- * A job is one row of _job while it lives. Rows that are due at once and fit
- * into the list in shared memory have the primary key as their only index
- * entry; the others stand on the shelf (shelf = true), in the order in which
- * they become due. Ended jobs are in _job_history or _job_dead.
+ * A job is one row of _job while it lives. Rows that are due at once, have no
+ * key and fit into the list in shared memory have the primary key as their
+ * only index entry; the others wait in a line as well, and those that are
+ * scheduled are also found by their time (shelf = true). Ended jobs are in
+ * _job_history or _job_dead.
  *
  * extension/jobs/table.h numbers the columns of _job and _job_history: keep them in step.
  */
@@ -14,7 +15,8 @@ COMMENT ON SEQUENCE hotdash._job_id IS 'Low 52 bits of job ids; the high bits ar
 
 CREATE TABLE hotdash._queue (
 	queue text COLLATE "C" NOT NULL PRIMARY KEY,
-	paused bool NOT NULL
+	paused bool NOT NULL,
+	concurrency int
 );
 COMMENT ON TABLE hotdash._queue IS 'Queues made by queue_set; queue default exists without a row';
 
@@ -25,7 +27,9 @@ CREATE TABLE hotdash._kind (
 	run_as regrole,
 	max_attempts smallint NOT NULL,
 	backoff jsonb,
-	timeout interval
+	timeout interval,
+	concurrency int,
+	concurrency_per_key int
 );
 COMMENT ON TABLE hotdash._kind IS 'Kinds of jobs made by job_kind_set';
 COMMENT ON COLUMN hotdash._kind.handler IS 'Qualified signature, resolved when a job runs';
@@ -43,20 +47,29 @@ CREATE TABLE hotdash._job (
 	kind text COLLATE "C" NOT NULL,
 	tenant text COLLATE "C" NOT NULL,
 	expires_at timestamptz,
+	line bigint,
+	line_at timestamptz,
 	timeout_ms int,
+	hold smallint,
 	unique_key text COLLATE "C",
+	order_key text COLLATE "C",
 	backoff jsonb,
 	tags text[],
 	traceparent text,
 	last_error text,
 	payload jsonb
 );
-CREATE INDEX _job_shelf ON hotdash._job (queue, priority, at, id) WHERE shelf;
+CREATE INDEX _job_line ON hotdash._job (line, line_at, id) WHERE line IS NOT NULL;
+CREATE INDEX _job_due ON hotdash._job (at, id) WHERE shelf;
 COMMENT ON TABLE hotdash._job IS 'Jobs that have not ended';
 COMMENT ON COLUMN hotdash._job.at IS 'Due from then on; orders jobs of one queue and priority';
 COMMENT ON COLUMN hotdash._job.fence IS 'Raised by each change that makes earlier claims stale';
 COMMENT ON COLUMN hotdash._job.attempt IS 'Attempts charged so far';
-COMMENT ON COLUMN hotdash._job.shelf IS 'Found through index _job_shelf, not listed at enqueue';
+COMMENT ON COLUMN hotdash._job.shelf IS 'Scheduled: found by its time, through index _job_due';
+COMMENT ON COLUMN hotdash._job.line IS
+	'Number of the lane or gate it waits in; null when it was listed at enqueue, or is held';
+COMMENT ON COLUMN hotdash._job.line_at IS 'Orders the line; null where ids alone do (order keys)';
+COMMENT ON COLUMN hotdash._job.hold IS 'What it waits for: bit 1 approval, bit 2 other jobs; null nothing';
 
 CREATE TABLE hotdash._job_unique (
 	kind text COLLATE "C" NOT NULL,
@@ -81,6 +94,7 @@ CREATE TABLE hotdash._job_history (
 	tenant text COLLATE "C" NOT NULL,
 	worker text,
 	unique_key text COLLATE "C",
+	order_key text COLLATE "C",
 	tags text[],
 	result jsonb
 );
@@ -113,6 +127,7 @@ CREATE TABLE hotdash._job_dead (
 	tenant text COLLATE "C" NOT NULL,
 	timeout_ms int,
 	unique_key text COLLATE "C",
+	order_key text COLLATE "C",
 	backoff jsonb,
 	tags text[],
 	last_error text,
@@ -332,12 +347,20 @@ COMMENT ON FUNCTION hotdash._job_reload IS
 	'Looks for jobs that came in by COPY or a restore at the next claim';
 REVOKE ALL ON FUNCTION hotdash._job_reload FROM PUBLIC;
 
-CREATE FUNCTION hotdash._job_note_shelf(queue text, priority smallint, at timestamptz, id bigint)
+CREATE FUNCTION hotdash._job_announce(id bigint)
 	RETURNS void
-	AS 'MODULE_PATHNAME', 'hd_jobs_sql_note_shelf' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
-COMMENT ON FUNCTION hotdash._job_note_shelf IS
-	'Tells the list that this transaction wrote a shelved row itself';
-REVOKE ALL ON FUNCTION hotdash._job_note_shelf FROM PUBLIC;
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_announce' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_announce IS
+	'Tells the list that this transaction wrote the row of a job that waits in a line itself';
+REVOKE ALL ON FUNCTION hotdash._job_announce FROM PUBLIC;
+
+CREATE FUNCTION hotdash._job_line(queue text, priority smallint, kind text, tenant text,
+	order_key text, per_key int)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_line' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._job_line IS
+	'Number of the line in which a job waits; per_key is its kind''s concurrency_per_key';
+REVOKE ALL ON FUNCTION hotdash._job_line FROM PUBLIC;
 
 CREATE FUNCTION hotdash._backoff_delay(backoff jsonb, attempt int DEFAULT 1)
 	RETURNS interval
@@ -362,11 +385,11 @@ COMMENT ON FUNCTION hotdash._job_running IS
 REVOKE ALL ON FUNCTION hotdash._job_running FROM PUBLIC;
 
 CREATE FUNCTION hotdash._job_lanes()
-	RETURNS TABLE (queue text, priority int, listed int, shelved bool, next_due timestamptz,
-		running int)
+	RETURNS TABLE (queue text, priority int, listed int, more bool, running int,
+		asked_at timestamptz)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_lanes' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION hotdash._job_lanes IS
-	'What shared memory knows of each queue and priority of this database';
+	'What shared memory knows of each lane of this database';
 REVOKE ALL ON FUNCTION hotdash._job_lanes FROM PUBLIC;
 -- Dead jobs come back under their id, with all attempts before them.
 CREATE FUNCTION hotdash._job_revive(ids bigint[]) RETURNS bigint
@@ -376,6 +399,7 @@ CREATE FUNCTION hotdash._job_revive(ids bigint[]) RETURNS bigint
 DECLARE
 	now_at timestamptz := hotdash._now();
 	dead hotdash._job_dead;
+	per_key int;
 	revived bigint := 0;
 	-- Far from the fences of its life before, so that no token of then is good.
 	new_fence int := extract(epoch FROM now_at)::bigint % 65536;
@@ -392,13 +416,18 @@ BEGIN
 				dead.unique_key := NULL;
 			END IF;
 		END IF;
+		per_key := (SELECT k.concurrency_per_key FROM hotdash._kind k WHERE k.kind = dead.kind);
 		INSERT INTO hotdash._job (id, at, enqueued_at, fence, priority, attempt, max_attempts,
-			shelf, queue, kind, tenant, timeout_ms, unique_key, backoff, tags, last_error, payload)
+			shelf, queue, kind, tenant, line, line_at, timeout_ms, unique_key, order_key,
+			backoff, tags, last_error, payload)
 		VALUES (dead.id, now_at, dead.enqueued_at, new_fence, dead.priority, 0,
-			dead.max_attempts,
-			true, dead.queue, dead.kind, dead.tenant, dead.timeout_ms, dead.unique_key,
+			dead.max_attempts, true, dead.queue, dead.kind, dead.tenant,
+			hotdash._job_line(dead.queue, dead.priority, dead.kind, dead.tenant, dead.order_key,
+				per_key),
+			CASE WHEN dead.order_key IS NULL OR per_key IS NOT NULL THEN now_at END,
+			dead.timeout_ms, dead.unique_key, dead.order_key,
 			dead.backoff, dead.tags, dead.last_error, dead.payload);
-		PERFORM hotdash._job_note_shelf(dead.queue, dead.priority, now_at, dead.id);
+		PERFORM hotdash._job_announce(dead.id);
 		revived := revived + 1;
 	END LOOP;
 	RETURN revived;
@@ -478,17 +507,17 @@ CREATE VIEW hotdash.jobs WITH (security_invoker = true) AS
 		(j.attempt + (r.id IS NOT NULL)::int)::int AS attempt,
 		j.max_attempts::int AS max_attempts,
 		j.at AS run_at, j.enqueued_at, r.started_at, NULL::timestamptz AS finished_at, r.worker,
-		j.last_error, j.tenant, j.unique_key, NULL::text AS order_key, j.tags, j.payload,
+		j.last_error, j.tenant, j.unique_key, j.order_key, j.tags, j.payload,
 		NULL::jsonb AS result, NULL::jsonb AS progress
 	FROM hotdash._job j LEFT JOIN hotdash._job_running() r ON r.id = j.id
 	UNION ALL
 	SELECT h.id, h.kind, h.queue, h.state, h.priority, h.attempt, h.max_attempts, NULL,
-		h.enqueued_at, h.started_at, h.finished_at, h.worker, NULL, h.tenant, h.unique_key, NULL,
+		h.enqueued_at, h.started_at, h.finished_at, h.worker, NULL, h.tenant, h.unique_key, h.order_key,
 		h.tags, NULL, h.result, NULL
 	FROM hotdash._job_history h
 	UNION ALL
 	SELECT d.id, d.kind, d.queue, 'dead', d.priority, d.attempt, d.max_attempts, NULL,
-		d.enqueued_at, NULL, d.died_at, NULL, d.last_error, d.tenant, d.unique_key, NULL,
+		d.enqueued_at, NULL, d.died_at, NULL, d.last_error, d.tenant, d.unique_key, d.order_key,
 		d.tags, d.payload, NULL, NULL
 	FROM hotdash._job_dead d;
 COMMENT ON VIEW hotdash.jobs IS 'Every job: waiting, running and ended';

@@ -41,7 +41,7 @@
 
 #define MAX_BATCH 10000
 
-/* Looks at the shelf in vain before a claim comes back short; each passes 256 rows or more. */
+/* Looks at the table in vain before a claim searches for lost lines, and then comes back short. */
 #define MAX_MISSES 1000
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_claim);
@@ -94,24 +94,29 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 	else
 		names = names_of(array, "queues", &nnames);
 	for (int i = 0; i < nnames; i++)
-		hd_jobs_queue_check(names[i]);
+		(void) hd_jobs_queue_get(names[i]);
 
 	queues->db = db;
 	queues->tenant = 0;
 	if (hd_settings_bound_tenant() != NULL)
-		queues->tenant = hd_jobs_list_tenant_hash(hd_settings_bound_tenant(),
-												  (int) strlen(hd_settings_bound_tenant()));
+		queues->tenant = hd_jobs_place_tenant_hash(hd_settings_bound_tenant(),
+												   (int) strlen(hd_settings_bound_tenant()));
 	queues->names = palloc(sizeof(char *) * Max(nnames, 1));
 	queues->slots = palloc(sizeof(int32) * Max(nnames, 1));
+	queues->caps = palloc(sizeof(int) * Max(nnames, 1));
 	queues->n = 0;
+	hd_jobs_kind_capped(queues);
 
 	/* A restored copy must not act: it finds nothing to claim until it is adopted. */
 	if (!hd_instance_is_ours())
 		nnames = 0;
 	for (int i = 0; i < nnames; i++)
 	{
-		if (hd_jobs_queue_is_paused(names[i]))
+		const HdJobQueueConfig *config = hd_jobs_queue_get(names[i]);
+
+		if (config->paused)
 			continue;
+		queues->caps[queues->n] = config->concurrency;
 		queues->slots[queues->n] = -1;
 		queues->names[queues->n++] = names[i];
 	}
@@ -145,7 +150,7 @@ confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 	if (!hd_jobs_table_of_tenant(table))
 		return CONFIRM_FOREIGN;
 
-	/* What was never shelved was due when it was enqueued, even if the clock went back since. */
+	/* What was not scheduled was due when it was enqueued, even if the clock went back since. */
 	at = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_AT, NULL));
 	shelved = DatumGetBool(hd_jobs_table_column(table, HD_JOB_COL_SHELF, NULL));
 	if (at > now && shelved)
@@ -171,6 +176,36 @@ hold(HdJobTable *table, int32 index, ItemPointer tid, const HdJobHold *how)
 	return hd_jobs_tx_hold(index, fence, attempt, tid, how);
 }
 
+/*
+ * Take up to n entries, after what waits in the table was brought.  0 when
+ * there is nothing, also not in lines that memory has lost.
+ */
+static int
+take_entries(HdJobTable *table, HdJobQueues *queues, int n, int32 *taken)
+{
+	bool searched = false;
+	int misses = 0;
+
+	for (;;)
+	{
+		bool search = misses > MAX_MISSES;
+		int brought;
+		int ntaken;
+
+		CHECK_FOR_INTERRUPTS();
+		brought = hd_jobs_load_lines(table, queues, n, search);
+		ntaken = hd_jobs_tx_claim(queues, n, brought > 0, taken);
+		if (ntaken > 0 || searched)
+			return ntaken;
+		searched = search;
+
+		/* Others took what was listed or brought: behind it there may be more. */
+		if (hd_clock_overridden() || !hd_jobs_load_wanted(queues, hd_clock_now()))
+			misses = MAX_MISSES;
+		misses += (brought > 0) ? 1 : MAX_MISSES / 4;
+	}
+}
+
 /* Claim up to n jobs from queues that can have slots at once. */
 static int
 claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how,
@@ -179,29 +214,14 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 	int32 *taken = palloc(sizeof(int32) * n);
 	List *foreign = NIL;
 	ListCell *cell;
-	int misses = 0;
 	int total = 0;
+	int ntaken;
 
-	while (total < n)
+	while (total < n && (ntaken = take_entries(table, queues, n - total, taken)) > 0)
 	{
-		TimestampTz now;
-		int brought;
-		int ntaken;
+		/* Read after they were listed: by an older time some would be dropped and listed for ever. */
+		TimestampTz now = hd_clock_now();
 
-		CHECK_FOR_INTERRUPTS();
-		brought = hd_jobs_load_lanes(queues, n - total);
-		ntaken = hd_jobs_tx_claim(queues, n - total, taken);
-
-		/* Others took what was listed or brought: behind it there may be more. */
-		misses += (brought > 0) ? 1 : MAX_MISSES / 4;
-		if (ntaken == 0 && misses <= MAX_MISSES && !hd_clock_overridden() &&
-			(brought > 0 || hd_jobs_load_wanted(queues, 1, hd_clock_now())))
-			continue;
-		if (ntaken == 0)
-			break;
-
-		/* Read after they were listed: by an older time some would be shelved and listed for ever. */
-		now = hd_clock_now();
 		for (int i = 0; i < ntaken; i++)
 		{
 			ItemPointerData tid;
@@ -259,7 +279,7 @@ emit(HdJobTable *table, int64 token, void *arg)
 										  0,
 										  0,
 										  HD_JOB_COL_TENANT,
-										  0,
+										  HD_JOB_COL_ORDER_KEY,
 										  HD_JOB_COL_TRACEPARENT,
 										  0,
 										  HD_JOB_COL_TAGS};

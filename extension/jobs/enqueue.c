@@ -2,9 +2,10 @@
  * enqueue.c
  *		job_enqueue and job_enqueue_many.
  *
- * Model: a job that is due at once and finds room in the list is inserted
- * with the primary key as its only index entry; any other goes to the shelf
- * as well.  Either way others see it when the transaction commits (tx.h).
+ * Model: a job that is due at once, has no key and finds room in the list is
+ * inserted with the primary key as its only index entry; any other is also
+ * in a line (list.h).  Either way others see it when the transaction commits
+ * (tx.h).
  *
  * Locking: two requests for one unique key meet at the primary key of
  * _job_unique: the later waits for the earlier transaction to end.
@@ -29,6 +30,8 @@
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/options.h"
+#include "jobs/place.h"
+#include "jobs/scan.h"
 #include "jobs/table.h"
 #include "jobs/tx.h"
 #include "miscadmin.h"
@@ -38,6 +41,7 @@
 #include "utils/timestamp.h"
 
 #define MAX_ATTEMPTS 1000
+#define MAX_ORDER_KEY 1024
 
 int hd_jobs_setting_max_payload = 1024;
 
@@ -62,8 +66,8 @@ typedef struct Request
 	Datum tags; /* 0: none */
 	IfExists if_exists;
 	HdJobOptions options;
-	uint32 kind_hash;
-	uint32 tenant_hash;
+	HdJobPlace place; /* of a job without a key */
+	int per_key;	  /* the kind's concurrency_per_key */
 } Request;
 
 static HdSpiRelation id_sequence = {.name = "_job_id"};
@@ -140,9 +144,10 @@ read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *req
 	request->queue = text_argument(fcinfo, places->queue);
 	if (request->queue == NULL)
 		request->queue = pstrdup(kind->queue);
+	request->per_key = kind->per_key;
 	request->max_attempts = int_argument(fcinfo, places->max_attempts, kind->max_attempts, 1,
 										 MAX_ATTEMPTS, "max_attempts");
-	hd_jobs_queue_check(request->queue);
+	(void) hd_jobs_queue_get(request->queue);
 	request->priority =
 		int_argument(fcinfo, places->priority, 5, 0, HD_JOB_PRIORITIES - 1, "priority");
 	request->scheduled = !fcinfo->args[places->run_at].isnull;
@@ -155,8 +160,9 @@ read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *req
 							  ? NULL
 							  : DatumGetJsonbP(fcinfo->args[places->options].value),
 						  &request->options);
-	request->kind_hash = hd_jobs_kind_hash(request->kind, (int) strlen(request->kind));
-	request->tenant_hash = hd_jobs_list_tenant_hash(request->tenant, (int) strlen(request->tenant));
+	hd_jobs_place_set(&request->place, request->queue, request->priority,
+					  hd_jobs_kind_hash(request->kind, (int) strlen(request->kind)),
+					  request->tenant, NULL, 0);
 }
 
 static void
@@ -200,6 +206,8 @@ prepare_row(const Request *request, TimestampTz now, HdJobRow *row)
 	set_column(row, HD_JOB_COL_TAGS, request->tags, request->tags == 0);
 	set_traceparent(row, options->traceparent);
 	set_column(row, HD_JOB_COL_LAST_ERROR, 0, true);
+	set_column(row, HD_JOB_COL_HOLD, 0, true);
+	set_column(row, HD_JOB_COL_ORDER_KEY, 0, true);
 }
 
 /* Set the payload column, within the limit. */
@@ -217,28 +225,50 @@ set_payload(HdJobRow *row, Datum payload, bool isnull)
 	set_column(row, HD_JOB_COL_PAYLOAD, isnull ? 0 : payload, isnull);
 }
 
+/* Set the order key and find the job's place; key NULL: none. */
+static void
+set_order_key(const Request *request, HdJobRow *row, const char *key, HdJobPlace *place)
+{
+	*place = request->place;
+	set_column(row, HD_JOB_COL_ORDER_KEY, 0, true);
+	if (key == NULL)
+		return;
+	if (key[0] == '\0' || strlen(key) > MAX_ORDER_KEY)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("order_key must have 1 to %d bytes", MAX_ORDER_KEY)));
+	hd_jobs_place_set(place, request->queue, request->priority, request->place.kind_hash,
+					  request->tenant, key, request->per_key);
+	set_column(row, HD_JOB_COL_ORDER_KEY, CStringGetTextDatum(key), false);
+}
+
 /* Insert one job; the columns that differ are set here. */
 static void
-insert_job(HdJobTable *table, const Request *request, HdJobRow *row, int64 id, TimestampTz now)
+insert_job(HdJobTable *table, const Request *request, const HdJobPlace *place, HdJobRow *row,
+		   int64 id, TimestampTz now)
 {
 	TimestampTz at = request->scheduled ? Max(request->run_at, now) : now;
+	bool listed = false;
 	ItemPointerData tid;
-	bool shelf = true;
 
 	/* A moved clock must not decide for sessions that have the real one. */
-	if (at <= now && hd_settings_preloaded() && !hd_clock_overridden())
-		shelf = !hd_jobs_tx_reserve(request->queue, request->priority, id, at, request->kind_hash,
-									request->tenant_hash);
+	bool scheduled = at > now || hd_clock_overridden() || !hd_settings_preloaded();
+
+	if (!scheduled)
+		listed = hd_jobs_tx_reserve(place, id, at);
 	set_column(row, HD_JOB_COL_ID, Int64GetDatum(id), false);
 	set_column(row, HD_JOB_COL_AT, TimestampTzGetDatum(at), false);
-	set_column(row, HD_JOB_COL_SHELF, BoolGetDatum(shelf), false);
+	set_column(row, HD_JOB_COL_SHELF, BoolGetDatum(scheduled), false);
+	set_column(row, HD_JOB_COL_LINE, Int64GetDatum(hd_jobs_place_line(place)),
+			   listed && place->gate == 0);
+	set_column(row, HD_JOB_COL_LINE_AT, TimestampTzGetDatum(at),
+			   (place->gate == 0) ? listed : place->strict);
 	hd_jobs_table_insert(table, row, &tid);
 	if (!hd_settings_preloaded())
 		return;
-	if (shelf)
-		hd_jobs_tx_shelve(request->queue, request->priority, at, id);
-	else
+	if (listed)
 		hd_jobs_tx_place(id, &tid);
+	else
+		hd_jobs_tx_wait(place, id, at, scheduled);
 }
 
 /*
@@ -272,13 +302,16 @@ static HdSpiPlan unique_move = {
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8OID},
 };
 
-/* New payload, and a new time unless throttled; the row goes to the shelf, where it is found. */
+/* New payload, and a new time unless throttled; the row is found by its time from then on. */
 static HdSpiPlan job_replace = {
 	.sql =
-		"UPDATE hotdash._job SET payload = $2, at = CASE WHEN $4 THEN at ELSE $3 END, shelf = true, "
-		"fence = fence + 1 WHERE id = $1 RETURNING queue, priority, at",
-	.nargs = 4,
-	.argtypes = {INT8OID, JSONBOID, TIMESTAMPTZOID, BOOLOID},
+		"UPDATE hotdash._job SET payload = $2, at = CASE WHEN $4 THEN at ELSE $3 END, "
+		"shelf = hold IS NULL, line = CASE WHEN hold IS NULL THEN coalesce(line, $5) END, "
+		"line_at = CASE WHEN hold IS NULL AND (line IS NULL OR line_at IS NOT NULL) "
+		"THEN CASE WHEN $4 THEN at ELSE $3 END END, "
+		"fence = fence + 1 WHERE id = $1 RETURNING at, hold IS NOT NULL",
+	.nargs = 5,
+	.argtypes = {INT8OID, JSONBOID, TIMESTAMPTZOID, BOOLOID, INT8OID},
 };
 
 typedef struct UniqueKey
@@ -335,20 +368,28 @@ unique_take_over(UniqueKey *key)
 
 /* Change a job that is waiting; false when it is running or gone, and so cannot be changed. */
 static bool
-replace_waiting(const Request *request, int64 id, Datum payload, bool payload_null, TimestampTz now)
+replace_waiting(HdJobTable *table, const Request *request, int64 id, Datum payload,
+				bool payload_null, TimestampTz now)
 {
 	TimestampTz at = request->scheduled ? Max(request->run_at, now) : now;
-	Datum values[4] = {Int64GetDatum(id), payload, TimestampTzGetDatum(at),
+	Datum values[5] = {Int64GetDatum(id), payload, TimestampTzGetDatum(at),
 					   BoolGetDatum(request->if_exists == IF_EXISTS_THROTTLE)};
-	char nulls[4] = {' ', payload_null ? 'n' : ' ', ' ', ' '};
+	char nulls[5] = {' ', payload_null ? 'n' : ' ', ' ', ' ', ' '};
+	ItemPointerData tid;
+	HdJobFound found;
 	bool changed;
 	HdSpi spi;
 
+	if (!hd_jobs_table_find(table, id, &tid))
+		return false;
+	hd_jobs_scan_row(table, &found);
+	found.place.queue = found.queue;
+	values[4] = Int64GetDatum(found.place.lane);
 	if (hd_settings_preloaded())
 	{
 		int32 index;
 
-		if (hd_jobs_tx_seize(id, request->queue, request->priority, &index) != HD_JOB_SEIZED)
+		if (hd_jobs_tx_seize(id, &found.place, &index) != HD_JOB_SEIZED)
 			return false;
 	}
 	hd_spi_begin(&spi);
@@ -356,13 +397,13 @@ replace_waiting(const Request *request, int64 id, Datum payload, bool payload_nu
 	changed = SPI_processed > 0;
 	if (changed && hd_settings_preloaded())
 	{
-		bool isnull;
 		HeapTuple tuple = SPI_tuptable->vals[0];
 		TupleDesc desc = SPI_tuptable->tupdesc;
+		bool isnull;
 
-		hd_jobs_tx_shelve(TextDatumGetCString(SPI_getbinval(tuple, desc, 1, &isnull)),
-						  DatumGetInt16(SPI_getbinval(tuple, desc, 2, &isnull)),
-						  DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull)), id);
+		at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 1, &isnull));
+		if (!DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull)))
+			hd_jobs_tx_wait(&found.place, id, at, true);
 	}
 	hd_spi_end(&spi);
 	return changed;
@@ -374,7 +415,8 @@ replace_waiting(const Request *request, int64 id, Datum payload, bool payload_nu
  * the key over.
  */
 static int64
-enqueue_unique(HdJobTable *table, const Request *request, HdJobRow *row, int64 id, char *key_text)
+enqueue_unique(HdJobTable *table, const Request *request, const HdJobPlace *place, HdJobRow *row,
+			   int64 id, char *key_text)
 {
 	TimestampTz now = DatumGetTimestampTz(row->values[HD_JOB_COL_ENQUEUED_AT - 1]);
 	Datum payload = row->values[HD_JOB_COL_PAYLOAD - 1];
@@ -397,12 +439,12 @@ enqueue_unique(HdJobTable *table, const Request *request, HdJobRow *row, int64 i
 							errmsg("a job of kind \"%s\" with unique key \"%s\" exists already",
 								   request->kind, key_text),
 							errdetail("It is job " INT64_FORMAT ".", there)));
-		if (replace_waiting(request, there, payload, payload_null, now))
+		if (replace_waiting(table, request, there, payload, payload_null, now))
 			return there;
 		unique_take_over(&key);
 	}
 	set_column(row, HD_JOB_COL_UNIQUE_KEY, key.values[2], false);
-	insert_job(table, request, row, id, now);
+	insert_job(table, request, place, row, id, now);
 	return id;
 }
 
@@ -429,6 +471,7 @@ hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 										  .tags = 12,
 										  .options = 13};
 	Request request;
+	HdJobPlace place;
 	HdJobTable table;
 	HdJobRow row;
 	TimestampTz now = hd_clock_now();
@@ -438,20 +481,20 @@ hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 	read_request(fcinfo, &places, &request);
 	key = text_argument(fcinfo, 6);
 	request.if_exists = if_exists_argument(text_argument(fcinfo, 7));
-	refuse_later(!PG_ARGISNULL(8), "order_key");
 	refuse_later(!PG_ARGISNULL(10), "after");
 	refuse_later(!PG_ARGISNULL(11) && PG_GETARG_BOOL(11), "needs_approval");
 
 	prepare_row(&request, now, &row);
 	set_payload(&row, PG_GETARG_DATUM(1), PG_ARGISNULL(1));
 	set_column(&row, HD_JOB_COL_UNIQUE_KEY, 0, true);
+	set_order_key(&request, &row, text_argument(fcinfo, 8), &place);
 
 	hd_jobs_table_open(&table, true);
 	id = next_id();
 	if (key != NULL)
-		id = enqueue_unique(&table, &request, &row, id, key);
+		id = enqueue_unique(&table, &request, &place, &row, id, key);
 	else
-		insert_job(&table, &request, &row, id, now);
+		insert_job(&table, &request, &place, &row, id, now);
 	hd_jobs_table_close(&table);
 	PG_RETURN_INT64(id);
 }
@@ -477,27 +520,42 @@ compare_keys(const void *a, const void *b)
 	return (order != 0) ? order : x->place - y->place;
 }
 
-/* Keys in one order in every session, so that two calls cannot deadlock. */
-static KeyPlace *
-sorted_keys(ArrayType *keys, int n)
+/* The elements of argument number arg, NULL where null; all NULL when it is not given. */
+static char **
+keys_argument(FunctionCallInfo fcinfo, int arg, int n, const char *name)
 {
-	KeyPlace *places = palloc0(sizeof(KeyPlace) * Max(n, 1));
-	Datum *elements = NULL;
-	bool *nulls = NULL;
-	int nkeys = n;
+	char **keys = palloc0(sizeof(char *) * Max(n, 1));
+	Datum *elements;
+	bool *nulls;
+	int nkeys;
 
-	if (keys != NULL)
-		deconstruct_array(keys, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &nkeys);
+	if (fcinfo->args[arg].isnull)
+		return keys;
+	deconstruct_array(DatumGetArrayTypeP(fcinfo->args[arg].value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, &nulls, &nkeys);
 	if (nkeys != n)
 		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-						errmsg("payloads and unique_keys must have the same length")));
+						errmsg("payloads and %s must have the same length", name)));
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			keys[i] = TextDatumGetCString(elements[i]);
+	return keys;
+}
+
+/* Unique keys in one order in every session, so that two calls cannot deadlock. */
+static KeyPlace *
+sorted_keys(char **keys, int n)
+{
+	KeyPlace *places = palloc(sizeof(KeyPlace) * Max(n, 1));
+	bool any = false;
+
 	for (int i = 0; i < n; i++)
 	{
+		places[i].key = keys[i];
 		places[i].place = i;
-		if (keys != NULL && !nulls[i])
-			places[i].key = TextDatumGetCString(elements[i]);
+		any |= keys[i] != NULL;
 	}
-	if (keys != NULL)
+	if (any)
 		qsort(places, n, sizeof(KeyPlace), compare_keys);
 	return places;
 }
@@ -524,14 +582,15 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 	bool *nulls;
 	Datum *ids;
 	KeyPlace *keys;
+	char **order_keys;
 	int n;
 
 	read_request(fcinfo, &places, &request);
 	hd_require_arg(fcinfo, 1, "payloads");
-	refuse_later(!PG_ARGISNULL(7), "order_keys");
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &payloads,
 					  &nulls, &n);
-	keys = sorted_keys(PG_ARGISNULL(6) ? NULL : PG_GETARG_ARRAYTYPE_P(6), n);
+	keys = sorted_keys(keys_argument(fcinfo, 6, n, "unique_keys"), n);
+	order_keys = keys_argument(fcinfo, 7, n, "order_keys");
 
 	prepare_row(&request, now, &row);
 
@@ -542,16 +601,19 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 	hd_jobs_table_open(&table, true);
 	for (int i = 0; i < n; i++)
 	{
-		int place = keys[i].place;
+		int which = keys[i].place;
+		int64 id = DatumGetInt64(ids[which]);
+		HdJobPlace place;
 
 		CHECK_FOR_INTERRUPTS();
-		set_payload(&row, payloads[place], nulls[place]);
+		set_payload(&row, payloads[which], nulls[which]);
 		set_column(&row, HD_JOB_COL_UNIQUE_KEY, 0, true);
+		set_order_key(&request, &row, order_keys[which], &place);
 		if (keys[i].key != NULL)
-			ids[place] = Int64GetDatum(
-				enqueue_unique(&table, &request, &row, DatumGetInt64(ids[place]), keys[i].key));
+			ids[which] = Int64GetDatum(
+				enqueue_unique(&table, &request, &place, &row, id, keys[i].key));
 		else
-			insert_job(&table, &request, &row, DatumGetInt64(ids[place]), now);
+			insert_job(&table, &request, &place, &row, id, now);
 	}
 	hd_jobs_table_close(&table);
 	PG_RETURN_ARRAYTYPE_P(

@@ -28,6 +28,8 @@
 #include "jobs/backoff.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
+#include "jobs/place.h"
+#include "jobs/scan.h"
 #include "jobs/tx.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -63,18 +65,20 @@ static HdSpiPlan dead_insert = {
 	.sql =
 		"INSERT INTO hotdash._job_dead (id, kind, queue, tenant, reason, priority, attempt, "
 		"max_attempts, enqueued_at, died_at, last_error, unique_key, timeout_ms, backoff, tags, "
-		"payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-	.nargs = 16,
+		"payload, order_key) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+	.nargs = 17,
 	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2OID, INT2OID, INT2OID,
 				 TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTARRAYOID,
-				 JSONBOID},
+				 JSONBOID, TEXTOID},
 };
 
 static HdSpiPlan retry_update = {
 	.sql = "UPDATE hotdash._job SET attempt = $2, at = $3, last_error = coalesce($4, last_error), "
-		   "fence = fence + 1, shelf = true WHERE id = $1",
-	.nargs = 4,
-	.argtypes = {INT8OID, INT2OID, TIMESTAMPTZOID, TEXTOID},
+		   "fence = fence + 1, shelf = true, line = coalesce(line, $5), "
+		   "line_at = CASE WHEN line IS NULL OR line_at IS NOT NULL THEN $3 END WHERE id = $1",
+	.nargs = 5,
+	.argtypes = {INT8OID, INT2OID, TIMESTAMPTZOID, TEXTOID, INT8OID},
 };
 
 static HdSpiPlan unique_delete = {
@@ -124,14 +128,22 @@ is_foreign(HdJobTable *table, int64 id)
 		   !hd_jobs_table_of_tenant(table);
 }
 
+/* Where the job of the row in the slot belongs; valid as long as found. */
+static const HdJobPlace *
+place_of_row(HdJobTable *table, HdJobFound *found)
+{
+	hd_jobs_scan_row(table, found);
+	found->place.queue = found->queue;
+	return &found->place;
+}
+
 /* A job without a lease, under a token from before the ledger was lost. */
 static bool
 begin_orphan(HdJobTable *table, int64 id, int64 token, Ending *end)
 {
 	ItemPointerData tid;
+	HdJobFound found;
 	int32 fence;
-	int priority;
-	char *queue;
 
 	if (!hd_jobs_tx_from_earlier_boot(token) || !hd_jobs_table_find(table, id, &tid) ||
 		!hd_jobs_table_of_tenant(table))
@@ -139,9 +151,7 @@ begin_orphan(HdJobTable *table, int64 id, int64 token, Ending *end)
 	fence = DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL));
 	if (HD_JOB_TOKEN_FENCE(token) != (uint16) fence)
 		return false;
-	priority = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_PRIORITY, NULL));
-	queue = hd_jobs_table_text(table, HD_JOB_COL_QUEUE);
-	end->index = hd_jobs_tx_adopt(id, queue, priority, &tid);
+	end->index = hd_jobs_tx_adopt(id, place_of_row(table, &found), &tid);
 	if (end->index < 0)
 		return false;
 	end->leased = false;
@@ -233,6 +243,7 @@ file_history(HdJobTable *table, const Ending *end, const char *state, Jsonb *res
 		{HD_JOB_HISTORY_QUEUE, HD_JOB_COL_QUEUE},
 		{HD_JOB_HISTORY_TENANT, HD_JOB_COL_TENANT},
 		{HD_JOB_HISTORY_UNIQUE_KEY, HD_JOB_COL_UNIQUE_KEY},
+		{HD_JOB_HISTORY_ORDER_KEY, HD_JOB_COL_ORDER_KEY},
 		{HD_JOB_HISTORY_TAGS, HD_JOB_COL_TAGS},
 	};
 	Datum values[HD_JOB_HISTORY_COUNT] = {0};
@@ -258,8 +269,8 @@ file_history(HdJobTable *table, const Ending *end, const char *state, Jsonb *res
 static void
 file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
 {
-	Datum values[16];
-	bool nulls[16] = {false};
+	Datum values[17];
+	bool nulls[17] = {false};
 
 	copy_identity(table, values, nulls);
 	values[4] = CStringGetTextDatum(reason);
@@ -279,6 +290,7 @@ file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
 	copy_column(table, HD_JOB_COL_BACKOFF, &values[13], &nulls[13]);
 	copy_column(table, HD_JOB_COL_TAGS, &values[14], &nulls[14]);
 	copy_column(table, HD_JOB_COL_PAYLOAD, &values[15], &nulls[15]);
+	copy_column(table, HD_JOB_COL_ORDER_KEY, &values[16], &nulls[16]);
 	run(&dead_insert, values, nulls);
 }
 
@@ -313,25 +325,24 @@ within_expiry(HdJobTable *table, TimestampTz at)
 	return Min(at, DatumGetTimestampTz(expires));
 }
 
-/* Put the row on the shelf for another time; error NULL keeps the last one. */
+/* Schedule the row for another time; error NULL keeps the last one. */
 static void
 postpone(HdJobTable *table, int attempt, TimestampTz at, const char *error)
 {
-	int64 id = DatumGetInt64(hd_jobs_table_column(table, HD_JOB_COL_ID, NULL));
-	char *queue = hd_jobs_table_text(table, HD_JOB_COL_QUEUE);
-	int priority = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_PRIORITY, NULL));
-	Datum values[4];
-	bool nulls[4] = {false, false, false, error == NULL};
+	HdJobFound found;
+	const HdJobPlace *place = place_of_row(table, &found);
+	Datum values[5];
+	bool nulls[5] = {false, false, false, error == NULL, false};
 
 	at = within_expiry(table, at);
-	values[0] = Int64GetDatum(id);
+	values[0] = Int64GetDatum(found.id);
 	values[1] = Int16GetDatum(attempt);
 	values[2] = TimestampTzGetDatum(at);
 	values[3] = (error != NULL) ? CStringGetTextDatum(error) : 0;
+	values[4] = Int64GetDatum(place->lane);
 	run(&retry_update, values, nulls);
 	if (hd_settings_preloaded())
-		hd_jobs_tx_shelve(queue, priority, at, id);
-	pfree(queue);
+		hd_jobs_tx_wait(place, found.id, at, true);
 }
 
 /*
@@ -498,7 +509,7 @@ hd_jobs_finish_release(HdJobTable *table, int64 id, int64 token)
 		return true;
 	}
 
-	/* Its claim is forgotten: nothing leads back to its lane but the shelf. */
+	/* Its claim is forgotten: nothing leads back to its lane but its time. */
 	at = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_AT, NULL));
 	attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL));
 	postpone(table, attempt, at, NULL);
@@ -514,17 +525,14 @@ static bool
 begin_waiting(HdJobTable *table, int64 id, Ending *end)
 {
 	ItemPointerData tid;
-	char *queue;
-	int priority;
+	HdJobFound found;
 
 	memset(end, 0, sizeof(Ending));
 	if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table))
 		return false;
-	queue = hd_jobs_table_text(table, HD_JOB_COL_QUEUE);
-	priority = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_PRIORITY, NULL));
 	end->tid = tid;
 	if (hd_settings_preloaded() &&
-		hd_jobs_tx_seize(id, queue, priority, &end->index) != HD_JOB_SEIZED)
+		hd_jobs_tx_seize(id, place_of_row(table, &found), &end->index) != HD_JOB_SEIZED)
 		return false;
 
 	/* Look again, now that nobody else can end it. */

@@ -26,6 +26,8 @@
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
+#include "jobs/place.h"
+#include "jobs/scan.h"
 #include "jobs/table.h"
 #include "jobs/tx.h"
 #include "jobs/work.h"
@@ -41,7 +43,8 @@
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_tick);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_reload);
-PG_FUNCTION_INFO_V1(hd_jobs_sql_note_shelf);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_announce);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_line);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_kind_hash);
 
 static TimestampTz tick_task(void);
@@ -180,17 +183,52 @@ hd_jobs_sql_reload(PG_FUNCTION_ARGS)
 }
 
 /*
- * hd_jobs_sql_note_shelf
- *		SQL: _job_note_shelf(queue, priority, at, id): this transaction put a row
- *		on the shelf by SQL.
+ * hd_jobs_sql_announce
+ *		SQL: _job_announce(id): this transaction wrote the row of a job that waits
+ *		in its line by SQL.
  */
 Datum
-hd_jobs_sql_note_shelf(PG_FUNCTION_ARGS)
+hd_jobs_sql_announce(PG_FUNCTION_ARGS)
 {
-	if (hd_settings_preloaded())
-		hd_jobs_tx_shelve(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_INT16(1),
-						  PG_GETARG_TIMESTAMPTZ(2), PG_GETARG_INT64(3));
+	ItemPointerData tid;
+	HdJobTable table;
+	HdJobFound found;
+
+	if (!hd_settings_preloaded())
+		PG_RETURN_VOID();
+	hd_jobs_table_open(&table, false);
+	if (hd_jobs_table_find(&table, PG_GETARG_INT64(0), &tid))
+	{
+		hd_jobs_scan_row(&table, &found);
+		found.place.queue = found.queue;
+		hd_jobs_tx_wait(&found.place, found.id, found.at, found.scheduled);
+	}
+	hd_jobs_table_close(&table);
 	PG_RETURN_VOID();
+}
+
+/*
+ * hd_jobs_sql_line
+ *		SQL: _job_line(queue, priority, kind, tenant, order_key, per_key) -> bigint.
+ */
+Datum
+hd_jobs_sql_line(PG_FUNCTION_ARGS)
+{
+	HdJobPlace place;
+	char *kind;
+	char *key = NULL;
+
+	for (int i = 0; i < 4; i++)
+		if (PG_ARGISNULL(i))
+			PG_RETURN_NULL();
+	kind = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	if (!PG_ARGISNULL(4))
+		key = text_to_cstring(PG_GETARG_TEXT_PP(4));
+	hd_jobs_place_set(&place, text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_INT16(1),
+					  hd_jobs_kind_hash(kind, (int) strlen(kind)),
+					  text_to_cstring(PG_GETARG_TEXT_PP(3)), key,
+					  PG_ARGISNULL(5) ? 0 : PG_GETARG_INT32(5));
+	PG_RETURN_INT64(hd_jobs_place_line(&place));
 }
 
 /*

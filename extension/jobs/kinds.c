@@ -26,41 +26,42 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
-typedef struct QueueConfig
-{
-	char name[NAMEDATALEN];
-	bool paused;
-} QueueConfig;
-
 static HdSpiRelation kind_table = {.name = "_kind"};
 static HdSpiRelation queue_table = {.name = "_queue"};
 
 static MemoryContext cache_context = NULL;
 static HTAB *kinds = NULL;
-static QueueConfig *queue_configs = NULL;
+static HdJobQueueConfig *queue_configs = NULL;
 static int nqueue_configs = 0;
 static uint32 *handled = NULL;
 static int nhandled = 0;
+static uint32 *capped = NULL;
+static int *kind_caps = NULL;
+static int ncapped = 0;
 static bool stale = true;
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_config_changed);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_name_check);
 
 static HdSpiPlan kind_plan = {
-	.sql = "SELECT queue, handler, run_as, max_attempts, timeout, backoff FROM hotdash._kind "
-		   "WHERE kind = $1",
+	.sql = "SELECT queue, handler, run_as, max_attempts, timeout, backoff, concurrency, "
+		   "concurrency_per_key FROM hotdash._kind WHERE kind = $1",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
 };
 
 static HdSpiPlan queues_plan = {
-	.sql = "SELECT queue, paused FROM hotdash._queue "
-		   "UNION ALL SELECT 'default', false "
+	.sql = "SELECT queue, paused, coalesce(concurrency, 0) FROM hotdash._queue "
+		   "UNION ALL SELECT 'default', false, 0 "
 		   "WHERE NOT EXISTS (SELECT FROM hotdash._queue WHERE queue = 'default')",
 };
 
 static HdSpiPlan handled_plan = {
 	.sql = "SELECT kind FROM hotdash._kind WHERE handler IS NOT NULL",
+};
+
+static HdSpiPlan capped_plan = {
+	.sql = "SELECT kind, concurrency FROM hotdash._kind WHERE concurrency IS NOT NULL",
 };
 
 uint32
@@ -136,11 +137,12 @@ read_queues(void)
 	hd_spi_begin(&spi);
 	hd_spi_run(&queues_plan, NULL, NULL, false, 0);
 	nqueue_configs = (int) SPI_processed;
-	queue_configs = MemoryContextAllocZero(cache_context, sizeof(QueueConfig) * nqueue_configs);
+	queue_configs = MemoryContextAllocZero(cache_context, sizeof(HdJobQueueConfig) * nqueue_configs);
 	for (int i = 0; i < nqueue_configs; i++)
 	{
 		strlcpy(queue_configs[i].name, TextDatumGetCString(result(i, 1, &isnull)), NAMEDATALEN);
 		queue_configs[i].paused = DatumGetBool(result(i, 2, &isnull));
+		queue_configs[i].concurrency = DatumGetInt32(result(i, 3, &isnull));
 	}
 	hd_spi_end(&spi);
 }
@@ -171,6 +173,7 @@ refresh(void)
 	MemoryContextReset(cache_context);
 	queue_configs = NULL;
 	handled = NULL;
+	capped = NULL;
 	control.hcxt = cache_context;
 	kinds = hash_create("hotdash kinds", 32, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	stale = false;
@@ -196,6 +199,10 @@ read_kind(HdJobKind *kind)
 		hd_jobs_backoff_default(&kind->backoff);
 	else
 		hd_jobs_backoff_parse(DatumGetJsonbP(value), &kind->backoff);
+	value = result(0, 7, &isnull);
+	kind->concurrency = isnull ? 0 : DatumGetInt32(value);
+	value = result(0, 8, &isnull);
+	kind->per_key = isnull ? 0 : DatumGetInt32(value);
 }
 
 const HdJobKind *
@@ -276,7 +283,41 @@ hd_jobs_kind_handled(int *n)
 	return copy;
 }
 
-static const QueueConfig *
+static void
+read_capped(void)
+{
+	HdSpi spi;
+	bool isnull;
+
+	hd_spi_begin(&spi);
+	hd_spi_run(&capped_plan, NULL, NULL, false, 0);
+	ncapped = (int) SPI_processed;
+	kind_caps = MemoryContextAlloc(cache_context, sizeof(int) * Max(ncapped, 1));
+	capped = MemoryContextAlloc(cache_context, sizeof(uint32) * Max(ncapped, 1));
+	for (int i = 0; i < ncapped; i++)
+	{
+		char *kind = TextDatumGetCString(result(i, 1, &isnull));
+
+		capped[i] = hd_jobs_kind_hash(kind, (int) strlen(kind));
+		kind_caps[i] = DatumGetInt32(result(i, 2, &isnull));
+	}
+	hd_spi_end(&spi);
+}
+
+void
+hd_jobs_kind_capped(HdJobQueues *queues)
+{
+	refresh();
+	if (capped == NULL)
+		read_capped();
+	queues->ncapped = ncapped;
+	queues->capped = palloc(sizeof(uint32) * Max(ncapped, 1));
+	queues->kind_caps = palloc(sizeof(int) * Max(ncapped, 1));
+	memcpy(queues->capped, capped, sizeof(uint32) * ncapped);
+	memcpy(queues->kind_caps, kind_caps, sizeof(int) * ncapped);
+}
+
+static const HdJobQueueConfig *
 find_queue(const char *name)
 {
 	refresh();
@@ -288,21 +329,16 @@ find_queue(const char *name)
 	return NULL;
 }
 
-void
-hd_jobs_queue_check(const char *name)
+const HdJobQueueConfig *
+hd_jobs_queue_get(const char *name)
 {
-	if (find_queue(name) == NULL)
+	const HdJobQueueConfig *queue = find_queue(name);
+
+	if (queue == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("queue \"%s\" does not exist", name),
 				 errhint("Create it with hotdash.queue_set('%s').", name)));
-}
-
-bool
-hd_jobs_queue_is_paused(const char *name)
-{
-	const QueueConfig *queue = find_queue(name);
-
-	return queue != NULL && queue->paused;
+	return queue;
 }
 
 char **

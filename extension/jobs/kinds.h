@@ -13,6 +13,7 @@
 #include "postgres.h"
 
 #include "jobs/backoff.h"
+#include "jobs/list.h"
 
 #define HD_JOB_DEFAULT_QUEUE "default"
 #define HD_JOB_DEFAULT_ATTEMPTS 5
@@ -25,8 +26,17 @@ typedef struct HdJobKind
 	Oid run_as;
 	int max_attempts;
 	int64 timeout_us; /* 0: none */
+	int concurrency;  /* how many may run at once; 0: any number */
+	int per_key;	  /* of one order key; 0: one, and in order */
 	HdBackoff backoff;
 } HdJobKind;
+
+typedef struct HdJobQueueConfig
+{
+	char name[NAMEDATALEN];
+	bool paused;
+	int concurrency; /* how many may run at once; 0: any number */
+} HdJobQueueConfig;
 
 /*
  * hd_jobs_kind_hash
@@ -56,16 +66,19 @@ extern const HdJobKind *hd_jobs_kind_get_missing_ok(const char *name);
 extern uint32 *hd_jobs_kind_handled(int *n);
 
 /*
- * hd_jobs_queue_check
- *		Raise 42704 unless there is a queue of that name.
+ * hd_jobs_kind_capped
+ *		Fill in which kinds have a concurrency of their own, for a claim; palloc'd
+ *		in the caller's context.
  */
-extern void hd_jobs_queue_check(const char *name);
+extern void hd_jobs_kind_capped(HdJobQueues *queues);
 
 /*
- * hd_jobs_queue_is_paused
- *		Whether claims pass over the queue.
+ * hd_jobs_queue_get
+ *		A queue by name, valid until the next call into this file.
+ *
+ * Raises 42704 when there is none.
  */
-extern bool hd_jobs_queue_is_paused(const char *name);
+extern const HdJobQueueConfig *hd_jobs_queue_get(const char *name);
 
 /*
  * hd_jobs_queue_names

@@ -22,6 +22,7 @@
 #include "funcapi.h"
 #include "jobs/ledger.h"
 #include "jobs/list.h"
+#include "jobs/place.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -44,7 +45,8 @@ sees(const HdJobEntry *entry)
 {
 	const char *own = hd_settings_bound_tenant();
 
-	return own == NULL || entry->tenant_hash == hd_jobs_list_tenant_hash(own, (int) strlen(own));
+	return own == NULL || hd_jobs_lane(entry->lane)->tenant_hash ==
+							  hd_jobs_place_tenant_hash(own, (int) strlen(own));
 }
 
 /* True when the lease is still the caller's. Lock held. */
@@ -140,7 +142,7 @@ copy_running(int32 db, Running *running)
 		HdLedgerSlot *slot = hd_jobs_ledger_slot(i);
 
 		if (entry->state == HD_JOB_FREE || entry->token == 0 ||
-			hd_jobs_queue(entry->queue)->db != db || !sees(entry) || slot->use == HD_LEDGER_FREE)
+			hd_jobs_entry_queue(entry)->db != db || !sees(entry) || slot->use == HD_LEDGER_FREE)
 			continue;
 		running[n].id = entry->id;
 		running[n].started = slot->started;
@@ -189,48 +191,78 @@ hd_jobs_sql_running(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/* One lane as the views see it. */
+typedef struct LaneCopy
+{
+	char queue[NAMEDATALEN];
+	int priority;
+	int listed;
+	bool more;
+	int running;
+	TimestampTz asked_at;
+} LaneCopy;
+
+static int
+copy_lanes(int32 db, LaneCopy *copy)
+{
+	int n = 0;
+
+	for (int32 i = 0; i < hd_jobs_list->max_lanes; i++)
+	{
+		const HdJobLane *lane = hd_jobs_lane(i);
+		const HdJobQueue *queue;
+
+		if (lane->line == 0)
+			continue;
+		queue = hd_jobs_queue(lane->queue);
+		if (queue->db != db)
+			continue;
+		strlcpy(copy[n].queue, queue->name, NAMEDATALEN);
+		copy[n].priority = lane->priority;
+		copy[n].listed = lane->order.count;
+		copy[n].more = lane->backlog.more;
+		copy[n].running = queue->running;
+		copy[n].asked_at = queue->asked_at;
+		n++;
+	}
+	return n;
+}
+
 /*
  * hd_jobs_sql_lanes
- *		SQL: _job_lanes() -> setof (queue, priority, listed, shelved, next_due,
- *		running): what the list knows of each lane that was used; running is the
- *		queue's, on its first row.
+ *		SQL: _job_lanes() -> setof (queue, priority, listed, more, running,
+ *		asked_at): what the list knows of each lane; running is the queue's.
  */
 Datum
 hd_jobs_sql_lanes(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	HdJobQueue *copy;
-	int nqueues;
-	int32 db;
+	LaneCopy *copy;
+	int n;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!hd_settings_preloaded())
 		return (Datum) 0;
-	nqueues = hd_jobs_list->max_queues;
-	copy = palloc(sizeof(HdJobQueue) * nqueues);
+	copy = MemoryContextAllocHuge(CurrentMemoryContext,
+								  sizeof(LaneCopy) * (Size) hd_jobs_list->max_lanes);
 	(void) hd_spi_extension();
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	db = my_database();
-	memcpy(copy, hd_jobs_queue(0), sizeof(HdJobQueue) * nqueues);
+	n = copy_lanes(my_database(), copy);
 	LWLockRelease(hd_jobs_lock);
-	for (int q = 0; q < nqueues; q++)
+	for (int i = 0; i < n; i++)
 	{
-		if (copy[q].name[0] == '\0' || copy[q].db != db)
-			continue;
-		for (int p = 0; p < HD_JOB_PRIORITIES; p++)
-		{
-			const HdJobLane *lane = &copy[q].lanes[p];
-			Datum values[6];
-			bool nulls[6] = {false};
+		Datum values[6];
+		bool nulls[6] = {false};
 
-			values[0] = CStringGetTextDatum(copy[q].name);
-			values[1] = Int32GetDatum(p);
-			values[2] = Int32GetDatum(lane->count);
-			values[3] = BoolGetDatum(lane->shelved);
-			values[4] = TimestampTzGetDatum(lane->next_due);
-			values[5] = Int32GetDatum(p == 0 ? copy[q].running : 0);
-			tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-		}
+		values[0] = CStringGetTextDatum(copy[i].queue);
+		values[1] = Int32GetDatum(copy[i].priority);
+		values[2] = Int32GetDatum(copy[i].listed);
+		values[3] = BoolGetDatum(copy[i].more);
+		values[4] = Int32GetDatum(copy[i].running);
+		values[5] = TimestampTzGetDatum(copy[i].asked_at);
+		nulls[5] = copy[i].asked_at == 0;
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
+	pfree(copy);
 	return (Datum) 0;
 }

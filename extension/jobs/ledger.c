@@ -17,12 +17,15 @@
 #include <unistd.h>
 
 #include "access/xlog.h"
+#include "jobs/gates.h"
+#include "jobs/lanes.h"
 #include "jobs/list.h"
+#include "jobs/place.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 
 #define LEDGER_FILE "hotdash.leases"
-#define LEDGER_MAGIC 0x48444c32 /* "HDL2": a change of the slot's layout changes it */
+#define LEDGER_MAGIC 0x48444c33 /* "HDL3": a change of the slot's layout changes it */
 #define LEDGER_HEADER_SIZE 4096
 
 typedef struct LedgerHeader
@@ -140,28 +143,38 @@ read_leases(int fd, HdLedgerSlot **found, uint32 *boot)
 static bool
 restore_lease(int32 index, const HdLedgerSlot *lease)
 {
+	HdJobPlace place = {.queue = lease->queue,
+						.priority = lease->priority,
+						.kind_hash = lease->kind_hash,
+						.tenant_hash = lease->tenant_hash,
+						.gate = lease->gate,
+						.strict = lease->strict};
 	HdJobEntry *entry;
 	int32 db;
-	int32 queue;
+	int32 lane;
+	int32 gate = -1;
 
 	if (lease->use == HD_LEDGER_TENTATIVE)
 		return true;
+	place.lane = hd_jobs_place_lane(hd_jobs_place_queue_hash(lease->queue), place.priority,
+									place.kind_hash, place.tenant_hash);
 	db = hd_jobs_list_database(lease->database, lease->extension);
-	queue = (db >= 0) ? hd_jobs_list_queue(db, lease->queue, true) : -1;
-	if (queue < 0)
+	lane = (db >= 0) ? hd_jobs_lane_get(db, &place) : -1;
+	if (lane >= 0 && lease->gate != 0)
+		gate = hd_jobs_gate_get(db, &place);
+	if (lane < 0 || (lease->gate != 0 && gate < 0))
 		return false;
 
-	hd_jobs_list_restore(index, queue, lease->id);
+	hd_jobs_list_restore(index, lane, lease->id);
+	if (gate >= 0)
+		hd_jobs_list_set_gate(index, gate);
 	entry = hd_jobs_entry(index);
 	entry->at = lease->at;
 	entry->token = lease->token;
-	entry->kind_hash = lease->kind_hash;
-	entry->tenant_hash = lease->tenant_hash;
-	entry->priority = lease->priority;
 	entry->state = HD_JOB_LEASED;
 	entry->lease_expires = lease->lease_expires;
 	ItemPointerSetInvalid(&entry->tid);
-	hd_jobs_queue(queue)->running++;
+	hd_jobs_list_started(index);
 
 	slots[index] = *lease;
 	slots[index].use = HD_LEDGER_HELD;

@@ -43,6 +43,7 @@ typedef struct HdLedgerSlot
 	uint8 priority;
 	bool bound;
 	bool crashed; /* was running in a server or session that is gone */
+	bool strict;  /* of the gate */
 	Oid database;
 	Oid extension;
 	int64 id;
@@ -53,6 +54,7 @@ typedef struct HdLedgerSlot
 	int32 attempt; /* number of this attempt, from 1 */
 	uint32 kind_hash;
 	uint32 tenant_hash;
+	int64 gate; /* number of its key's gate; 0: none */
 	char queue[NAMEDATALEN];
 	char worker[NAMEDATALEN];
 } HdLedgerSlot;

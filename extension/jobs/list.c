@@ -1,10 +1,9 @@
 /*-------------------------------------------------------------------------
  * list.c
- *		Jobs in shared memory: memory layout, lanes, lookup, wake-up.
+ *		Jobs in shared memory: layout, databases, queues, entries.
  *
- * Model: see list.h.  The area is one block: the header, then buckets,
- * entries, queues and waiters, each an array whose place follows from the
- * sizes in the header.
+ * Model: see list.h.  The area is one block: the header, then one array
+ * after the other, whose places follow from the settings.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -12,14 +11,17 @@
 #include "jobs/list.h"
 
 #include "common/hashfn.h"
+#include "core/clock.h"
 #include "core/compat.h"
 #include "core/counters.h"
 #include "core/shmem.h"
+#include "jobs/gates.h"
+#include "jobs/lanes.h"
 #include "jobs/ledger.h"
+#include "jobs/order.h"
+#include "jobs/waiters.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
-#include "storage/latch.h"
-#include "storage/proc.h"
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
@@ -29,15 +31,47 @@ LWLock *hd_jobs_lock = NULL;
 int hd_jobs_setting_slots = 65536;
 int hd_jobs_setting_queues = 256;
 
-static int32 *buckets = NULL;
+static int32 *entry_buckets = NULL;
+static int32 *lane_buckets = NULL;
+static int32 *gate_buckets = NULL;
+static int32 *kind_buckets = NULL;
 static HdJobEntry *entries = NULL;
+static HdJobLane *lanes = NULL;
+static HdJobGate *gates = NULL;
+static HdJobGroup *groups = NULL;
+static HdJobKindCount *kinds = NULL;
 static HdJobQueue *queues = NULL;
 static HdJobWaiter *waiters = NULL;
 
+/* How many of each part there are. */
 static int
 bucket_count(void)
 {
 	return (int) pg_nextpower2_32((uint32) hd_jobs_setting_slots);
+}
+
+static int
+lane_count(void)
+{
+	return Max(hd_jobs_setting_slots / 4, 256);
+}
+
+static int
+gate_count(void)
+{
+	return Max(hd_jobs_setting_slots / 2, 256);
+}
+
+static int
+group_count(void)
+{
+	return hd_jobs_setting_queues * 16;
+}
+
+static int
+kind_count(void)
+{
+	return hd_jobs_setting_queues * 4;
 }
 
 static int
@@ -46,47 +80,74 @@ waiter_count(void)
 	return MaxConnections + max_worker_processes;
 }
 
-/* Where a part of n elements begins, counted from the area's start; *size grows by it. */
+/* The area's size; with a base, also where its parts are. */
 static Size
-part(Size *size, Size element, int n)
+layout(char *base)
 {
-	Size start = *size;
-
-	*size = add_size(start, MAXALIGN(mul_size(element, n)));
-	return start;
-}
-
-/* Where the parts of the area begin; returns the size of all. */
-static Size
-layout(Size *bucket_part, Size *entry_part, Size *queue_part, Size *waiter_part)
-{
+	struct
+	{
+		void **array;
+		Size element;
+		int n;
+	} parts[] = {
+		{(void **) &entry_buckets, sizeof(int32), bucket_count()},
+		{(void **) &lane_buckets, sizeof(int32), bucket_count()},
+		{(void **) &gate_buckets, sizeof(int32), bucket_count()},
+		{(void **) &kind_buckets, sizeof(int32), bucket_count()},
+		{(void **) &entries, sizeof(HdJobEntry), hd_jobs_setting_slots},
+		{(void **) &lanes, sizeof(HdJobLane), lane_count()},
+		{(void **) &gates, sizeof(HdJobGate), gate_count()},
+		{(void **) &groups, sizeof(HdJobGroup), group_count()},
+		{(void **) &kinds, sizeof(HdJobKindCount), kind_count()},
+		{(void **) &queues, sizeof(HdJobQueue), hd_jobs_setting_queues},
+		{(void **) &waiters, sizeof(HdJobWaiter), waiter_count()},
+	};
 	Size size = MAXALIGN(sizeof(HdJobList));
 
-	*bucket_part = part(&size, sizeof(int32), bucket_count());
-	*entry_part = part(&size, sizeof(HdJobEntry), hd_jobs_setting_slots);
-	*queue_part = part(&size, sizeof(HdJobQueue), hd_jobs_setting_queues);
-	*waiter_part = part(&size, sizeof(HdJobWaiter), waiter_count());
+	for (int i = 0; i < lengthof(parts); i++)
+	{
+		if (base != NULL)
+			*parts[i].array = base + size;
+		size = add_size(size, MAXALIGN(mul_size(parts[i].element, parts[i].n)));
+	}
 	return size;
 }
 
 static Size
 area_size(void)
 {
-	Size at[4];
-
-	return layout(&at[0], &at[1], &at[2], &at[3]);
+	return layout(NULL);
 }
 
+/* All slots of lines, groups and the rest are free, lowest first. */
 static void
-find_parts(char *base)
+free_all_slots(void)
 {
-	Size at[4];
+	HdJobList *list = hd_jobs_list;
 
-	(void) layout(&at[0], &at[1], &at[2], &at[3]);
-	buckets = (int32 *) (base + at[0]);
-	entries = (HdJobEntry *) (base + at[1]);
-	queues = (HdJobQueue *) (base + at[2]);
-	waiters = (HdJobWaiter *) (base + at[3]);
+	for (int i = 0; i < list->nbuckets; i++)
+		entry_buckets[i] = lane_buckets[i] = gate_buckets[i] = kind_buckets[i] = -1;
+	list->free_lane = list->free_gate = list->free_group = list->free_entry = -1;
+	for (int i = list->max_lanes - 1; i >= 0; i--)
+	{
+		lanes[i].hash_next = list->free_lane;
+		list->free_lane = i;
+	}
+	for (int i = list->max_gates - 1; i >= 0; i--)
+	{
+		gates[i].hash_next = list->free_gate;
+		list->free_gate = i;
+	}
+	for (int i = list->max_groups - 1; i >= 0; i--)
+	{
+		groups[i].queue = -1;
+		groups[i].next = list->free_group;
+		list->free_group = i;
+	}
+	for (int i = 0; i < list->max_kinds; i++)
+		kinds[i].db = -1;
+	for (int i = 0; i < list->max_waiters; i++)
+		waiters[i].procno = -1;
 }
 
 static void
@@ -94,30 +155,30 @@ area_init(void *base, LWLock *lock, bool fresh)
 {
 	hd_jobs_list = base;
 	hd_jobs_lock = lock;
-	find_parts(base);
+	(void) layout(base);
 	if (!fresh)
 		return;
 
 	hd_jobs_list->capacity = hd_jobs_setting_slots;
 	hd_jobs_list->nbuckets = bucket_count();
 	hd_jobs_list->max_queues = hd_jobs_setting_queues;
+	hd_jobs_list->max_lanes = lane_count();
+	hd_jobs_list->max_gates = gate_count();
+	hd_jobs_list->max_groups = group_count();
+	hd_jobs_list->max_kinds = kind_count();
 	hd_jobs_list->max_waiters = waiter_count();
 	hd_jobs_list->ticker = -1;
-	for (int i = 0; i < hd_jobs_list->nbuckets; i++)
-		buckets[i] = -1;
-	for (int i = 0; i < hd_jobs_list->max_waiters; i++)
-		waiters[i].procno = -1;
+	free_all_slots();
 
 	hd_jobs_ledger_open(hd_jobs_list->capacity);
 
 	/* What the ledger did not bring back is free, lowest first. */
-	hd_jobs_list->free_head = -1;
 	for (int i = hd_jobs_list->capacity - 1; i >= 0; i--)
 	{
 		if (entries[i].state != HD_JOB_FREE)
 			continue;
-		entries[i].hash_next = hd_jobs_list->free_head;
-		hd_jobs_list->free_head = i;
+		entries[i].hash_next = hd_jobs_list->free_entry;
+		hd_jobs_list->free_entry = i;
 		hd_jobs_list->nfree++;
 	}
 }
@@ -142,6 +203,30 @@ hd_jobs_queue(int32 index)
 	return &queues[index];
 }
 
+HdJobLane *
+hd_jobs_lane(int32 index)
+{
+	return &lanes[index];
+}
+
+HdJobGate *
+hd_jobs_gate(int32 index)
+{
+	return &gates[index];
+}
+
+HdJobGroup *
+hd_jobs_group(int32 index)
+{
+	return &groups[index];
+}
+
+HdJobKindCount *
+hd_jobs_kind_count(int32 index)
+{
+	return &kinds[index];
+}
+
 HdJobWaiter *
 hd_jobs_waiter(int index)
 {
@@ -149,50 +234,78 @@ hd_jobs_waiter(int index)
 }
 
 static int32 *
-bucket_of(int32 db, int64 id)
+bucket_of(int32 *table, int32 db, int64 key)
 {
-	uint32 hash = murmurhash32((uint32) id ^ (uint32) (id >> 32) ^ ((uint32) db << 24));
+	uint32 hash = murmurhash32((uint32) key ^ (uint32) ((uint64) key >> 32) ^ ((uint32) db << 24));
 
-	return &buckets[hash & (uint32) (hd_jobs_list->nbuckets - 1)];
+	return &table[hash & (uint32) (hd_jobs_list->nbuckets - 1)];
 }
+
+int32 *
+hd_jobs_lane_bucket(int32 db, int64 line)
+{
+	return bucket_of(lane_buckets, db, line);
+}
+
+int32 *
+hd_jobs_gate_bucket(int32 db, int64 line)
+{
+	return bucket_of(gate_buckets, db, line);
+}
+
+int32 *
+hd_jobs_kind_bucket(int32 db, uint32 kind_hash)
+{
+	return bucket_of(kind_buckets, db, kind_hash);
+}
+
+HdJobQueue *
+hd_jobs_entry_queue(const HdJobEntry *entry)
+{
+	return &queues[lanes[entry->lane].queue];
+}
+
+/*
+ * Entries.
+ */
 
 int32
 hd_jobs_list_find(int32 db, int64 id)
 {
-	for (int32 i = *bucket_of(db, id); i >= 0; i = entries[i].hash_next)
-		if (entries[i].id == id && queues[entries[i].queue].db == db)
+	for (int32 i = *bucket_of(entry_buckets, db, id); i >= 0; i = entries[i].hash_next)
+		if (entries[i].id == id && hd_jobs_entry_queue(&entries[i])->db == db)
 			return i;
 	return -1;
 }
 
 static void
-enter(int32 index, int32 queue, int64 id)
+enter(int32 index, int32 lane, int64 id)
 {
 	HdJobEntry *entry = &entries[index];
-	int32 *bucket = bucket_of(queues[queue].db, id);
+	int32 *bucket = bucket_of(entry_buckets, queues[lanes[lane].queue].db, id);
 
 	memset(entry, 0, sizeof(HdJobEntry));
 	entry->id = id;
-	entry->queue = queue;
-	entry->next = entry->prev = -1;
+	entry->lane = lane;
+	entry->gate = -1;
 	entry->hash_next = *bucket;
 	*bucket = index;
-	queues[queue].refs++;
+	hd_jobs_lane_hold(lane);
 }
 
 int32
-hd_jobs_list_alloc(int32 queue, int64 id)
+hd_jobs_list_alloc(int32 lane, int64 id)
 {
-	int32 index = hd_jobs_list->free_head;
+	int32 index = hd_jobs_list->free_entry;
 
 	if (index < 0)
 	{
 		hd_counters_add(HD_COUNTER_JOBS_LIST_FULL, 1);
 		return -1;
 	}
-	hd_jobs_list->free_head = entries[index].hash_next;
+	hd_jobs_list->free_entry = entries[index].hash_next;
 	hd_jobs_list->nfree--;
-	enter(index, queue, id);
+	enter(index, lane, id);
 	return index;
 }
 
@@ -200,7 +313,7 @@ bool
 hd_jobs_list_has_room(const HdJobLane *lane)
 {
 	int kept = Max(8, hd_jobs_list->capacity / 32);
-	int used = lane->count + lane->reserved;
+	int used = lane->order.count + lane->reserved;
 
 	if (used == 0)
 		return hd_jobs_list->nfree > kept / 2;
@@ -208,127 +321,141 @@ hd_jobs_list_has_room(const HdJobLane *lane)
 }
 
 void
-hd_jobs_list_restore(int32 index, int32 queue, int64 id)
+hd_jobs_list_restore(int32 index, int32 lane, int64 id)
 {
-	enter(index, queue, id);
+	enter(index, lane, id);
 }
 
 void
 hd_jobs_list_free(int32 index)
 {
 	HdJobEntry *entry = &entries[index];
-	int32 *link = bucket_of(queues[entry->queue].db, entry->id);
+	int32 *link = bucket_of(entry_buckets, hd_jobs_entry_queue(entry)->db, entry->id);
 
 	while (*link != index)
 		link = &entries[*link].hash_next;
 	*link = entry->hash_next;
-	queues[entry->queue].refs--;
 	entry->state = HD_JOB_FREE;
-	entry->hash_next = hd_jobs_list->free_head;
-	hd_jobs_list->free_head = index;
+	if (entry->gate >= 0)
+		hd_jobs_gate_let_go(entry->gate);
+	hd_jobs_lane_let_go(entry->lane);
+	entry->hash_next = hd_jobs_list->free_entry;
+	hd_jobs_list->free_entry = index;
 	hd_jobs_list->nfree++;
 }
 
-static bool
-before(const HdJobEntry *a, const HdJobEntry *b)
+void
+hd_jobs_list_started(int32 index)
 {
-	return a->at < b->at || (a->at == b->at && a->id < b->id);
+	HdJobEntry *entry = &entries[index];
+
+	hd_jobs_entry_queue(entry)->running++;
+	kinds[groups[lanes[entry->lane].group].kind].running++;
+	if (entry->gate >= 0)
+		gates[entry->gate].running++;
 }
 
 void
-hd_jobs_list_push(int32 index)
+hd_jobs_list_stopped(int32 index)
 {
 	HdJobEntry *entry = &entries[index];
-	HdJobLane *lane = &queues[entry->queue].lanes[entry->priority];
-	int32 after = lane->tail;
-	int32 *forward;
-	int32 *backward;
+	HdJobQueue *queue = hd_jobs_entry_queue(entry);
 
-	/* Nearly always the newest; a job given back belongs near the head. */
-	if (lane->head >= 0 && before(entry, &entries[lane->head]))
-		after = -1;
-	while (after >= 0 && before(entry, &entries[after]))
-		after = entries[after].prev;
+	queue->running--;
+	kinds[groups[lanes[entry->lane].group].kind].running--;
+	if (entry->gate >= 0)
+		gates[entry->gate].running--;
 
-	forward = (after >= 0) ? &entries[after].next : &lane->head;
-	entry->next = *forward;
-	entry->prev = after;
-	backward = (entry->next >= 0) ? &entries[entry->next].prev : &lane->tail;
-	*forward = index;
-	*backward = index;
-	lane->count++;
-	entry->state = HD_JOB_READY;
-	entry->owner = 0;
-	entry->token = 0;
-	entry->bound = false;
+	/* Whoever found a concurrency used up may go on. */
+	if (queue->listed > 0)
+		hd_jobs_waiter_wake_queue(lanes[entry->lane].queue, 1);
 }
 
 void
-hd_jobs_list_unlink(int32 index)
+hd_jobs_list_set_gate(int32 index, int32 gate)
 {
-	HdJobEntry *entry = &entries[index];
-	HdJobLane *lane = &queues[entry->queue].lanes[entry->priority];
+	entries[index].gate = gate;
+	hd_jobs_gate_hold(gate);
+}
 
-	*((entry->prev >= 0) ? &entries[entry->prev].next : &lane->head) = entry->next;
-	*((entry->next >= 0) ? &entries[entry->next].prev : &lane->tail) = entry->prev;
-	entry->next = entry->prev = -1;
-	lane->count--;
+/*
+ * Databases.
+ */
+
+static void
+reset_due(HdJobDatabase *db)
+{
+	db->due.lowered++;
+	db->due.at = DT_NOBEGIN;
+	db->due.id = PG_INT64_MIN;
+	db->next_due = DT_NOBEGIN;
+}
+
+void
+hd_jobs_list_schedule(int32 index, TimestampTz at, int64 id)
+{
+	HdJobDatabase *db = &hd_jobs_list->databases[index];
+
+	/* Whatever a look finds that began before this must not overwrite what is noted here. */
+	db->due.lowered++;
+	db->next_due = Min(db->next_due, at);
+	if (hd_jobs_order_before(false, at, id - 1, db->due.at, db->due.id))
+	{
+		db->due.at = at;
+		db->due.id = id - 1;
+	}
+}
+
+void
+hd_jobs_list_search_again(int32 db)
+{
+	reset_due(&hd_jobs_list->databases[db]);
+	hd_jobs_list->databases[db].lost = true;
+	hd_jobs_list->databases[db].searched_at = DT_NOBEGIN;
+	hd_jobs_gate_doubt(db);
+	for (int32 i = 0; i < hd_jobs_list->max_lanes; i++)
+		if (lanes[i].line != 0 && queues[lanes[i].queue].db == db)
+			hd_jobs_lane_note(i, DT_NOBEGIN, PG_INT64_MIN + 1);
+	for (int32 i = 0; i < hd_jobs_list->max_gates; i++)
+		if (gates[i].line != 0 && queues[gates[i].queue].db == db)
+			hd_jobs_gate_note(i, DT_NOBEGIN, PG_INT64_MIN + 1);
 }
 
 static void
-reset_lane(HdJobLane *lane)
-{
-	lane->shelved = true;
-	lane->lowered++;
-	lane->cursor_at = DT_NOBEGIN;
-	lane->cursor_id = PG_INT64_MIN;
-	lane->next_due = DT_NOEND;
-}
-
-void
-hd_jobs_list_shelve(int32 queue, int priority, TimestampTz at, int64 id, TimestampTz now)
-{
-	HdJobLane *lane = &queues[queue].lanes[priority];
-
-	/* Whatever a look finds that began before this must not overwrite what is noted here. */
-	lane->lowered++;
-	if (at > now)
-	{
-		lane->next_due = Min(lane->next_due, at);
-		return;
-	}
-	lane->shelved = true;
-	if (at < lane->cursor_at || (at == lane->cursor_at && id <= lane->cursor_id))
-	{
-		lane->cursor_at = at;
-		lane->cursor_id = id - 1;
-	}
-}
-
-void
-hd_jobs_list_reset_lanes(int32 db)
-{
-	for (int q = 0; q < hd_jobs_list->max_queues; q++)
-		if (queues[q].name[0] != '\0' && queues[q].db == db)
-			for (int p = 0; p < HD_JOB_PRIORITIES; p++)
-				reset_lane(&queues[q].lanes[p]);
-}
-
-void
-hd_jobs_list_forget(int32 db)
+forget_entries(int32 db)
 {
 	for (int32 i = 0; i < hd_jobs_list->capacity; i++)
 	{
 		HdJobEntry *entry = &entries[i];
 
-		if (entry->state == HD_JOB_FREE || queues[entry->queue].db != db)
+		if (entry->state == HD_JOB_FREE || hd_jobs_entry_queue(entry)->db != db)
 			continue;
 		if (entry->state == HD_JOB_READY)
-			hd_jobs_list_unlink(i);
+			hd_jobs_lane_unlink(i);
+		else if (entry->state == HD_JOB_BLOCKED)
+			hd_jobs_gate_unlink(i);
 		hd_jobs_ledger_clear(i);
 		hd_jobs_list_free(i);
 	}
-	for (int q = 0; q < hd_jobs_list->max_queues; q++)
+}
+
+void
+hd_jobs_list_forget(int32 db)
+{
+	forget_entries(db);
+	for (int32 i = 0; i < hd_jobs_list->max_lanes; i++)
+		if (lanes[i].line != 0 && queues[lanes[i].queue].db == db)
+		{
+			lanes[i].refs = 0;
+			hd_jobs_lane_forget(i);
+		}
+	for (int32 i = 0; i < hd_jobs_list->max_gates; i++)
+		if (gates[i].line != 0 && queues[gates[i].queue].db == db)
+		{
+			gates[i].refs = 0;
+			hd_jobs_gate_forget(i);
+		}
+	for (int32 q = 0; q < hd_jobs_list->max_queues; q++)
 		if (queues[q].name[0] != '\0' && queues[q].db == db)
 			queues[q].name[0] = '\0';
 	memset(&hd_jobs_list->databases[db], 0, sizeof(HdJobDatabase));
@@ -352,6 +479,7 @@ hd_jobs_list_database(Oid database, Oid extension)
 	{
 		hd_jobs_list->databases[vacant].database = database;
 		hd_jobs_list->databases[vacant].extension = extension;
+		reset_due(&hd_jobs_list->databases[vacant]);
 	}
 	return vacant;
 }
@@ -364,7 +492,11 @@ hd_jobs_list_forget_others(int32 db)
 			hd_jobs_list_forget(i);
 }
 
-/* A free slot, or one that nothing points to: all it knows can be found again. */
+/*
+ * Queues.
+ */
+
+/* A free slot, or the one that nothing points to and was not asked for the longest. */
 static int32
 vacate_queue(void)
 {
@@ -374,10 +506,16 @@ vacate_queue(void)
 	{
 		if (queues[q].name[0] == '\0')
 			return q;
-		if (queues[q].refs == 0)
+		if (queues[q].refs == 0 && (idle < 0 || queues[q].asked_at < queues[idle].asked_at))
 			idle = q;
 	}
 	return idle;
+}
+
+bool
+hd_jobs_list_has_queue_slot(void)
+{
+	return vacate_queue() >= 0;
 }
 
 int32
@@ -391,6 +529,8 @@ hd_jobs_list_queue(int32 db, const char *name, bool create)
 	if (!create)
 		return -1;
 	slot = vacate_queue();
+	if (slot < 0 && hd_jobs_lane_vacate())
+		slot = vacate_queue();
 	if (slot < 0)
 	{
 		hd_counters_add(HD_COUNTER_JOBS_QUEUES_FULL, 1);
@@ -398,13 +538,12 @@ hd_jobs_list_queue(int32 db, const char *name, bool create)
 	}
 	memset(&queues[slot], 0, sizeof(HdJobQueue));
 	strlcpy(queues[slot].name, name, NAMEDATALEN);
-	queues[slot].hash = hd_jobs_list_name_hash(name);
+	queues[slot].hash = hd_jobs_place_queue_hash(name);
 	queues[slot].db = db;
+	dlist_init(&queues[slot].hungry_lanes);
+	dlist_init(&queues[slot].hungry_gates);
 	for (int p = 0; p < HD_JOB_PRIORITIES; p++)
-	{
-		queues[slot].lanes[p].head = queues[slot].lanes[p].tail = -1;
-		reset_lane(&queues[slot].lanes[p]);
-	}
+		queues[slot].groups[p] = -1;
 	return slot;
 }
 
@@ -418,13 +557,20 @@ is_slot_of(int32 slot, const HdJobQueues *wanted, int i)
 void
 hd_jobs_list_resolve(HdJobQueues *wanted)
 {
+	TimestampTz now = hd_clock_now();
 	bool made = false;
 
+	/* So that none of them makes room for another. */
+	for (int i = 0; i < wanted->n; i++)
+		if (is_slot_of(wanted->slots[i], wanted, i))
+			queues[wanted->slots[i]].asked_at = now;
 	for (int i = 0; i < wanted->n; i++)
 	{
 		if (is_slot_of(wanted->slots[i], wanted, i))
 			continue;
 		wanted->slots[i] = hd_jobs_list_queue(wanted->db, wanted->names[i], true);
+		if (wanted->slots[i] >= 0)
+			queues[wanted->slots[i]].asked_at = now;
 		made = true;
 	}
 
@@ -445,91 +591,6 @@ hd_jobs_list_window(const HdJobQueues *all, int *start, HdJobQueues *window)
 	window->n = Min(all->n - *start, Max(hd_jobs_list->max_queues / 2, 1));
 	*start += window->n;
 	return true;
-}
-
-uint32
-hd_jobs_list_tenant_hash(const char *tenant, int length)
-{
-	return Max(hash_bytes((const unsigned char *) tenant, length), 1);
-}
-
-uint32
-hd_jobs_list_name_hash(const char *name)
-{
-	return hash_bytes((const unsigned char *) name, (int) strlen(name));
-}
-
-static bool
-accepts(const uint32 *kinds, int nkinds, uint32 tenant, const HdJobEntry *entry)
-{
-	if (tenant != 0 && tenant != entry->tenant_hash)
-		return false;
-	for (int i = 0; i < nkinds; i++)
-		if (kinds[i] == entry->kind_hash)
-			return true;
-	return nkinds == 0;
-}
-
-int32
-hd_jobs_list_first(const HdJobLane *lane, const HdJobQueues *wanted)
-{
-	int32 i = lane->head;
-
-	while (i >= 0 && !accepts(wanted->kinds, wanted->nkinds, wanted->tenant, &entries[i]))
-		i = entries[i].next;
-	return i;
-}
-
-static bool
-waits_for(const HdJobWaiter *waiter, int32 queue)
-{
-	if (waiter->procno < 0 || waiter->woken || waiter->db != queues[queue].db)
-		return false;
-	for (int i = 0; i < waiter->nqueues; i++)
-		if (waiter->queues[i] == queues[queue].hash)
-			return true;
-	return waiter->nqueues == 0;
-}
-
-static void
-wake(HdJobWaiter *waiter)
-{
-	waiter->woken = true;
-	hd_jobs_list->nwaiters--;
-	SetLatch(&ProcGlobal->allProcs[waiter->procno].procLatch);
-}
-
-void
-hd_jobs_list_wake(int32 index)
-{
-	const HdJobEntry *entry = &entries[index];
-
-	for (int i = 0; hd_jobs_list->nwaiters > 0 && i < hd_jobs_list->max_waiters; i++)
-		if (waits_for(&waiters[i], entry->queue) &&
-			accepts(waiters[i].kinds, waiters[i].nkinds, waiters[i].tenant, entry))
-		{
-			wake(&waiters[i]);
-			return;
-		}
-}
-
-void
-hd_jobs_list_wake_any(int32 queue, int n)
-{
-	for (int i = 0; n > 0 && hd_jobs_list->nwaiters > 0 && i < hd_jobs_list->max_waiters; i++)
-		if (waits_for(&waiters[i], queue))
-		{
-			wake(&waiters[i]);
-			n--;
-		}
-}
-
-void
-hd_jobs_list_wake_database(int32 db)
-{
-	for (int i = 0; hd_jobs_list->nwaiters > 0 && i < hd_jobs_list->max_waiters; i++)
-		if (waiters[i].procno >= 0 && !waiters[i].woken && waiters[i].db == db)
-			wake(&waiters[i]);
 }
 
 int64

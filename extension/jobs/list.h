@@ -3,11 +3,16 @@
  *		Jobs in shared memory: who is next, and who is being worked on.
  *
  * Model: an entry stands for one row of hotdash._job.  Ready entries hang in
- * lanes, one per queue and priority, ordered by (at, id).  A row without an
- * entry is found through the index over shelved rows (_job_shelf): rows are
- * shelved when they are scheduled for later or when the list had no room.
- * Per lane, everything shelved and due up to the cursor has an entry or had
- * one; what commits late below the cursor lowers it again.
+ * lanes (lanes.h), one per queue, priority, kind and tenant.  A job with a
+ * key first passes its key's gate (gates.h), which lets as many of the key
+ * through as may run at once.  Lanes and gates are lines: each has a number,
+ * which stands in the rows that wait in it without an entry, because they
+ * are scheduled for later or memory had no room.  Index _job_line finds the
+ * rows of a line, index _job_due those whose time has come.
+ *
+ * Per line, the backlog says which rows may have no entry: those beyond its
+ * cursor.  Per database, everything scheduled and due up to the cursor was
+ * brought to its line.  What commits late below a cursor lowers it again.
  *
  * The table confirms: nothing is done to a job on the word of an entry
  * alone.  What the entries add is exclusion: of all that may end or claim a
@@ -16,9 +21,13 @@
  *
  * Locking: one LWLock guards everything here, reading included.
  *
- * What a crash loses: this memory.  Rows on the shelf are found through
- * their index; the others by one scan of the table (load.c).  Leases come
- * back from the ledger (ledger.h), a file that outlives the processes.
+ * Bounds: every part has a fixed size.  Where one is full, rows wait in the
+ * table, and the database is marked to have lines that memory does not know
+ * (lost); claims look for those (load.c).
+ *
+ * What a crash loses: this memory.  Rows in a line are found through its
+ * index; the others by one scan of the table (load.c).  Leases come back
+ * from the ledger (ledger.h), a file that outlives the processes.
  *-------------------------------------------------------------------------
  */
 #ifndef HD_JOBS_LIST_H
@@ -27,14 +36,14 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "jobs/heap.h"
+#include "lib/ilist.h"
 #include "storage/itemptr.h"
 #include "storage/lwlock.h"
 
 #define HD_JOB_PRIORITIES 10
 #define HD_JOB_MAX_DATABASES 64
 #define HD_JOB_MAX_PREPARED 32
-#define HD_JOB_WAITER_QUEUES 8
-#define HD_JOB_WAITER_KINDS 16
 
 /* Leases, in microseconds. */
 #define HD_JOB_DEFAULT_LEASE_US (60 * USECS_PER_SEC)
@@ -42,90 +51,162 @@
 
 typedef enum HdJobState
 {
-	HD_JOB_FREE,	 /* next: RESERVED, READY, LEASED (from the ledger), ENDING */
-	HD_JOB_RESERVED, /* row of an open transaction; next: READY, ENDING, FREE */
-	HD_JOB_READY,	 /* in its lane; next: CLAIMED, ENDING, FREE */
+	HD_JOB_FREE,	 /* next: RESERVED, BLOCKED, READY, LEASED (from the ledger), ENDING */
+	HD_JOB_RESERVED, /* row of an open transaction; next: BLOCKED, READY, ENDING, FREE */
+	HD_JOB_BLOCKED,	 /* behind its gate; next: READY, ENDING, FREE */
+	HD_JOB_READY,	 /* in its lane; next: CLAIMED, ENDING, BLOCKED, FREE */
 	HD_JOB_CLAIMED,	 /* by an open transaction; next: LEASED, ENDING, READY */
 	HD_JOB_LEASED,	 /* next: ENDING */
 	HD_JOB_ENDING	 /* by an open transaction; next: FREE, or the state before */
 } HdJobState;
 
-/* All fields are guarded by the module's lock. */
+/* All fields of everything below are guarded by the module's lock. */
 typedef struct HdJobEntry
 {
 	int64 id;
 	TimestampTz at;			   /* orders the lane; the row's column of that name */
 	int64 token;			   /* of the claim; 0 while unclaimed */
 	TimestampTz lease_expires; /* while claimed or leased */
+	HdHeapNode node;		   /* in its lane's or gate's order */
 	int32 hash_next;		   /* chain of the bucket, or of free entries; -1 ends */
-	int32 next;				   /* neighbours in the lane while READY; -1 ends */
-	int32 prev;
-	int32 queue;		 /* index of the queue */
-	uint32 kind_hash;	 /* for claims that ask for kinds; the row confirms */
-	uint32 tenant_hash;	 /* likewise for sessions bound to a tenant */
-	int owner;			 /* pid of the open transaction or bound session, else 0 */
-	ItemPointerData tid; /* where the row was last seen */
-	uint8 state;		 /* HdJobState */
-	uint8 priority;
-	bool bound; /* lease ends with the owner's session */
+	int32 lane;				   /* which it is in, came from, or will come into */
+	int32 gate;				   /* of its key; -1: none */
+	int owner;				   /* pid of the open transaction or bound session, else 0 */
+	ItemPointerData tid;	   /* where the row was last seen */
+	uint8 state;			   /* HdJobState */
+	bool bound;				   /* lease ends with the owner's session */
+	bool in_heap;			   /* stands in the order's heap, not in its queue */
 } HdJobEntry;
+
+/*
+ * Entries in order: those that came in order, which is nearly all, in a
+ * queue; the others in a heap.  The first is the earlier of two heads.
+ */
+typedef struct HdJobOrder
+{
+	int32 head; /* of the queue; -1: empty */
+	int32 tail;
+	int32 top; /* of the heap */
+	int32 count;
+} HdJobOrder;
+
+/* Rows of a line that have no entry. */
+typedef struct HdJobBacklog
+{
+	bool more;		/* there may be rows beyond the cursor */
+	uint32 lowered; /* how often something came in below a look's feet */
+	TimestampTz at; /* the cursor: all rows up to (at, id) have or had an entry */
+	int64 id;
+} HdJobBacklog;
 
 typedef struct HdJobLane
 {
-	int32 head; /* -1 when empty */
-	int32 tail;
-	int32 count;
-	int32 reserved;		   /* entries of open transactions that will come into this lane */
-	bool shelved;		   /* due rows beyond the cursor may be waiting on the shelf */
-	uint32 lowered;		   /* how often the cursor was lowered */
-	TimestampTz cursor_at; /* see the header */
-	int64 cursor_id;
-	TimestampTz next_due; /* earliest shelved row known to lie in the future */
+	int64 line;		 /* its number; 0: slot is free */
+	int32 hash_next; /* chain of the bucket, or of free lanes */
+	int32 queue;
+	int32 group;
+	int32 refs;		/* entries and notes that point here */
+	int32 reserved; /* entries of open transactions that will come into this lane */
+	int32 sister;	/* ring of the same tenant's lanes of this queue and priority */
+	dlist_node hungry; /* among its queue's lanes that want a look; next NULL: it is not */
+	int64 tag;		/* when it is this tenant's turn, see lanes.h */
+	HdHeapNode node;
+	uint32 kind_hash;
+	uint32 tenant_hash;
+	uint8 priority;
+	HdJobOrder order;
+	HdJobBacklog backlog;
 } HdJobLane;
+
+typedef struct HdJobGate
+{
+	int64 line;		 /* its number; 0: slot is free */
+	int32 hash_next; /* chain of the bucket, or of free gates */
+	int32 queue;
+	int32 refs; /* entries and notes that point here */
+	dlist_node hungry; /* as a lane's */
+	int32 ready;  /* let through and not claimed */
+	int32 running;
+	int32 width; /* how many may be out at once */
+	bool strict; /* in order of ids; who is not due holds up all behind it */
+	bool held;	 /* the next in order is not due: nothing to look for until that changes */
+	bool stale;	 /* the width is not known, or may have changed */
+	HdJobOrder order;
+	HdJobBacklog backlog;
+} HdJobGate;
+
+/* Lanes of one kind in a queue and priority, for they stop at once when the kind's cap is reached. */
+typedef struct HdJobGroup
+{
+	uint32 kind_hash;
+	int32 queue; /* -1: slot is free */
+	int32 kind;
+	int32 next; /* group of the same queue and priority, or free one */
+	int32 top;	/* lane whose turn it is; -1: none has entries */
+	int32 refs; /* lanes */
+	uint8 priority;
+} HdJobGroup;
+
+typedef struct HdJobKindCount
+{
+	int32 db; /* -1: slot is free */
+	uint32 kind_hash;
+	int32 hash_next;
+	int32 refs; /* groups */
+	int32 running;
+} HdJobKindCount;
 
 typedef struct HdJobQueue
 {
 	char name[NAMEDATALEN]; /* empty: slot is free */
-	uint32 hash;			/* of the name */
+	uint64 hash;			/* of the name */
 	int32 db;				/* index of the database */
-	int32 refs;				/* entries and open transactions that point here */
+	int32 refs;				/* lanes and gates */
+	int32 listed;			/* entries in lanes */
 	int32 running;			/* entries CLAIMED, LEASED, or ENDING after those */
-	HdJobLane lanes[HD_JOB_PRIORITIES];
+	dlist_head hungry_lanes; /* those that want a look at the table */
+	dlist_head hungry_gates;
+	TimestampTz asked_at;			 /* when somebody last claimed from it or waited for it */
+	int32 groups[HD_JOB_PRIORITIES]; /* first of each priority; -1: none */
+	int32 ready[HD_JOB_PRIORITIES];	 /* entries in its lanes */
+	int64 turn[HD_JOB_PRIORITIES];	 /* tag of the lane that was last served */
 } HdJobQueue;
 
 typedef struct HdJobDatabase
 {
 	Oid database;  /* InvalidOid: slot is free */
 	Oid extension; /* of the CREATE EXTENSION that the entries belong to */
-	bool loaded;   /* rows that are not shelved have their entries */
+	bool loaded;   /* rows that are in no line have their entries */
+	bool lost;	   /* there may be lines that memory does not know */
+	TimestampTz searched_at; /* when they were last looked for */
+	HdJobBacklog due;		 /* what was scheduled; more is not used */
+	TimestampTz next_due;	 /* earliest scheduled row known beyond that cursor */
 	int nprepared; /* prepared transactions that enqueued; -1: too many to list */
 	TransactionId prepared[HD_JOB_MAX_PREPARED];
 } HdJobDatabase;
 
-typedef struct HdJobWaiter
-{
-	int procno; /* -1: slot is free */
-	int32 db;
-	bool woken;
-	int nqueues;						 /* 0: any queue of the database */
-	uint32 queues[HD_JOB_WAITER_QUEUES]; /* hashes of names, since slots may change hands */
-	int nkinds;							 /* 0: any kind */
-	uint32 kinds[HD_JOB_WAITER_KINDS];
-	uint32 tenant; /* hash; 0: any */
-} HdJobWaiter;
-
 typedef struct HdJobList
 {
 	int capacity; /* entries */
-	int nbuckets; /* power of two */
+	int nbuckets; /* of entries, lanes and gates each; power of two */
 	int max_queues;
+	int max_lanes;
+	int max_gates;
+	int max_groups;
+	int max_kinds;
 	int max_waiters;
 	uint32 boot; /* tells tokens of this life of the ledger; 15 bits, not 0 */
 	uint32 next_token;
-	int32 free_head;
-	int nfree;
+	int32 free_entry;
+	int32 free_lane;
+	int32 free_gate;
+	int32 free_group;
+	int nfree;	  /* entries */
+	int nblocked; /* entries behind gates */
 	int nwaiters; /* sessions that wait and were not woken yet */
 	int ticker;	  /* process number of whoever runs the ticks, -1 when nobody */
+	int32 lane_hand; /* where the search for an idle lane goes on */
+	int32 gate_hand;
 	HdJobDatabase databases[HD_JOB_MAX_DATABASES];
 } HdJobList;
 
@@ -136,8 +217,12 @@ typedef struct HdJobQueues
 	int n;
 	char **names;
 	int32 *slots;  /* -1: no room in the table of queues */
+	int *caps;	   /* concurrency of each queue; 0: none */
 	int nkinds;	   /* 0: any kind */
 	uint32 *kinds; /* their hashes */
+	int ncapped;   /* kinds with a concurrency of their own */
+	uint32 *capped;
+	int *kind_caps;
 	uint32 tenant; /* hash of the tenant that the session is bound to; 0: any */
 } HdJobQueues;
 
@@ -155,51 +240,63 @@ extern int hd_jobs_setting_queues;
 extern void hd_jobs_list_register(void);
 
 /*
- * The parts of the area.  Callers hold the lock.
+ * The parts of the area.  Callers of everything below hold the lock;
+ * exclusively, where something changes.
  */
 extern HdJobEntry *hd_jobs_entry(int32 index);
 extern HdJobQueue *hd_jobs_queue(int32 index);
-extern HdJobWaiter *hd_jobs_waiter(int index);
+extern HdJobLane *hd_jobs_lane(int32 index);
+extern HdJobGate *hd_jobs_gate(int32 index);
+extern HdJobGroup *hd_jobs_group(int32 index);
+extern HdJobKindCount *hd_jobs_kind_count(int32 index);
+extern struct HdJobWaiter *hd_jobs_waiter(int index);
+
+/* Heads of the chains in which a line or a kind of a database hangs. */
+extern int32 *hd_jobs_lane_bucket(int32 db, int64 line);
+extern int32 *hd_jobs_gate_bucket(int32 db, int64 line);
+extern int32 *hd_jobs_kind_bucket(int32 db, uint32 kind_hash);
+
+/* The queue of an entry. */
+extern HdJobQueue *hd_jobs_entry_queue(const HdJobEntry *entry);
 
 /*
  * hd_jobs_list_database
  *		Index of a database's slot, made when missing; -1 when all are taken.
  *
  * An extension that is created again gets a slot of its own, since the
- * transaction that did that may yet roll back.  Caller holds the lock
- * exclusively.
+ * transaction that did that may yet roll back.
  */
 extern int32 hd_jobs_list_database(Oid database, Oid extension);
 
 /*
  * hd_jobs_list_forget_others
- *		Free the slots of extensions that the same database had before.  Caller
- *		holds the lock exclusively, and one on a table of the extension that
- *		keeps others from dropping it.
+ *		Free the slots of extensions that the same database had before.  The
+ *		caller has a lock on a table of the extension that keeps others from
+ *		dropping it.
+ * hd_jobs_list_forget
+ *		Free a database's slot with all that belongs to it.
  */
 extern void hd_jobs_list_forget_others(int32 db);
-
-/*
- * hd_jobs_list_forget
- *		Free a database's slot with all its entries and queues, for a database
- *		that was dropped.  Caller holds the lock exclusively.
- */
 extern void hd_jobs_list_forget(int32 db);
 
 /*
  * hd_jobs_list_queue
  *		Index of a queue's slot, made when missing and create is set; -1 when it
- *		is not there or all slots are in use.  Caller holds the lock, exclusively
- *		when create is set.
+ *		is not there or all slots are in use.
  */
 extern int32 hd_jobs_list_queue(int32 db, const char *name, bool create);
+
+/*
+ * hd_jobs_list_has_queue_slot
+ *		Whether one more queue has room without taking it from another.
+ */
+extern bool hd_jobs_list_has_queue_slot(void);
 
 /*
  * hd_jobs_list_resolve
  *		Make the slots of some queues true: an idle queue's slot may have been
  *		given to another since they were resolved.  A queue for which there is
- *		no room has slot -1.  Caller holds the lock
- *		exclusively, and must resolve again whenever it has let go of it.
+ *		no room has slot -1.  Resolve again whenever the lock was let go.
  */
 extern void hd_jobs_list_resolve(HdJobQueues *queues);
 
@@ -211,37 +308,24 @@ extern void hd_jobs_list_resolve(HdJobQueues *queues);
 extern bool hd_jobs_list_window(const HdJobQueues *all, int *start, HdJobQueues *window);
 
 /*
- * hd_jobs_list_name_hash
- *		Hash of a queue's name.
- */
-extern uint32 hd_jobs_list_name_hash(const char *name);
-
-/*
- * hd_jobs_list_tenant_hash
- *		Hash of a tenant, as entries carry it; never 0.
- */
-extern uint32 hd_jobs_list_tenant_hash(const char *tenant, int length);
-
-/*
  * hd_jobs_list_find
- *		Index of the entry of a job, or -1.  Caller holds the lock.
+ *		Index of the entry of a job, or -1.
  */
 extern int32 hd_jobs_list_find(int32 db, int64 id);
 
 /*
  * hd_jobs_list_alloc
- *		A new entry for (queue, id), in state FREE and in no lane, or -1 when the
- *		list is full (counted).  Caller holds the lock exclusively, sets the
- *		state, and has made sure that the job has no entry.
+ *		A new entry for a job of a lane, in state FREE and in no order, or -1 when
+ *		the list is full (counted).  The caller sets the state, and has made sure
+ *		that the job has no entry.
  */
-extern int32 hd_jobs_list_alloc(int32 queue, int64 id);
+extern int32 hd_jobs_list_alloc(int32 lane, int64 id);
 
 /*
  * hd_jobs_list_has_room
- *		Whether a ready job of the lane may have an entry: a lane gets at most
- *		half of what others leave, so that a backlog that nobody works off never
- *		shuts out the rest; and the last entries are kept for jobs that are ended
- *		or changed.  Caller holds the lock.
+ *		Whether a lane may have one more entry: it gets at most half of what
+ *		others leave, so that a backlog that nobody works off never shuts out the
+ *		rest; and the last entries are kept for jobs that are ended or changed.
  */
 extern bool hd_jobs_list_has_room(const HdJobLane *lane);
 
@@ -249,65 +333,39 @@ extern bool hd_jobs_list_has_room(const HdJobLane *lane);
  * hd_jobs_list_restore
  *		The same at a given free index, for leases read back from the ledger.
  */
-extern void hd_jobs_list_restore(int32 index, int32 queue, int64 id);
+extern void hd_jobs_list_restore(int32 index, int32 lane, int64 id);
 
 /*
  * hd_jobs_list_free
- *		Give an entry back that is in no lane.  Caller holds the lock exclusively.
+ *		Give an entry back that is in no order.
  */
 extern void hd_jobs_list_free(int32 index);
 
 /*
- * hd_jobs_list_push / hd_jobs_list_unlink
- *		Put an entry into its lane in order, as READY; take it out again.
- *		Caller holds the lock exclusively.
+ * hd_jobs_list_set_gate
+ *		Tie an entry to the gate of its key.
  */
-extern void hd_jobs_list_push(int32 index);
-extern void hd_jobs_list_unlink(int32 index);
+extern void hd_jobs_list_set_gate(int32 index, int32 gate);
 
 /*
- * hd_jobs_list_shelve
- *		Note that a row (at, id) of a lane is on the shelf.  now decides whether
- *		it is due.  Caller holds the lock exclusively.
+ * hd_jobs_list_started / hd_jobs_list_stopped
+ *		Count an entry as running with its queue, kind and key; no longer.
  */
-extern void hd_jobs_list_shelve(int32 queue, int priority, TimestampTz at, int64 id,
-								TimestampTz now);
+extern void hd_jobs_list_started(int32 index);
+extern void hd_jobs_list_stopped(int32 index);
 
 /*
- * hd_jobs_list_reset_lanes
- *		Make the next claims of a database look at the whole shelf again.
- *		Caller holds the lock exclusively.
+ * hd_jobs_list_schedule
+ *		Note that a row (at, id) was scheduled.
+ * hd_jobs_list_search_again
+ *		Make the next claims of a database look for everything again.
  */
-extern void hd_jobs_list_reset_lanes(int32 db);
-
-/*
- * hd_jobs_list_first
- *		The first entry of a lane whose kind is asked for, or -1.  Caller holds
- *		the lock.
- */
-extern int32 hd_jobs_list_first(const HdJobLane *lane, const HdJobQueues *wanted);
-
-/*
- * hd_jobs_list_wake
- *		Wake one session that waits for the entry's queue and kind.
- * hd_jobs_list_wake_any
- *		Wake up to n sessions that wait for a queue, whatever the kind.
- *		Caller holds the lock exclusively.
- */
-extern void hd_jobs_list_wake(int32 index);
-extern void hd_jobs_list_wake_any(int32 queue, int n);
-
-/*
- * hd_jobs_list_wake_database
- *		Wake all sessions that wait in a database, to look again.  Caller holds
- *		the lock exclusively.
- */
-extern void hd_jobs_list_wake_database(int32 db);
+extern void hd_jobs_list_schedule(int32 db, TimestampTz at, int64 id);
+extern void hd_jobs_list_search_again(int32 db);
 
 /*
  * hd_jobs_list_token
- *		A new token for a job whose row carries fence.  Caller holds the lock
- *		exclusively.
+ *		A new token for a job whose row carries fence.
  */
 extern int64 hd_jobs_list_token(int32 fence);
 

@@ -1,14 +1,19 @@
 /*-------------------------------------------------------------------------
  * load.c
- *		Rows of the table into the list: after a start, from the shelf, and
+ *		Rows of the table into the list: after a start, from the lines, and
  *		after two-phase commits.
  *
- * Model: the work is a query and then one pass under the lock.  Several
- * sessions may do it at once: a job that has an entry already is skipped,
- * and an entry made from a row that has ended meanwhile is dropped by the
- * claim that meets it, because the table confirms.
+ * Model: a look reads the table and then brings what it found, in one pass
+ * under the lock.  Several sessions may look at once: a job that has an
+ * entry already is skipped, and an entry made from a row that has ended
+ * meanwhile is dropped by the claim that meets it, because the table
+ * confirms.
  *
- * Locking: never SPI under the list's lock; the lanes' state is read first,
+ * Before each claim come, as far as there is need: rows that were scheduled
+ * and are due now; lines that memory has lost; lanes and gates of the wanted
+ * queues that are hungry.
+ *
+ * Locking: never a scan under the list's lock.  What is known is read first,
  * and a cursor is only moved forward if nobody lowered it in between.
  *-------------------------------------------------------------------------
  */
@@ -16,36 +21,44 @@
 
 #include "jobs/load.h"
 
+#include <limits.h>
+
 #include "access/transam.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/counters.h"
 #include "core/spi.h"
+#include "jobs/gates.h"
 #include "jobs/kinds.h"
+#include "jobs/lanes.h"
 #include "jobs/list.h"
+#include "jobs/order.h"
+#include "jobs/scan.h"
 #include "jobs/tx.h"
+#include "jobs/waiters.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-/* A look at the shelf brings at least this many rows, so that small claims do not look each time. */
+/* Looks bring at least this many rows, so that small claims do not look each time. */
 #define MIN_LOOK 256
 
-typedef struct FoundRow
-{
-	int64 id;
-	TimestampTz at;
-	ItemPointerData tid;
-	uint32 kind_hash;
-	uint32 tenant_hash;
-} FoundRow;
+/* And each lane at least this many. */
+#define MIN_LANE_LOOK 8
+
+/* So many rows that became due are moved to their lines before one claim; the next goes on. */
+#define MAX_DUE 2000
+
+/* So many hungry lines are looked at before one claim. */
+#define MAX_LINES 64
+
+/* A search for lost lines is not repeated before so many times what it took. */
+#define SEARCH_PAUSE 20
 
 void
 hd_jobs_load_set_ticker(void)
@@ -62,6 +75,113 @@ hd_jobs_load_alert_ticker(void)
 		SetLatch(&ProcGlobal->allProcs[hd_jobs_list->ticker].procLatch);
 }
 
+/*
+ * Bringing rows. Lock held.
+ */
+
+/* An entry for a row that has none, in no order; -1 when there is no room. */
+static int32
+new_entry(int32 lane, const HdJobFound *found)
+{
+	HdJobEntry *entry;
+	int32 index;
+
+	if (!hd_jobs_list_has_room(hd_jobs_lane(lane)))
+		return -1;
+	index = hd_jobs_list_alloc(lane, found->id);
+	if (index < 0)
+		return -1;
+	entry = hd_jobs_entry(index);
+	entry->at = found->at;
+	entry->tid = found->tid;
+	hd_counters_add(HD_COUNTER_JOBS_REFILLED, 1);
+	return index;
+}
+
+/* A READY entry for a row without a key, unless it has one; false when there is no room. */
+static bool
+bring_ready(int32 lane, const HdJobFound *found)
+{
+	int32 index;
+
+	if (hd_jobs_list_find(hd_jobs_queue(hd_jobs_lane(lane)->queue)->db, found->id) >= 0)
+		return true;
+	index = new_entry(lane, found);
+	if (index < 0)
+		return false;
+	hd_jobs_lane_push(index);
+	hd_jobs_waiter_wake(index);
+	return true;
+}
+
+/* A lane without room keeps the row in its backlog, from where it is looked for. */
+static void
+bring_to_lane(int32 db, const HdJobFound *found)
+{
+	int32 index = hd_jobs_lane_get(db, &found->place);
+	HdJobBacklog *backlog;
+
+	if (index < 0)
+	{
+		hd_jobs_list->databases[db].lost = true;
+		return;
+	}
+
+	/* Those beyond the cursor will be found there, unless their time was changed by hand. */
+	backlog = &hd_jobs_lane(index)->backlog;
+	if (backlog->more && found->line_at == found->at &&
+		hd_jobs_order_before(false, backlog->at, backlog->id, found->at, found->id))
+		return;
+	hd_jobs_lane_hold(index);
+	if (!bring_ready(index, found))
+		hd_jobs_lane_note(index, found->at, found->id);
+	hd_jobs_lane_let_go(index);
+}
+
+static void
+bring_to_gate(int32 db, const HdJobFound *found)
+{
+	int32 index = hd_jobs_gate_get(db, &found->place);
+
+	if (index >= 0)
+		hd_jobs_gate_due(index, found->at, found->id);
+	else
+		hd_jobs_list->databases[db].lost = true;
+}
+
+static void
+bring(int32 db, HdJobFound *found)
+{
+	found->place.queue = found->queue;
+	if (found->place.gate != 0)
+		bring_to_gate(db, found);
+	else
+		bring_to_lane(db, found);
+}
+
+/*
+ * After a start: rows that are in no line.
+ */
+
+static HdSpiPlan unlined_plan = {
+	.sql = "SELECT id FROM hotdash._job WHERE line IS NULL AND hold IS NULL ORDER BY at, id",
+};
+
+static HdSpiPlan line_plan = {
+	.sql =
+		"UPDATE hotdash._job SET line_at = at, "
+		"line = hotdash._job_line(queue, priority, kind, tenant, NULL, NULL) "
+		"WHERE line IS NULL AND id IN (SELECT j.id FROM hotdash._job j "
+		"WHERE j.id = ANY ($1) FOR UPDATE SKIP LOCKED)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+};
+
+static HdSpiPlan prepared_plan = {
+	.sql = "SELECT transaction FROM pg_catalog.pg_prepared_xacts "
+		   "WHERE database = pg_catalog.current_database()",
+};
+
 static Datum
 column(int row, int number)
 {
@@ -72,111 +192,69 @@ column(int row, int number)
 	return value;
 }
 
-/* Columns 1 to 5 of a result row: id, ctid, at, kind, tenant. */
-static FoundRow
-found_row(int row)
-{
-	FoundRow found;
-	text *kind = DatumGetTextPP(column(row, 4));
-	text *tenant = DatumGetTextPP(column(row, 5));
-
-	found.id = DatumGetInt64(column(row, 1));
-	found.tid = *(ItemPointer) DatumGetPointer(column(row, 2));
-	found.at = DatumGetTimestampTz(column(row, 3));
-	found.kind_hash = hd_jobs_kind_hash(VARDATA_ANY(kind), VARSIZE_ANY_EXHDR(kind));
-	found.tenant_hash = hd_jobs_list_tenant_hash(VARDATA_ANY(tenant), VARSIZE_ANY_EXHDR(tenant));
-	return found;
-}
-
-/* A READY entry for a row, unless it has one; false when the list is full. Lock held. */
-static bool
-bring(int32 queue, int priority, const FoundRow *row)
-{
-	HdJobEntry *entry;
-	int32 index;
-
-	if (hd_jobs_list_find(hd_jobs_queue(queue)->db, row->id) >= 0)
-		return true;
-	if (!hd_jobs_list_has_room(&hd_jobs_queue(queue)->lanes[priority]))
-		return false;
-	index = hd_jobs_list_alloc(queue, row->id);
-	if (index < 0)
-		return false;
-	entry = hd_jobs_entry(index);
-	entry->at = row->at;
-	entry->tid = row->tid;
-	entry->kind_hash = row->kind_hash;
-	entry->tenant_hash = row->tenant_hash;
-	entry->priority = (uint8) priority;
-	hd_jobs_list_push(index);
-	hd_jobs_list_wake(index);
-	hd_counters_add(HD_COUNTER_JOBS_REFILLED, 1);
-	return true;
-}
-
-/*
- * After a start: rows that are not shelved.
- */
-
-static HdSpiPlan unshelved_plan = {
-	.sql = "SELECT id, ctid, at, kind, tenant, queue, priority FROM hotdash._job "
-		   "WHERE NOT shelf ORDER BY at, id",
-};
-
-static HdSpiPlan prepared_plan = {
-	.sql = "SELECT transaction FROM pg_catalog.pg_prepared_xacts "
-		   "WHERE database = pg_catalog.current_database()",
-};
-
 /* Bring one row of the full scan; false when there is no room. */
 static bool
-bring_unshelved(int32 db, int row)
+bring_unlined(HdJobTable *table, int32 db, int64 id)
 {
-	FoundRow found = found_row(row);
-	char *name = TextDatumGetCString(column(row, 6));
-	int priority = DatumGetInt16(column(row, 7));
-	bool done = false;
-	int32 queue;
+	HdJobFound found;
+	ItemPointerData tid;
+	bool done = true;
+	int32 lane;
 
+	if (!hd_jobs_table_find(table, id, &tid))
+		return true;
+	hd_jobs_scan_row(table, &found);
+	found.place.queue = found.queue;
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	queue = hd_jobs_list_queue(db, name, true);
-	if (queue >= 0)
-		done = bring(queue, priority, &found);
+	lane = hd_jobs_lane_get(db, &found.place);
+	if (lane >= 0)
+	{
+		hd_jobs_lane_hold(lane);
+		done = bring_ready(lane, &found);
+		hd_jobs_lane_let_go(lane);
+	}
 	LWLockRelease(hd_jobs_lock);
-	pfree(name);
-	return done;
+	return done && lane >= 0;
 }
 
 /*
- * Rows that do not fit go to the shelf, where claims find them; returns how
- * many.  Another session that loads at the same time may be moving some of
- * them: those are left to it, since a claim never waits.
+ * Rows that do not fit go to their lines, where claims find them; returns
+ * how many.  Another session that loads at the same time may be moving some
+ * of them: those are left to it, since a claim never waits.
  */
 static int64
-load_unshelved(int32 db)
+load_unlined(int32 db)
 {
+	MemoryContext caller = CurrentMemoryContext;
+	SPITupleTable *rows;
+	HdJobTable table;
 	uint64 n;
 	uint64 nleft = 0;
 	int64 *left;
-	MemoryContext caller = CurrentMemoryContext;
 
 	/* The one statement that has to read the whole table. */
 	(void) set_config_option("enable_seqscan", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
-	hd_spi_run(&unshelved_plan, NULL, NULL, false, 0);
+	hd_spi_run(&unlined_plan, NULL, NULL, false, 0);
 	n = SPI_processed;
+	rows = SPI_tuptable;
 	left = MemoryContextAllocHuge(caller, sizeof(int64) * Max(n, 1));
+	hd_jobs_table_open(&table, false);
 	for (uint64 i = 0; i < n; i++)
 	{
+		bool isnull;
+		int64 id = DatumGetInt64(SPI_getbinval(rows->vals[i], rows->tupdesc, 1, &isnull));
+
 		CHECK_FOR_INTERRUPTS();
-		if (!bring_unshelved(db, (int) i))
-			left[nleft++] = DatumGetInt64(column((int) i, 1));
+		if (!bring_unlined(&table, db, id))
+			left[nleft++] = id;
 	}
-	SPI_freetuptable(SPI_tuptable);
+	hd_jobs_table_close(&table);
+	SPI_freetuptable(rows);
 	(void) set_config_option("enable_seqscan", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
 	if (nleft > 0)
-		hd_jobs_load_shelve_rows(left, (int) nleft);
+		hd_jobs_load_line_rows(left, (int) nleft);
 	pfree(left);
 	return (int64) nleft;
 }
@@ -212,11 +290,11 @@ hd_jobs_load_database(void)
 		return db;
 
 	hd_spi_begin(&spi);
-	moved = load_unshelved(db);
+	moved = load_unlined(db);
 	load_prepared(db);
 	hd_spi_end(&spi);
 
-	/* Others must not look before they can see the rows that went to the shelf. */
+	/* Others must not look before they can see the rows that went to their lines. */
 	if (moved > 0)
 	{
 		hd_jobs_tx_loaded(db);
@@ -224,7 +302,7 @@ hd_jobs_load_database(void)
 	}
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	hd_jobs_list->databases[db].loaded = true;
-	hd_jobs_list_reset_lanes(db);
+	hd_jobs_list_search_again(db);
 	LWLockRelease(hd_jobs_lock);
 	return db;
 }
@@ -243,147 +321,442 @@ hd_jobs_load_forget(void)
 }
 
 /*
- * From the shelf.
+ * Scheduled rows whose time has come.
  */
 
-static HdSpiPlan shelf_plan = {
-	.sql = "SELECT id, ctid, at, kind, tenant FROM hotdash._job "
-		   "WHERE shelf AND queue = $1 AND priority = $2 AND (at, id) > ($3, $4) "
-		   "ORDER BY at, id LIMIT $5",
-	.nargs = 5,
-	.argtypes = {TEXTOID, INT2OID, TIMESTAMPTZOID, INT8OID, INT8OID},
-};
-
-static int
-look(const char *queue, int priority, const HdJobLane *lane, int limit, FoundRow *rows)
+/* Note how far a look at the scheduled rows came. Lock held. */
+static void
+move_due(HdJobDatabase *database, const HdJobFound *rows, int n, int ndue, int limit)
 {
-	Datum values[5];
+	if (ndue > 0)
+	{
+		database->due.at = rows[ndue - 1].at;
+		database->due.id = rows[ndue - 1].id;
+	}
+	if (ndue < n)
+		database->next_due = rows[ndue].at;
+	else if (n < limit)
+		database->next_due = DT_NOEND;
+}
+
+/* One look; returns how many rows were due. A session whose clock is moved leaves the cursor. */
+static int
+load_due_rows(HdJobTable *table, int32 db, int limit, TimestampTz now)
+{
+	HdJobDatabase *database = &hd_jobs_list->databases[db];
+	HdJobFound *rows;
+	HdJobBacklog seen;
+	int ndue = 0;
 	int n;
 
-	values[0] = CStringGetTextDatum(queue);
-	values[1] = Int16GetDatum(priority);
-	values[2] = TimestampTzGetDatum(lane->cursor_at);
-	values[3] = Int64GetDatum(lane->cursor_id);
-	values[4] = Int64GetDatum(limit);
-	hd_spi_run(&shelf_plan, values, NULL, false, 0);
-	n = (int) SPI_processed;
-	for (int i = 0; i < n; i++)
-		rows[i] = found_row(i);
-	SPI_freetuptable(SPI_tuptable);
+	LWLockAcquire(hd_jobs_lock, LW_SHARED);
+	seen = database->due;
+	LWLockRelease(hd_jobs_lock);
+	rows = palloc(sizeof(HdJobFound) * limit);
+	n = hd_jobs_scan_due(table, &seen, rows, limit);
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	while (ndue < n && rows[ndue].at <= now)
+		bring(db, &rows[ndue++]);
+
+	/* Unless another look was faster, or something came in below. */
+	if (!hd_clock_overridden() && database->due.lowered == seen.lowered &&
+		database->due.at == seen.at && database->due.id == seen.id)
+		move_due(database, rows, n, ndue, limit);
+	LWLockRelease(hd_jobs_lock);
+	pfree(rows);
+	return ndue;
+}
+
+static int
+load_due(HdJobTable *table, int32 db, int want, TimestampTz now)
+{
+	int limit = Max(Min(want, MAX_DUE), MIN_LOOK);
+	int total = 0;
+
+	while (total < MAX_DUE)
+	{
+		int n = load_due_rows(table, db, limit, now);
+
+		total += n;
+		if (n < limit)
+			break;
+	}
+	return total;
+}
+
+/*
+ * Lines that memory does not know.
+ */
+
+/* Whether a line's first row says that there may be something to do now. */
+static bool
+is_of_interest(const HdJobFound *found, TimestampTz now)
+{
+	return found->place.gate != 0 || !found->scheduled || found->at <= now;
+}
+
+static bool
+is_queue_wanted(const HdJobQueues *wanted, const char *queue)
+{
+	for (int i = 0; i < wanted->n; i++)
+		if (strcmp(wanted->names[i], queue) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Note a line that was found by its first row; false when there is no room
+ * for it.  Others make room only for queues that are asked for. Lock held.
+ */
+static bool
+note_line(const HdJobQueues *wanted, HdJobFound *found)
+{
+	int32 db = wanted->db;
+	int32 index;
+
+	found->place.queue = found->queue;
+	if (!is_queue_wanted(wanted, found->queue) && !hd_jobs_lane_fits(db, &found->place))
+		return false;
+	if (found->place.gate != 0)
+		return hd_jobs_gate_get(db, &found->place) >= 0;
+	index = hd_jobs_lane_get(db, &found->place);
+	if (index >= 0)
+		hd_jobs_lane_note(index, found->at, found->id);
+	return index >= 0;
+}
+
+static int
+search_lost(HdJobTable *table, const HdJobQueues *wanted, TimestampTz now)
+{
+	HdJobDatabase *database = &hd_jobs_list->databases[wanted->db];
+	TimestampTz began = hd_clock_real();
+	HdJobFound found;
+	int64 line = PG_INT64_MIN;
+	bool full = false;
+	int n = 0;
+
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	database->lost = false;
+	LWLockRelease(hd_jobs_lock);
+	while (hd_jobs_scan_next_line(table, line, &found))
+	{
+		line = found.line;
+		if (!is_of_interest(&found, now))
+			continue;
+		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+		if (!note_line(wanted, &found))
+			full = true;
+		else
+			n++;
+		LWLockRelease(hd_jobs_lock);
+	}
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	database->lost |= full;
+	database->searched_at = hd_clock_real() + (hd_clock_real() - began) * SEARCH_PAUSE;
+	LWLockRelease(hd_jobs_lock);
 	return n;
 }
 
-/*
- * Put what a look found into the lane.  seen: the lane as it was before the
- * look.  A session whose clock is moved brings rows but leaves the lane's
- * own knowledge alone.  Lock held.  Returns how many rows were due.
- */
-static int
-bring_found(int32 queue, int priority, const HdJobLane *seen, const FoundRow *rows, int n,
-			int limit, TimestampTz now)
-{
-	HdJobLane *lane = &hd_jobs_queue(queue)->lanes[priority];
-	bool keep = !hd_clock_overridden() && lane->lowered == seen->lowered;
-	int brought = 0;
-
-	while (brought < n && rows[brought].at <= now && bring(queue, priority, &rows[brought]))
-		brought++;
-	if (!keep)
-		return brought;
-	if (brought > 0)
-	{
-		lane->cursor_at = rows[brought - 1].at;
-		lane->cursor_id = rows[brought - 1].id;
-	}
-	if (brought < n && rows[brought].at > now)
-	{
-		lane->shelved = false;
-		lane->next_due = rows[brought].at;
-	}
-	else if (brought == n && n < limit)
-	{
-		lane->shelved = false;
-		lane->next_due = DT_NOEND;
-	}
-	return brought;
-}
-
-/*
- * Whether a lane has something to look for: rows that became due, rows that
- * may be older than its first entry, or any row when it is short of entries.
- * Lock held.
- */
+/* Not too often, if there is no room for what it finds. Lock held. */
 static bool
-needs_look(const HdJobLane *lane, int want, TimestampTz now)
+wants_search(const HdJobDatabase *database)
 {
-	if (lane->next_due <= now)
-		return true;
-	if (!lane->shelved)
-		return false;
-	return lane->count < want || lane->cursor_at < hd_jobs_entry(lane->head)->at;
+	return database->lost && database->searched_at <= hd_clock_real();
 }
 
-/* One lane: number i of queues, at a priority. */
+/*
+ * Hungry lanes.
+ */
+
 static int
-load_lane(HdJobQueues *queues, int i, int priority, int want, TimestampTz now)
+load_lane(HdJobTable *table, int32 db, int64 line, int limit, TimestampTz now)
 {
-	HdJobLane seen;
-	FoundRow *rows;
-	int limit = Max(want, MIN_LOOK);
+	HdJobFound *rows;
+	HdJobBacklog seen;
+	HdJobBacklog *backlog;
 	int brought = 0;
-	bool wanted = false;
+	int32 index;
 	int n;
 
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	hd_jobs_list_resolve(queues);
-	if (queues->slots[i] >= 0)
-	{
-		seen = hd_jobs_queue(queues->slots[i])->lanes[priority];
-		wanted = needs_look(&seen, want, now) || hd_clock_overridden();
-	}
+	LWLockAcquire(hd_jobs_lock, LW_SHARED);
+	index = hd_jobs_lane_find(db, line);
+	if (index >= 0)
+		seen = hd_jobs_lane(index)->backlog;
 	LWLockRelease(hd_jobs_lock);
-	if (!wanted)
+	if (index < 0 || !seen.more)
 		return 0;
 
-	rows = palloc(sizeof(FoundRow) * limit);
-	n = look(queues->names[i], priority, &seen, limit, rows);
+	rows = palloc(sizeof(HdJobFound) * limit);
+	n = hd_jobs_scan_line(table, line, false, &seen, now, rows, limit);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	hd_jobs_list_resolve(queues);
-	if (queues->slots[i] >= 0)
-		brought = bring_found(queues->slots[i], priority, &seen, rows, n, limit, now);
+	index = hd_jobs_lane_find(db, line);
+	if (index >= 0)
+	{
+		hd_jobs_lane_hold(index);
+		while (brought < n && bring_ready(index, &rows[brought]))
+			brought++;
+		backlog = &hd_jobs_lane(index)->backlog;
+		if (!hd_clock_overridden() && backlog->lowered == seen.lowered)
+		{
+			if (brought > 0)
+			{
+				backlog->at = rows[brought - 1].line_at;
+				backlog->id = rows[brought - 1].id;
+			}
+			backlog->more = brought < n || n == limit;
+		}
+		hd_jobs_lane_check(index);
+		hd_jobs_lane_let_go(index);
+	}
 	LWLockRelease(hd_jobs_lock);
 	pfree(rows);
 	return brought;
 }
 
-bool
-hd_jobs_load_wanted(HdJobQueues *queues, int want, TimestampTz now)
+/*
+ * Hungry gates.
+ */
+
+/* How many of a key's jobs may run at once, by what its kind says now. */
+static int
+gate_width(const HdJobFound *found)
 {
-	bool wanted = hd_clock_overridden();
+	const HdJobKind *kind;
+
+	if (found->place.strict)
+		return 1;
+	kind = hd_jobs_kind_get_missing_ok(found->kind);
+	return (kind != NULL && kind->per_key > 0) ? kind->per_key : INT_MAX;
+}
+
+/* Put a row behind its gate, unless it has an entry; false when there is no room. Lock held. */
+static bool
+bring_behind(int32 db, int32 gate, HdJobFound *found)
+{
+	int32 lane;
+	int32 index;
+
+	if (hd_jobs_list_find(db, found->id) >= 0)
+		return true;
+	found->place.queue = found->queue;
+	lane = hd_jobs_lane_get(db, &found->place);
+	index = (lane >= 0) ? new_entry(lane, found) : -1;
+	if (index < 0)
+		return false;
+	hd_jobs_list_set_gate(index, gate);
+	hd_jobs_gate_block(index);
+	return true;
+}
+
+/* Bring what a look at a gate found; returns how many rows. Lock held. */
+static int
+bring_found(int32 db, int32 index, HdJobFound *rows, int n, int limit, TimestampTz now)
+{
+	HdJobGate *gate = hd_jobs_gate(index);
+	HdJobBacklog *backlog = &gate->backlog;
+	int brought = 0;
+
+	for (; brought < n; brought++)
+	{
+		gate->held = gate->strict && rows[brought].scheduled && rows[brought].at > now;
+		if (gate->held || !bring_behind(db, index, &rows[brought]))
+			break;
+		backlog->at = rows[brought].line_at;
+		backlog->id = rows[brought].id;
+	}
+	backlog->more = brought < n || n == limit;
+	return brought;
+}
+
+static int
+load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
+{
+	HdJobFound rows[HD_JOB_GATE_DEPTH];
+	HdJobGate seen;
+	int limit = HD_JOB_GATE_DEPTH;
+	int brought = 0;
+	int width = 1;
+	int32 index;
+	int n;
+
+	LWLockAcquire(hd_jobs_lock, LW_SHARED);
+	index = hd_jobs_gate_find(db, line);
+	if (index >= 0)
+	{
+		seen = *hd_jobs_gate(index);
+		if (!hd_jobs_gate_has_room(&seen))
+			limit = Max(seen.width - seen.ready - seen.running, 1);
+		limit = Min(limit, HD_JOB_GATE_DEPTH);
+	}
+	LWLockRelease(hd_jobs_lock);
+	if (index < 0)
+		return 0;
+
+	n = hd_jobs_scan_line(table, line, seen.strict, &seen.backlog, now, rows, limit);
+	if (n > 0)
+		width = gate_width(&rows[0]);
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	index = hd_jobs_gate_find(db, line);
+	if (index >= 0)
+	{
+		HdJobGate *gate = hd_jobs_gate(index);
+
+		hd_jobs_gate_hold(index);
+		if (gate->backlog.lowered == seen.backlog.lowered && gate->backlog.id == seen.backlog.id)
+		{
+			if (n > 0)
+				gate->width = width;
+			gate->stale = false;
+			brought = bring_found(db, index, rows, n, limit, now);
+			hd_jobs_gate_admit(index);
+		}
+		hd_jobs_gate_check(index);
+		hd_jobs_gate_let_go(index);
+	}
+	LWLockRelease(hd_jobs_lock);
+	return brought;
+}
+
+/*
+ * What the wanted queues need.
+ */
+
+typedef struct HungryLane
+{
+	int64 line;
+	int priority;
+} HungryLane;
+
+typedef struct HungryLines
+{
+	int nlanes;
+	int ngates;
+	HungryLane lanes[MAX_LINES];
+	int64 gates[MAX_LINES];
+} HungryLines;
+
+static bool
+wants_lane(const HdJobQueues *wanted, const HdJobLane *lane)
+{
+	if (wanted->tenant != 0 && wanted->tenant != lane->tenant_hash)
+		return false;
+	for (int i = 0; i < wanted->nkinds; i++)
+		if (wanted->kinds[i] == lane->kind_hash)
+			return true;
+	return wanted->nkinds == 0;
+}
+
+/*
+ * The hungry of a queue; gates that were taken go to the end, so that
+ * several sessions, and the next look, take others. Lock held.
+ */
+static void
+collect_hungry(const HdJobQueues *wanted, HdJobQueue *queue, HungryLines *hungry)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &queue->hungry_lanes)
+	{
+		const HdJobLane *lane = dlist_container(HdJobLane, hungry, iter.cur);
+
+		if (hungry->nlanes == MAX_LINES)
+			break;
+		if (!wants_lane(wanted, lane))
+			continue;
+		hungry->lanes[hungry->nlanes].priority = lane->priority;
+		hungry->lanes[hungry->nlanes++].line = lane->line;
+	}
+	for (int i = hungry->ngates; i < MAX_LINES && !dlist_is_empty(&queue->hungry_gates); i++)
+	{
+		dlist_node *node = dlist_pop_head_node(&queue->hungry_gates);
+		HdJobGate *gate = dlist_container(HdJobGate, hungry, node);
+
+		dlist_push_tail(&queue->hungry_gates, node);
+		if (hungry->ngates > 0 && hungry->gates[0] == gate->line)
+			break;
+		hungry->gates[hungry->ngates++] = gate->line;
+	}
+}
+
+static bool
+is_any_hungry(const HdJobQueues *wanted)
+{
+	for (int i = 0; i < wanted->n; i++)
+	{
+		HdJobQueue *queue;
+		dlist_iter iter;
+
+		if (wanted->slots[i] < 0)
+			continue;
+		queue = hd_jobs_queue(wanted->slots[i]);
+		if (!dlist_is_empty(&queue->hungry_gates))
+			return true;
+		dlist_foreach(iter, &queue->hungry_lanes)
+			if (wants_lane(wanted, dlist_container(HdJobLane, hungry, iter.cur)))
+				return true;
+	}
+	return false;
+}
+
+static int
+compare_lanes(const void *a, const void *b)
+{
+	const HungryLane *x = a;
+	const HungryLane *y = b;
+
+	return x->priority - y->priority;
+}
+
+bool
+hd_jobs_load_wanted(HdJobQueues *queues, TimestampTz now)
+{
+	const HdJobDatabase *database = &hd_jobs_list->databases[queues->db];
+	bool wanted;
 
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	hd_jobs_list_resolve(queues);
-	for (int i = 0; i < queues->n; i++)
-		for (int p = 0; p < HD_JOB_PRIORITIES && queues->slots[i] >= 0 && !wanted; p++)
-			wanted = needs_look(&hd_jobs_queue(queues->slots[i])->lanes[p], want, now);
+	wanted = hd_clock_overridden() || database->next_due <= now || wants_search(database) ||
+			 is_any_hungry(queues);
 	LWLockRelease(hd_jobs_lock);
 	return wanted;
 }
 
 int
-hd_jobs_load_lanes(HdJobQueues *queues, int want)
+hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search)
 {
+	HdJobDatabase *database = &hd_jobs_list->databases[queues->db];
 	TimestampTz now = hd_clock_now();
+	HungryLines hungry = {0};
+	bool due;
+	bool lost;
 	int brought = 0;
-	HdSpi spi;
+	int limit;
 
-	if (!hd_jobs_load_wanted(queues, want, now))
+	if (!search && !hd_jobs_load_wanted(queues, now))
 		return 0;
-	hd_spi_begin(&spi);
+	LWLockAcquire(hd_jobs_lock, LW_SHARED);
+	due = database->next_due <= now || hd_clock_overridden();
+	lost = wants_search(database) || (search && database->lost);
+	LWLockRelease(hd_jobs_lock);
+	if (due)
+		brought += load_due(table, queues->db, want, now);
+	if (lost)
+		brought += search_lost(table, queues, now);
+
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	hd_jobs_list_resolve(queues);
 	for (int i = 0; i < queues->n; i++)
-		for (int p = 0; p < HD_JOB_PRIORITIES; p++)
-			brought += load_lane(queues, i, p, want, now);
-	hd_spi_end(&spi);
+		if (queues->slots[i] >= 0)
+			collect_hungry(queues, hd_jobs_queue(queues->slots[i]), &hungry);
+	LWLockRelease(hd_jobs_lock);
+
+	/* The first priorities first, while there is room. */
+	qsort(hungry.lanes, hungry.nlanes, sizeof(HungryLane), compare_lanes);
+	limit = Max(Max(want, MIN_LOOK) / Max(hungry.nlanes, 1), MIN_LANE_LOOK);
+	for (int i = 0; i < hungry.nlanes; i++)
+		brought += load_lane(table, queues->db, hungry.lanes[i].line, limit, now);
+	for (int i = 0; i < hungry.ngates; i++)
+		brought += load_gate(table, queues->db, hungry.gates[i], now);
 	return brought;
 }
 
@@ -391,15 +764,8 @@ hd_jobs_load_lanes(HdJobQueues *queues, int want)
  * Two-phase commits.
  */
 
-static HdSpiPlan shelve_plan = {
-	.sql = "UPDATE hotdash._job SET shelf = true WHERE id IN (SELECT j.id FROM hotdash._job j "
-		   "WHERE j.id = ANY ($1) FOR UPDATE SKIP LOCKED)",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
-};
-
 void
-hd_jobs_load_shelve_rows(int64 *ids, int n)
+hd_jobs_load_line_rows(int64 *ids, int n)
 {
 	Datum *elements = palloc(sizeof(Datum) * n);
 	Datum values[1];
@@ -410,7 +776,7 @@ hd_jobs_load_shelve_rows(int64 *ids, int n)
 	values[0] = PointerGetDatum(
 		construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	hd_spi_begin(&spi);
-	hd_spi_run(&shelve_plan, values, NULL, false, 0);
+	hd_spi_run(&line_plan, values, NULL, false, 0);
 	hd_spi_end(&spi);
 }
 
@@ -458,8 +824,8 @@ hd_jobs_load_check_prepared(int32 db)
 		memcpy(database->prepared, seen.prepared, sizeof(TransactionId) * kept);
 		database->nprepared = kept;
 	}
-	hd_jobs_list_reset_lanes(db);
+	hd_jobs_list_search_again(db);
 	if (ended)
-		hd_jobs_list_wake_database(db);
+		hd_jobs_waiter_wake_database(db, INT_MAX);
 	LWLockRelease(hd_jobs_lock);
 }

@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * load.h
- *		Rows of the table into the list: after a start, from the shelf, and
+ *		Rows of the table into the list: after a start, from the lines, and
  *		after two-phase commits.
  *
  * Locking: takes the list's lock for itself where not said otherwise.
@@ -12,11 +12,12 @@
 #include "postgres.h"
 
 #include "jobs/list.h"
+#include "jobs/table.h"
 
 /*
  * hd_jobs_load_database
- *		Give every row of this database that is not shelved its entry, unless
- *		that was done since shared memory started.
+ *		Give every row of this database that is in no line its entry, unless that
+ *		was done since shared memory started.
  *
  * Runs in the caller's transaction.  Returns the slot of the database;
  * raises 54000 when all slots are taken.
@@ -25,17 +26,18 @@ extern int32 hd_jobs_load_database(void);
 
 /*
  * hd_jobs_load_wanted
- *		Whether a lane of the queues has something to look for on the shelf, when
- *		want entries are asked for.
+ *		Whether there is something to look for in the table before claiming from
+ *		the queues.
  */
-extern bool hd_jobs_load_wanted(HdJobQueues *queues, int want, TimestampTz now);
+extern bool hd_jobs_load_wanted(HdJobQueues *queues, TimestampTz now);
 
 /*
- * hd_jobs_load_lanes
- *		Bring due rows of some queues from the shelf into their lanes, where a
- *		lane has fewer than want entries.  Returns how many rows were brought.
+ * hd_jobs_load_lines
+ *		Bring rows for some queues, where want entries are asked for.  search:
+ *		look for lines that memory has lost, even if that was done only just now.
+ *		Returns how many rows were brought.
  */
-extern int hd_jobs_load_lanes(HdJobQueues *queues, int want);
+extern int hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search);
 
 /*
  * hd_jobs_load_forget
@@ -45,10 +47,11 @@ extern int hd_jobs_load_lanes(HdJobQueues *queues, int want);
 extern void hd_jobs_load_forget(void);
 
 /*
- * hd_jobs_load_shelve_rows
- *		Mark rows of this transaction as shelved, before it is prepared.
+ * hd_jobs_load_line_rows
+ *		Put rows of this transaction that are in no line into their lanes' lines,
+ *		before it is prepared.
  */
-extern void hd_jobs_load_shelve_rows(int64 *ids, int n);
+extern void hd_jobs_load_line_rows(int64 *ids, int n);
 
 /*
  * hd_jobs_load_note_prepared
@@ -59,7 +62,7 @@ extern void hd_jobs_load_note_prepared(int32 db, TransactionId xid);
 
 /*
  * hd_jobs_load_check_prepared
- *		Look at the shelf again if a remembered transaction has ended.
+ *		Look for everything again if a remembered transaction has ended.
  */
 extern void hd_jobs_load_check_prepared(int32 db);
 

@@ -14,13 +14,19 @@
 
 #include "jobs/moves.h"
 
+#include <limits.h>
+
 #include "access/xact.h"
 #include "core/clock.h"
 #include "core/counters.h"
 #include "core/spi.h"
 #include "core/worker.h"
+#include "jobs/gates.h"
+#include "jobs/lanes.h"
 #include "jobs/ledger.h"
 #include "jobs/load.h"
+#include "jobs/order.h"
+#include "jobs/waiters.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -36,8 +42,8 @@ typedef struct HdJobAction
 
 typedef struct HdJobNote
 {
-	int32 queue; /* referenced until the transaction ends */
-	int priority;
+	HdJobNoteKind kind;
+	int32 target;
 	int nrows;
 	TimestampTz earliest;
 	int64 earliest_id;
@@ -99,56 +105,69 @@ hd_jobs_moves_record(HdJobMove move, HdJobState before, int32 entry)
 }
 
 static HdJobNote *
-find_note(int32 slot, int priority)
+find_note(HdJobNoteKind kind, int32 target)
 {
 	for (int i = nnotes - 1; i >= 0; i--)
-		if (notes[i].queue == slot && notes[i].priority == priority)
+		if (notes[i].kind == kind && notes[i].target == target)
 			return &notes[i];
 	return NULL;
 }
 
 static HdJobNote *
-add_note(int32 slot, int priority)
+add_note(HdJobNoteKind kind, int32 target)
 {
 	HdJobNote *note = &notes[nnotes++];
 
-	note->queue = slot;
-	note->priority = priority;
+	Assert(nnotes <= max_notes);
+	note->kind = kind;
+	note->target = target;
 	note->nrows = 0;
 	note->earliest = DT_NOEND;
 	note->earliest_id = PG_INT64_MAX;
-	hd_jobs_queue(slot)->refs++;
+	if (kind == HD_JOB_NOTE_LANE)
+		hd_jobs_lane_hold(target);
+	else if (kind == HD_JOB_NOTE_GATE)
+		hd_jobs_gate_hold(target);
 	return note;
 }
 
 void
-hd_jobs_moves_prepare_note(void)
+hd_jobs_moves_prepare_notes(void)
 {
 	int wanted = Max(16, max_notes * 2);
 
 	register_callbacks();
-	if (nnotes < max_notes)
+	if (nnotes + 2 <= max_notes)
 		return;
 	if (notes == NULL)
 		notes = MemoryContextAlloc(TopMemoryContext, sizeof(HdJobNote) * wanted);
 	else
-		notes = repalloc(notes, sizeof(HdJobNote) * wanted);
+		notes = repalloc_huge(notes, sizeof(HdJobNote) * (Size) wanted);
 	max_notes = wanted;
 }
 
-void
-hd_jobs_moves_note(int32 slot, int priority, TimestampTz at, int64 id)
+/* A strict gate goes by ids, so the least id matters there, else the earliest time. */
+static bool
+comes_before(const HdJobNote *note, TimestampTz at, int64 id)
 {
-	HdJobNote *note = find_note(slot, priority);
+	bool strict = note->kind == HD_JOB_NOTE_GATE && hd_jobs_gate(note->target)->strict;
+
+	return hd_jobs_order_before(strict, at, id, note->earliest, note->earliest_id);
+}
+
+void
+hd_jobs_moves_note(HdJobNoteKind kind, int32 target, TimestampTz at, int64 id)
+{
+	HdJobNote *note = find_note(kind, target);
 
 	if (note == NULL)
-		note = add_note(slot, priority);
-	note->nrows++;
-	if (at < note->earliest || (at == note->earliest && id < note->earliest_id))
+		note = add_note(kind, target);
+	if (comes_before(note, at, id))
 	{
 		note->earliest = at;
 		note->earliest_id = id;
 	}
+	note->nrows++;
 }
 
 bool
@@ -185,22 +204,87 @@ was_running(HdJobState before)
 static void
 give_back(int32 index)
 {
+	HdJobEntry *entry = hd_jobs_entry(index);
+
 	hd_jobs_ledger_clear(index);
-	hd_jobs_queue(hd_jobs_entry(index)->queue)->running--;
-	hd_jobs_list_push(index);
-	hd_jobs_list_wake(index);
+	hd_jobs_list_stopped(index);
+	if (entry->gate >= 0)
+		hd_jobs_gate(entry->gate)->ready++;
+	hd_jobs_lane_push(index);
+	hd_jobs_waiter_wake(index);
 	hd_counters_add(HD_COUNTER_JOBS_GIVEN_BACK, 1);
+}
+
+/* Free an entry, and let those of its key go on. */
+static void
+leave(int32 index)
+{
+	int32 gate = hd_jobs_entry(index)->gate;
+
+	if (gate >= 0)
+		hd_jobs_gate_hold(gate);
+	hd_jobs_list_free(index);
+	if (gate < 0)
+		return;
+	hd_jobs_gate(gate)->held = false;
+	hd_jobs_gate_admit(gate);
+	hd_jobs_gate_let_go(gate);
+}
+
+/* The row of a committed transaction: into its lane or behind its gate. */
+static void
+arrive(int32 index)
+{
+	HdJobEntry *entry = hd_jobs_entry(index);
+
+	hd_counters_add(HD_COUNTER_JOBS_ENQUEUED, 1);
+	if (entry->gate < 0)
+	{
+		hd_jobs_lane_push(index);
+		hd_jobs_waiter_wake(index);
+	}
+	else if (hd_jobs_gate_accepts(hd_jobs_gate(entry->gate), entry->at, entry->id))
+	{
+		hd_jobs_gate_block(index);
+		hd_jobs_gate_admit(entry->gate);
+	}
+	else
+		leave(index);
+}
+
+static void
+undo_end(const HdJobAction *action)
+{
+	HdJobEntry *entry = hd_jobs_entry(action->entry);
+
+	switch ((HdJobState) action->before)
+	{
+		case HD_JOB_FREE:
+			hd_jobs_list_free(action->entry);
+			break;
+		case HD_JOB_READY:
+			hd_jobs_lane_push(action->entry);
+			hd_jobs_waiter_wake(action->entry);
+			break;
+		case HD_JOB_BLOCKED:
+			hd_jobs_gate_block(action->entry);
+			hd_jobs_gate_admit(entry->gate);
+			break;
+		default:
+			entry->state = action->before;
+			if (action->before == HD_JOB_LEASED && !entry->bound)
+				entry->owner = 0;
+			break;
+	}
 }
 
 static void
 undo(const HdJobAction *action)
 {
-	HdJobEntry *entry = hd_jobs_entry(action->entry);
-
 	switch ((HdJobMove) action->move)
 	{
 		case HD_JOB_MOVE_RESERVE:
-			hd_jobs_queue(entry->queue)->lanes[entry->priority].reserved--;
+			hd_jobs_lane(hd_jobs_entry(action->entry)->lane)->reserved--;
 			hd_jobs_list_free(action->entry);
 			break;
 		case HD_JOB_MOVE_CLAIM:
@@ -208,16 +292,7 @@ undo(const HdJobAction *action)
 			break;
 		case HD_JOB_MOVE_END:
 		case HD_JOB_MOVE_RELEASE:
-			if (action->before == HD_JOB_READY)
-				hd_jobs_list_push(action->entry);
-			else if (action->before == HD_JOB_FREE)
-				hd_jobs_list_free(action->entry);
-			else
-			{
-				entry->state = action->before;
-				if (action->before == HD_JOB_LEASED && !entry->bound)
-					entry->owner = 0;
-			}
+			undo_end(action);
 			break;
 		case HD_JOB_MOVE_LOAD:
 			hd_jobs_list->databases[action->entry].loaded = false;
@@ -248,12 +323,9 @@ finish(const HdJobAction *action)
 	switch ((HdJobMove) action->move)
 	{
 		case HD_JOB_MOVE_RESERVE:
-			hd_jobs_queue(entry->queue)->lanes[entry->priority].reserved--;
-			if (entry->state != HD_JOB_RESERVED)
-				break;
-			hd_jobs_list_push(action->entry);
-			hd_jobs_list_wake(action->entry);
-			hd_counters_add(HD_COUNTER_JOBS_ENQUEUED, 1);
+			hd_jobs_lane(entry->lane)->reserved--;
+			if (entry->state == HD_JOB_RESERVED)
+				arrive(action->entry);
 			break;
 		case HD_JOB_MOVE_CLAIM:
 			hd_counters_add(HD_COUNTER_JOBS_CLAIMED, 1);
@@ -269,17 +341,19 @@ finish(const HdJobAction *action)
 			if (was_running((HdJobState) action->before))
 			{
 				hd_jobs_ledger_clear(action->entry);
-				hd_jobs_queue(entry->queue)->running--;
+				hd_jobs_list_stopped(action->entry);
 				hd_counters_add(HD_COUNTER_JOBS_ENDED, 1);
 			}
-			hd_jobs_list_free(action->entry);
+			else if (action->before == HD_JOB_READY && entry->gate >= 0)
+				hd_jobs_gate(entry->gate)->ready--;
+			leave(action->entry);
 			break;
 		case HD_JOB_MOVE_RELEASE:
 			give_back(action->entry);
 			break;
 		case HD_JOB_MOVE_LOAD:
 			hd_jobs_list->databases[action->entry].loaded = true;
-			hd_jobs_list_reset_lanes(action->entry);
+			hd_jobs_list_search_again(action->entry);
 			break;
 		case HD_JOB_MOVE_WAKE:
 			waking = action->entry;
@@ -290,23 +364,46 @@ finish(const HdJobAction *action)
 }
 
 static void
-finish_notes(TimestampTz now)
+finish_note(const HdJobNote *note)
 {
-	for (int i = 0; i < nnotes; i++)
-	{
-		HdJobNote *note = &notes[i];
+	HdJobDatabase *db = hd_jobs_list->databases;
 
-		hd_jobs_list_shelve(note->queue, note->priority, note->earliest, note->earliest_id, now);
-		hd_jobs_list_wake_any(note->queue, note->nrows);
-		hd_counters_add(HD_COUNTER_JOBS_SHELVED, note->nrows);
+	switch (note->kind)
+	{
+		case HD_JOB_NOTE_SCHEDULED:
+			/* Those who wait sleep until the first job they knew of is due. */
+			if (note->earliest < db[note->target].next_due)
+				hd_jobs_waiter_wake_database(note->target, 1);
+			hd_jobs_list_schedule(note->target, note->earliest, note->earliest_id);
+			break;
+		case HD_JOB_NOTE_LANE:
+			hd_jobs_lane_note(note->target, note->earliest, note->earliest_id);
+			hd_jobs_waiter_wake_queue(hd_jobs_lane(note->target)->queue, note->nrows);
+			break;
+		case HD_JOB_NOTE_GATE:
+			hd_jobs_gate_note(note->target, note->earliest, note->earliest_id);
+			if (hd_jobs_gate(note->target)->hungry.next != NULL)
+				hd_jobs_waiter_wake_queue(hd_jobs_gate(note->target)->queue, 1);
+			break;
+		case HD_JOB_NOTE_LOST:
+			db[note->target].lost = true;
+			db[note->target].searched_at = DT_NOBEGIN;
+			hd_jobs_waiter_wake_database(note->target, note->nrows);
+			break;
 	}
+	hd_counters_add(HD_COUNTER_JOBS_SHELVED, note->nrows);
 }
 
 static void
 forget_all(void)
 {
 	for (int i = 0; i < nnotes; i++)
-		hd_jobs_queue(notes[i].queue)->refs--;
+	{
+		if (notes[i].kind == HD_JOB_NOTE_LANE)
+			hd_jobs_lane_let_go(notes[i].target);
+		else if (notes[i].kind == HD_JOB_NOTE_GATE)
+			hd_jobs_gate_let_go(notes[i].target);
+	}
 	nactions = 0;
 	nnotes = 0;
 }
@@ -314,18 +411,17 @@ forget_all(void)
 static void
 end_transaction(bool commit)
 {
-	TimestampTz now;
-
 	preparing = InvalidTransactionId;
 	if (nactions == 0 && nnotes == 0)
 		return;
-	now = hd_clock_now();
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	if (commit)
 	{
+		/* Notes first: the end of a job must not let the next of its key pass its retry. */
+		for (int i = 0; i < nnotes; i++)
+			finish_note(&notes[i]);
 		for (int i = 0; i < nactions; i++)
 			finish(&actions[i]);
-		finish_notes(now);
 	}
 	else
 		for (int i = nactions - 1; i >= 0; i--)
@@ -348,7 +444,8 @@ resource_callback(ResourceReleasePhase phase, bool commit, bool top_level, void 
 		return;
 	waking = -1;
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	hd_jobs_list_wake_database(db);
+	hd_jobs_gate_doubt(db);
+	hd_jobs_waiter_wake_database(db, INT_MAX);
 	LWLockRelease(hd_jobs_lock);
 
 	/* One that found no kind with a handler waits for nothing in the list. */
@@ -380,7 +477,7 @@ before_prepare(void)
 	{
 		/* No statement is running any more that would have brought a snapshot. */
 		PushActiveSnapshot(GetTransactionSnapshot());
-		hd_jobs_load_shelve_rows(ids, n);
+		hd_jobs_load_line_rows(ids, n);
 		PopActiveSnapshot();
 	}
 	preparing = GetTopTransactionId();

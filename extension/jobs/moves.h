@@ -4,8 +4,8 @@
  *
  * Model: tx.c moves entries and records each move here, with the nesting
  * level of its subtransaction; callbacks of the transaction make the moves
- * final or undo them, newest first.  Notes of rows on the shelf are merged
- * per lane.
+ * final or undo them, newest first.  Notes of rows that wait in the table
+ * are merged per line.
  *
  * Locking: memory is taken before the list's lock (prepare), everything
  * else happens under it, by the caller or the callbacks.
@@ -31,12 +31,12 @@ typedef enum HdJobMove
 } HdJobMove;
 
 /*
- * hd_jobs_moves_prepare / hd_jobs_moves_prepare_note
- *		Room for n more moves, for one more note; while errors are still allowed
+ * hd_jobs_moves_prepare / hd_jobs_moves_prepare_notes
+ *		Room for n more moves, for two more notes; while errors are still allowed
  *		and without the lock.
  */
 extern void hd_jobs_moves_prepare(int n);
-extern void hd_jobs_moves_prepare_note(void);
+extern void hd_jobs_moves_prepare_notes(void);
 
 /*
  * hd_jobs_moves_record
@@ -47,9 +47,19 @@ extern void hd_jobs_moves_record(HdJobMove move, HdJobState before, int32 entry)
 
 /*
  * hd_jobs_moves_note
- *		Note that a row (at, id) went to the shelf of a lane; slot is the queue's.
+ *		Note that a row (at, id) waits in the table: scheduled (target is the
+ *		database), in a lane or behind a gate (which stay until the transaction
+ *		ends), or in a line for which there is no room (target is the database).
  */
-extern void hd_jobs_moves_note(int32 slot, int priority, TimestampTz at, int64 id);
+typedef enum HdJobNoteKind
+{
+	HD_JOB_NOTE_SCHEDULED,
+	HD_JOB_NOTE_LANE,
+	HD_JOB_NOTE_GATE,
+	HD_JOB_NOTE_LOST
+} HdJobNoteKind;
+
+extern void hd_jobs_moves_note(HdJobNoteKind kind, int32 target, TimestampTz at, int64 id);
 
 /*
  * hd_jobs_moves_made

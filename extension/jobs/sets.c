@@ -37,13 +37,16 @@ PG_FUNCTION_INFO_V1(hd_jobs_sql_queue_resume);
 
 static HdSpiPlan kind_upsert = {
 	.sql =
-		"INSERT INTO hotdash._kind (kind, handler, queue, run_as, max_attempts, backoff, timeout) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (kind) DO UPDATE SET "
+		"INSERT INTO hotdash._kind (kind, handler, queue, run_as, max_attempts, backoff, timeout, "
+		"concurrency, concurrency_per_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+		"ON CONFLICT (kind) DO UPDATE SET "
 		"handler = EXCLUDED.handler, queue = EXCLUDED.queue, run_as = EXCLUDED.run_as, "
 		"max_attempts = EXCLUDED.max_attempts, backoff = EXCLUDED.backoff, "
-		"timeout = EXCLUDED.timeout",
-	.nargs = 7,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, REGROLEOID, INT2OID, JSONBOID, INTERVALOID},
+		"timeout = EXCLUDED.timeout, concurrency = EXCLUDED.concurrency, "
+		"concurrency_per_key = EXCLUDED.concurrency_per_key",
+	.nargs = 9,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, REGROLEOID, INT2OID, JSONBOID, INTERVALOID, INT4OID,
+				 INT4OID},
 };
 
 static HdSpiPlan hash_taken = {
@@ -53,8 +56,16 @@ static HdSpiPlan hash_taken = {
 };
 
 static HdSpiPlan queue_upsert = {
-	.sql = "INSERT INTO hotdash._queue (queue, paused) VALUES ($1, coalesce($2, false)) "
-		   "ON CONFLICT (queue) DO UPDATE SET paused = coalesce($2, _queue.paused)",
+	.sql = "INSERT INTO hotdash._queue (queue, paused, concurrency) VALUES ($1, false, $2) "
+		   "ON CONFLICT (queue) DO UPDATE SET concurrency = $2",
+	.nargs = 2,
+	.argtypes = {TEXTOID, INT4OID},
+};
+
+/* Queue default need not have a row before. */
+static HdSpiPlan queue_hold = {
+	.sql = "INSERT INTO hotdash._queue (queue, paused) VALUES ($1, $2) "
+		   "ON CONFLICT (queue) DO UPDATE SET paused = $2",
 	.nargs = 2,
 	.argtypes = {TEXTOID, BOOLOID},
 };
@@ -78,6 +89,21 @@ refuse_options(FunctionCallInfo fcinfo, int n)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option"),
 				 errhint("No option is known to this version; pass an empty object or none.")));
+}
+
+/* How many jobs may run at once; null is any number. */
+static Datum
+concurrency_argument(FunctionCallInfo fcinfo, int n, const char *name, char *null)
+{
+	*null = 'n';
+	if (fcinfo->args[n].isnull)
+		return (Datum) 0;
+	if (DatumGetInt32(fcinfo->args[n].value) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must be at least 1", name),
+				 errhint("Leave it out for no limit; queue_pause stops a queue.")));
+	*null = ' ';
+	return fcinfo->args[n].value;
 }
 
 /* handler(jsonb) returns jsonb, a plain function. */
@@ -150,8 +176,8 @@ hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
 	char *kind;
 	char *queue = HD_JOB_DEFAULT_QUEUE;
 	int max_attempts = PG_ARGISNULL(4) ? HD_JOB_DEFAULT_ATTEMPTS : PG_GETARG_INT32(4);
-	Datum values[7] = {0};
-	char nulls[8] = "       ";
+	Datum values[9] = {0};
+	char nulls[10] = "         ";
 	HdSpi spi;
 
 	hd_require_arg(fcinfo, 0, "kind");
@@ -159,12 +185,12 @@ hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
 	hd_jobs_name_check(kind, "kind");
 	if (!PG_ARGISNULL(2))
 		queue = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	hd_jobs_queue_check(queue);
+	(void) hd_jobs_queue_get(queue);
 	if (max_attempts < 1 || max_attempts > 1000)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("max_attempts must be between 1 and 1000")));
-	refuse_later(fcinfo, 7, "concurrency");
-	refuse_later(fcinfo, 8, "concurrency_per_key");
+	values[7] = concurrency_argument(fcinfo, 7, "concurrency", &nulls[7]);
+	values[8] = concurrency_argument(fcinfo, 8, "concurrency_per_key", &nulls[8]);
 	refuse_later(fcinfo, 9, "payload_schema");
 	refuse_later(fcinfo, 10, "retention");
 	refuse_options(fcinfo, 11);
@@ -205,15 +231,14 @@ hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
 }
 
 static void
-write_queue(const char *queue, bool set_paused, bool paused)
+write_queue(HdSpiPlan *plan, const char *queue, Datum value, char null)
 {
-	Datum values[2] = {CStringGetTextDatum(queue), BoolGetDatum(paused)};
-	char nulls[3] = "  ";
+	Datum values[2] = {CStringGetTextDatum(queue), value};
+	char nulls[3] = {' ', null, '\0'};
 	HdSpi spi;
 
-	nulls[1] = set_paused ? ' ' : 'n';
 	hd_spi_begin(&spi);
-	hd_spi_run(&queue_upsert, values, nulls, false, 0);
+	hd_spi_run(plan, values, nulls, false, 0);
 	hd_spi_end(&spi);
 }
 
@@ -225,18 +250,20 @@ Datum
 hd_jobs_sql_queue_set(PG_FUNCTION_ARGS)
 {
 	char *queue;
+	Datum concurrency;
+	char null;
 
 	hd_require_arg(fcinfo, 0, "queue");
 	queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	hd_jobs_name_check(queue, "queue");
-	refuse_later(fcinfo, 1, "concurrency");
+	concurrency = concurrency_argument(fcinfo, 1, "concurrency", &null);
 	refuse_later(fcinfo, 2, "rate");
 	refuse_later(fcinfo, 3, "rate_period");
 	refuse_later(fcinfo, 4, "alert_at");
 	refuse_later(fcinfo, 5, "escalate_at");
 	refuse_later(fcinfo, 6, "notify");
 	refuse_options(fcinfo, 7);
-	write_queue(queue, false, false);
+	write_queue(&queue_upsert, queue, concurrency, null);
 	PG_RETURN_VOID();
 }
 
@@ -247,8 +274,8 @@ set_paused(FunctionCallInfo fcinfo, bool paused)
 
 	hd_require_arg(fcinfo, 0, "queue");
 	queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	hd_jobs_queue_check(queue);
-	write_queue(queue, true, paused);
+	(void) hd_jobs_queue_get(queue);
+	write_queue(&queue_hold, queue, BoolGetDatum(paused), ' ');
 }
 
 /*

@@ -14,59 +14,81 @@
 
 #include "core/counters.h"
 #include "core/spi.h"
+#include "jobs/gates.h"
+#include "jobs/lanes.h"
 #include "jobs/ledger.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
 #include "jobs/moves.h"
+#include "jobs/waiters.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 
 static int32 last_reserved = -1;
 static bool exit_registered = false;
 
-/* Slot of a queue of this database; -1 when there is no room for it. Lock held. */
+/* The gate behind which a new job may stand with an entry, or -1. Lock held. */
 static int32
-my_queue(const char *name, Oid extension)
+open_gate(int32 db, const HdJobPlace *place)
 {
-	int32 db = hd_jobs_list_database(MyDatabaseId, extension);
+	int32 index = hd_jobs_gate_find(db, place->gate);
 
-	return (db >= 0) ? hd_jobs_list_queue(db, name, true) : -1;
+	if (index < 0 || hd_jobs_gate(index)->backlog.more ||
+		!hd_jobs_gate_has_room(hd_jobs_gate(index)))
+		return -1;
+	return index;
+}
+
+/* An entry for a new job, or -1 when it has to wait in its line. Lock held. */
+static int32
+reserve(int32 db, const HdJobPlace *place, int64 id)
+{
+	int32 gate = -1;
+	int32 lane;
+	int32 index;
+
+	if (place->gate != 0)
+	{
+		gate = open_gate(db, place);
+		if (gate < 0)
+			return -1;
+	}
+	lane = hd_jobs_lane_get(db, place);
+	if (lane < 0 || (gate < 0 && hd_jobs_lane(lane)->backlog.more))
+		return -1;
+	if (!hd_jobs_list_has_room(hd_jobs_lane(lane)))
+	{
+		hd_counters_add(HD_COUNTER_JOBS_LIST_FULL, 1);
+		return -1;
+	}
+	index = hd_jobs_list_alloc(lane, id);
+	if (index < 0)
+		return -1;
+	if (gate >= 0)
+		hd_jobs_list_set_gate(index, gate);
+	hd_jobs_lane(lane)->reserved++;
+	return index;
 }
 
 bool
-hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at, uint32 kind_hash,
-				   uint32 tenant_hash)
+hd_jobs_tx_reserve(const HdJobPlace *place, int64 id, TimestampTz at)
 {
 	Oid extension = hd_spi_extension();
-	int32 slot;
 	int32 index = -1;
+	int32 db;
 
 	hd_jobs_moves_prepare(1);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	slot = my_queue(queue, extension);
-	if (slot >= 0)
-	{
-		HdJobQueue *q = hd_jobs_queue(slot);
-
-		if (hd_jobs_list->databases[q->db].loaded && !q->lanes[priority].shelved)
-		{
-			if (hd_jobs_list_has_room(&q->lanes[priority]))
-				index = hd_jobs_list_alloc(slot, id);
-			else
-				hd_counters_add(HD_COUNTER_JOBS_LIST_FULL, 1);
-		}
-	}
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	if (db >= 0 && hd_jobs_list->databases[db].loaded)
+		index = reserve(db, place, id);
 	if (index >= 0)
 	{
 		HdJobEntry *entry = hd_jobs_entry(index);
 
-		hd_jobs_queue(slot)->lanes[priority].reserved++;
 		entry->state = HD_JOB_RESERVED;
 		entry->owner = MyProcPid;
 		entry->at = at;
-		entry->priority = (uint8) priority;
-		entry->kind_hash = kind_hash;
-		entry->tenant_hash = tenant_hash;
 		hd_jobs_moves_record(HD_JOB_MOVE_RESERVE, HD_JOB_FREE, index);
 	}
 	LWLockRelease(hd_jobs_lock);
@@ -84,43 +106,42 @@ hd_jobs_tx_place(int64 id, ItemPointer tid)
 	ItemPointerCopy(tid, &entry->tid);
 }
 
-void
-hd_jobs_tx_shelve(const char *queue, int priority, TimestampTz at, int64 id)
+/* Note a row of a key. Lock held. */
+static void
+note_keyed(int32 db, const HdJobPlace *place, int64 id, TimestampTz at, bool scheduled)
 {
-	Oid extension = hd_spi_extension();
-	int32 slot;
+	/* One that is not due concerns only a gate that keeps the order, if there is one. */
+	int32 gate = scheduled ? hd_jobs_gate_find(db, place->gate) : hd_jobs_gate_get(db, place);
 
-	hd_jobs_moves_prepare_note();
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	slot = my_queue(queue, extension);
-	if (slot >= 0)
-		hd_jobs_moves_note(slot, priority, at, id);
-	LWLockRelease(hd_jobs_lock);
-
-	/* Without a slot nothing is remembered of the lane: whoever waits has to look. */
-	if (slot < 0)
-		hd_jobs_tx_wake();
+	if (gate >= 0 && (!scheduled || place->strict))
+		hd_jobs_moves_note(HD_JOB_NOTE_GATE, gate, at, id);
+	else if (gate < 0 && !scheduled)
+		hd_jobs_moves_note(HD_JOB_NOTE_LOST, db, at, id);
 }
 
-/* Of several queues, the oldest entry of one priority. */
-static int32
-oldest(const HdJobQueues *queues, int priority)
+void
+hd_jobs_tx_wait(const HdJobPlace *place, int64 id, TimestampTz at, bool scheduled)
 {
-	int32 best = -1;
+	Oid extension = hd_spi_extension();
+	int32 db;
 
-	for (int i = 0; i < queues->n; i++)
+	hd_jobs_moves_prepare_notes();
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	if (db >= 0 && place->gate != 0)
+		note_keyed(db, place, id, at, scheduled);
+	else if (db >= 0 && !scheduled)
 	{
-		int32 candidate = -1;
+		int32 lane = hd_jobs_lane_get(db, place);
 
-		if (queues->slots[i] >= 0)
-			candidate =
-				hd_jobs_list_first(&hd_jobs_queue(queues->slots[i])->lanes[priority], queues);
-		if (candidate < 0)
-			continue;
-		if (best < 0 || hd_jobs_entry(candidate)->at < hd_jobs_entry(best)->at)
-			best = candidate;
+		if (lane >= 0)
+			hd_jobs_moves_note(HD_JOB_NOTE_LANE, lane, at, id);
+		else
+			hd_jobs_moves_note(HD_JOB_NOTE_LOST, db, at, id);
 	}
-	return best;
+	if (db >= 0 && scheduled)
+		hd_jobs_moves_note(HD_JOB_NOTE_SCHEDULED, db, at, id);
+	LWLockRelease(hd_jobs_lock);
 }
 
 static void
@@ -128,31 +149,58 @@ take(int32 index)
 {
 	HdJobEntry *entry = hd_jobs_entry(index);
 
-	hd_jobs_list_unlink(index);
+	hd_jobs_lane_unlink(index);
+	hd_jobs_lane_served(index);
+	if (entry->gate >= 0)
+		hd_jobs_gate(entry->gate)->ready--;
 	entry->state = HD_JOB_CLAIMED;
 	entry->owner = MyProcPid;
-	hd_jobs_queue(entry->queue)->running++;
+	hd_jobs_list_started(index);
 	hd_jobs_moves_record(HD_JOB_MOVE_CLAIM, HD_JOB_READY, index);
 }
 
-int
-hd_jobs_tx_claim(HdJobQueues *queues, int n, int32 *taken)
+/* A key's width was lowered since the entry was let through: it has to go back. Lock held. */
+static bool
+is_turned_back(int32 index)
 {
+	int32 gate = hd_jobs_entry(index)->gate;
+
+	if (gate < 0 || (!hd_jobs_gate(gate)->stale &&
+					 hd_jobs_gate(gate)->running < hd_jobs_gate(gate)->width))
+		return false;
+	hd_jobs_lane_unlink(index);
+	hd_jobs_gate(gate)->ready--;
+	hd_jobs_gate_block(index);
+	hd_jobs_gate_check(gate);
+	return true;
+}
+
+int
+hd_jobs_tx_claim(HdJobQueues *queues, int n, bool ordered, int32 *taken)
+{
+	bool starving = false;
 	int ntaken = 0;
 
 	hd_jobs_moves_prepare(n);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	hd_jobs_list_resolve(queues);
-	for (int p = 0; p < HD_JOB_PRIORITIES; p++)
+	for (int p = 0; p < HD_JOB_PRIORITIES && !starving; p++)
+	{
 		while (ntaken < n)
 		{
-			int32 index = oldest(queues, p);
+			int32 index = hd_jobs_lane_next(queues, p);
 
 			if (index < 0)
 				break;
+			if (is_turned_back(index))
+				continue;
 			take(index);
 			taken[ntaken++] = index;
 		}
+
+		/* Rows of this priority come before entries of the next, if they can be brought. */
+		starving = ordered && ntaken < n && hd_jobs_lane_starves(queues, p);
+	}
 	LWLockRelease(hd_jobs_lock);
 	return ntaken;
 }
@@ -161,12 +209,13 @@ static void
 fill_ledger(int32 index, const HdJobEntry *entry, int attempt, const HdJobHold *hold)
 {
 	HdLedgerSlot *slot = hd_jobs_ledger_slot(index);
-	const HdJobQueue *queue = hd_jobs_queue(entry->queue);
+	const HdJobLane *lane = hd_jobs_lane(entry->lane);
+	const HdJobQueue *queue = hd_jobs_queue(lane->queue);
 	const HdJobDatabase *db = &hd_jobs_list->databases[queue->db];
 
 	memset(slot, 0, sizeof(HdLedgerSlot));
 	slot->use = hold->handler ? HD_LEDGER_HANDLER : HD_LEDGER_TENTATIVE;
-	slot->priority = entry->priority;
+	slot->priority = lane->priority;
 	slot->bound = hold->bound;
 	slot->database = db->database;
 	slot->extension = db->extension;
@@ -176,8 +225,10 @@ fill_ledger(int32 index, const HdJobEntry *entry, int attempt, const HdJobHold *
 	slot->lease_expires = entry->lease_expires;
 	slot->started = hold->now;
 	slot->attempt = attempt;
-	slot->kind_hash = entry->kind_hash;
-	slot->tenant_hash = entry->tenant_hash;
+	slot->kind_hash = lane->kind_hash;
+	slot->tenant_hash = lane->tenant_hash;
+	slot->gate = (entry->gate >= 0) ? hd_jobs_gate(entry->gate)->line : 0;
+	slot->strict = entry->gate >= 0 && hd_jobs_gate(entry->gate)->strict;
 	strlcpy(slot->queue, queue->name, NAMEDATALEN);
 	strlcpy(slot->worker, hold->worker, NAMEDATALEN);
 	hd_jobs_ledger_seal(index);
@@ -232,16 +283,20 @@ static void
 forget_claim(int32 index)
 {
 	hd_jobs_moves_change(index, HD_JOB_MOVE_CLAIM, HD_JOB_MOVE_NONE);
-	hd_jobs_queue(hd_jobs_entry(index)->queue)->running--;
+	hd_jobs_list_stopped(index);
 }
 
 void
 hd_jobs_tx_unclaim(int32 index)
 {
+	HdJobEntry *entry = hd_jobs_entry(index);
+
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	forget_claim(index);
-	hd_jobs_list_push(index);
-	hd_jobs_list_wake(index);
+	if (entry->gate >= 0)
+		hd_jobs_gate(entry->gate)->ready++;
+	hd_jobs_lane_push(index);
+	hd_jobs_waiter_wake(index);
 	LWLockRelease(hd_jobs_lock);
 }
 
@@ -249,16 +304,25 @@ void
 hd_jobs_tx_drop(int32 index, TimestampTz at)
 {
 	HdJobEntry *entry = hd_jobs_entry(index);
+	int32 gate = entry->gate;
 
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	forget_claim(index);
+	if (gate >= 0)
+		hd_jobs_gate_hold(gate);
 	if (at != DT_NOBEGIN)
 	{
-		/* Another session's moved clock may have listed it early: lower the cursor as well. */
-		hd_jobs_list_shelve(entry->queue, entry->priority, entry->at, entry->id, entry->at);
-		hd_jobs_list_shelve(entry->queue, entry->priority, at, entry->id, DT_NOBEGIN);
+		/* Another session's moved clock may have listed it early: lower the cursors as well. */
+		hd_jobs_list_schedule(hd_jobs_entry_queue(entry)->db, at, entry->id);
+		if (gate >= 0)
+			hd_jobs_gate_note(gate, at, entry->id);
 	}
 	hd_jobs_list_free(index);
+	if (gate >= 0)
+	{
+		hd_jobs_gate_admit(gate);
+		hd_jobs_gate_let_go(gate);
+	}
 	LWLockRelease(hd_jobs_lock);
 }
 
@@ -270,7 +334,9 @@ move_to_ending(int32 index)
 	HdJobState before = (HdJobState) entry->state;
 
 	if (before == HD_JOB_READY)
-		hd_jobs_list_unlink(index);
+		hd_jobs_lane_unlink(index);
+	else if (before == HD_JOB_BLOCKED)
+		hd_jobs_gate_unlink(index);
 	hd_jobs_moves_record(HD_JOB_MOVE_END, before, index);
 	entry->state = HD_JOB_ENDING;
 	if (!entry->bound)
@@ -310,24 +376,27 @@ hd_jobs_tx_from_earlier_boot(int64 token)
 
 /* A new entry in this transaction's hands, for a job that has none. Lock held. */
 static int32
-adopt(const char *queue, int priority, int64 id, Oid extension)
+adopt(int32 db, int64 id, const HdJobPlace *place)
 {
-	int32 slot = my_queue(queue, extension);
-	int32 index = (slot >= 0) ? hd_jobs_list_alloc(slot, id) : -1;
+	int32 lane = (db >= 0) ? hd_jobs_lane_get(db, place) : -1;
+	int32 index = (lane >= 0) ? hd_jobs_list_alloc(lane, id) : -1;
+	int32 gate;
 
 	if (index < 0)
 		return -1;
-	hd_jobs_entry(index)->priority = (uint8) priority;
+	gate = (place->gate != 0) ? hd_jobs_gate_find(db, place->gate) : -1;
+	if (gate >= 0)
+		hd_jobs_list_set_gate(index, gate);
 	move_to_ending(index);
 	return index;
 }
 
 int32
-hd_jobs_tx_adopt(int64 id, const char *queue, int priority, ItemPointer tid)
+hd_jobs_tx_adopt(int64 id, const HdJobPlace *place, ItemPointer tid)
 {
 	int32 index;
 
-	if (hd_jobs_tx_seize(id, queue, priority, &index) != HD_JOB_SEIZED)
+	if (hd_jobs_tx_seize(id, place, &index) != HD_JOB_SEIZED)
 		return -1;
 	ItemPointerCopy(tid, &hd_jobs_entry(index)->tid);
 	return index;
@@ -342,7 +411,7 @@ is_in_hands(int32 index)
 }
 
 HdJobSeizure
-hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index)
+hd_jobs_tx_seize(int64 id, const HdJobPlace *place, int32 *index)
 {
 	Oid extension = hd_spi_extension();
 	HdJobSeizure result = HD_JOB_SEIZED;
@@ -355,7 +424,7 @@ hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index)
 	*index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
 	if (*index < 0)
 	{
-		*index = adopt(queue, priority, id, extension);
+		*index = adopt(db, id, place);
 		full = *index < 0;
 	}
 	else
@@ -363,7 +432,7 @@ hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index)
 		HdJobEntry *entry = hd_jobs_entry(*index);
 		bool mine = entry->owner == MyProcPid && entry->state == HD_JOB_RESERVED;
 
-		if (entry->state == HD_JOB_READY || mine)
+		if (entry->state == HD_JOB_READY || entry->state == HD_JOB_BLOCKED || mine)
 			move_to_ending(*index);
 		else if (entry->state == HD_JOB_CLAIMED || entry->state == HD_JOB_LEASED)
 			result = HD_JOB_RUNNING;
@@ -393,7 +462,7 @@ hd_jobs_tx_expired(TimestampTz now, int32 *taken, int n)
 		HdJobEntry *entry = hd_jobs_entry(i);
 
 		if (entry->state != HD_JOB_LEASED || entry->lease_expires > now ||
-			hd_jobs_queue(entry->queue)->db != db)
+			hd_jobs_entry_queue(entry)->db != db)
 			continue;
 		move_to_ending(i);
 		taken[ntaken++] = i;

@@ -8,9 +8,9 @@
  * Commit callbacks cannot fail: all memory they need is taken beforehand.
  *
  * Two-phase commit: PREPARE after a claim or an end raises 0A000.  Rows that
- * a prepared transaction enqueued are put on the shelf before PREPARE, and
+ * a prepared transaction enqueued are put into their lines before PREPARE, and
  * its id is noted, since no callback tells of COMMIT PREPARED; claims look
- * at the shelf again when the id is gone (load.c).
+ * for everything again when the id is gone (load.c).
  *
  * Locking: takes the list's lock; callers must not hold it.  All functions
  * need preload; callers check that first.
@@ -22,6 +22,7 @@
 #include "postgres.h"
 
 #include "jobs/list.h"
+#include "jobs/place.h"
 #include "storage/itemptr.h"
 #include "utils/timestamp.h"
 
@@ -39,27 +40,28 @@ typedef struct HdJobHold
  * hd_jobs_tx_reserve
  *		Room in the list for a row that is being enqueued, due at once.
  *
- * Returns false when the row has to go to the shelf: no room, or older rows
- * of the lane are there, which must come first.  The caller inserts the row
- * and then tells its place with hd_jobs_tx_place.
+ * Returns false when the row has to wait in its line: no room, or older rows
+ * of the line are there, which must come first.  The caller inserts the row
+ * and then tells its place with hd_jobs_tx_place, or with hd_jobs_tx_wait.
  */
-extern bool hd_jobs_tx_reserve(const char *queue, int priority, int64 id, TimestampTz at,
-							   uint32 kind_hash, uint32 tenant_hash);
+extern bool hd_jobs_tx_reserve(const HdJobPlace *place, int64 id, TimestampTz at);
 extern void hd_jobs_tx_place(int64 id, ItemPointer tid);
 
 /*
- * hd_jobs_tx_shelve
- *		Note that this transaction put a row on the shelf of a lane.
+ * hd_jobs_tx_wait
+ *		Note that this transaction put a row into its line without an entry;
+ *		scheduled: it is also found by its time (_job.shelf).
  */
-extern void hd_jobs_tx_shelve(const char *queue, int priority, TimestampTz at, int64 id);
+extern void hd_jobs_tx_wait(const HdJobPlace *place, int64 id, TimestampTz at, bool scheduled);
 
 /*
  * hd_jobs_tx_claim
  *		Move the next ready entries, at most n, from the lanes that are asked for
  *		into this transaction's hands; their indexes go to taken.  Returns how
- *		many.  Lower priority numbers first, then the oldest.
+ *		many.  Lower priority numbers first, then the oldest; ordered: none of a
+ *		priority while rows of an earlier one wait in the table alone.
  */
-extern int hd_jobs_tx_claim(HdJobQueues *queues, int n, int32 *taken);
+extern int hd_jobs_tx_claim(HdJobQueues *queues, int n, bool ordered, int32 *taken);
 
 /*
  * hd_jobs_tx_hold
@@ -74,7 +76,7 @@ extern int64 hd_jobs_tx_hold(int32 index, int32 fence, int attempt, ItemPointer 
  * hd_jobs_tx_drop
  *		A claimed entry's row is gone or is not due: forget the entry, at once.
  *
- * at: when the row is due (then it is on the shelf), DT_NOBEGIN when it is gone.
+ * at: when the row is due (then it is scheduled), DT_NOBEGIN when it is gone.
  */
 extern void hd_jobs_tx_drop(int32 index, TimestampTz at);
 
@@ -91,13 +93,12 @@ extern void hd_jobs_tx_unclaim(int32 index);
  *		token is stale or another transaction is ending it.
  *
  * A job without a lease under a token of an earlier boot gets an entry of
- * its own (*adopted): the caller must confirm the token's fence against the
- * row.  queue and priority for that come from the row, so it is a second
- * call: hd_jobs_tx_adopt.
+ * its own: the caller must confirm the token's fence against the row.  Its
+ * place for that comes from the row, so it is a second call: hd_jobs_tx_adopt.
  */
 extern int32 hd_jobs_tx_end(int64 id, int64 token);
 extern bool hd_jobs_tx_from_earlier_boot(int64 token);
-extern int32 hd_jobs_tx_adopt(int64 id, const char *queue, int priority, ItemPointer tid);
+extern int32 hd_jobs_tx_adopt(int64 id, const HdJobPlace *place, ItemPointer tid);
 
 /*
  * hd_jobs_tx_seize
@@ -112,7 +113,7 @@ typedef enum HdJobSeizure
 	HD_JOB_BUSY		/* another open transaction is ending it */
 } HdJobSeizure;
 
-extern HdJobSeizure hd_jobs_tx_seize(int64 id, const char *queue, int priority, int32 *index);
+extern HdJobSeizure hd_jobs_tx_seize(int64 id, const HdJobPlace *place, int32 *index);
 
 /*
  * hd_jobs_tx_release

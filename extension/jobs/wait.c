@@ -28,8 +28,12 @@
 #include "funcapi.h"
 #include "jobs/claim.h"
 #include "jobs/jobs.h"
+#include "jobs/lanes.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
+#include "jobs/place.h"
+#include "jobs/table.h"
+#include "jobs/waiters.h"
 #include "jobs/wait.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -93,7 +97,7 @@ enter_locked(const HdJobQueues *queues)
 		waiter->woken = false;
 		waiter->nqueues = (queues->n <= HD_JOB_WAITER_QUEUES) ? queues->n : 0;
 		for (int q = 0; q < waiter->nqueues; q++)
-			waiter->queues[q] = hd_jobs_list_name_hash(queues->names[q]);
+			waiter->queues[q] = hd_jobs_place_queue_hash(queues->names[q]);
 		waiter->tenant = queues->tenant;
 		waiter->nkinds = (queues->nkinds <= HD_JOB_WAITER_KINDS) ? queues->nkinds : 0;
 		for (int k = 0; k < waiter->nkinds; k++)
@@ -105,23 +109,16 @@ enter_locked(const HdJobQueues *queues)
 }
 
 /*
- * Whether some lane has a job, or may have; *due is lowered to the earliest
- * time at which that changes by itself.  Lock held.
+ * Whether there is a job, or may be; *due is lowered to the earliest time at
+ * which that changes by itself.  Lock held.
  */
 static bool
-anything_ready(const HdJobQueues *queues, TimestampTz now, TimestampTz *due)
+anything_ready(const HdJobQueues *queues, TimestampTz *due)
 {
-	for (int i = 0; i < queues->n; i++)
-		for (int p = 0; p < HD_JOB_PRIORITIES && queues->slots[i] >= 0; p++)
-		{
-			const HdJobLane *lane = &hd_jobs_queue(queues->slots[i])->lanes[p];
-
-			if (hd_jobs_list_first(lane, queues) >= 0)
-				return true;
-			if (lane->shelved || lane->next_due <= now)
-				*due = DT_NOBEGIN;
-			*due = Min(*due, lane->next_due);
-		}
+	for (int p = 0; p < HD_JOB_PRIORITIES; p++)
+		if (hd_jobs_lane_next(queues, p) >= 0)
+			return true;
+	*due = Min(*due, hd_jobs_list->databases[queues->db].next_due);
 	return false;
 }
 
@@ -129,6 +126,7 @@ bool
 hd_jobs_wait_look(HdJobQueues *queues, TimestampTz *due)
 {
 	HdJobQueues window;
+	HdJobTable table;
 	bool ready = false;
 	int start = 0;
 
@@ -144,15 +142,19 @@ hd_jobs_wait_look(HdJobQueues *queues, TimestampTz *due)
 	LWLockRelease(hd_jobs_lock);
 
 	*due = DT_NOEND;
+	hd_jobs_table_open(&table, false);
 	while (!ready && hd_jobs_list_window(queues, &start, &window))
 	{
-		/* Due rows come into the list first; what is left then is in the future. */
-		(void) hd_jobs_load_lanes(&window, 1);
+		/* What waits in the table comes into the list first; what is left is in the future. */
+		(void) hd_jobs_load_lines(&table, &window, 1, false);
+		if (hd_jobs_load_wanted(&window, hd_clock_now()))
+			*due = DT_NOBEGIN;
 		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 		hd_jobs_list_resolve(&window);
-		ready = anything_ready(&window, hd_clock_now(), due);
+		ready = anything_ready(&window, due);
 		LWLockRelease(hd_jobs_lock);
 	}
+	hd_jobs_table_close(&table);
 	if (ready)
 		hd_jobs_wait_leave();
 	return ready;

@@ -1,0 +1,566 @@
+/*-------------------------------------------------------------------------
+ * lanes.c
+ *		Lanes: ready jobs of one queue, priority, kind and tenant.
+ *
+ * Model: see lanes.h.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "jobs/lanes.h"
+
+#include "core/counters.h"
+#include "jobs/order.h"
+
+/* With fewer entries than this a lane asks for rows of its backlog. */
+#define HUNGRY_BELOW 32
+
+/* How far one call looks for a lane that can make room. */
+#define EVICTION_STEPS 256
+
+static HdHeapNode *
+node_of(int32 index)
+{
+	return &hd_jobs_lane(index)->node;
+}
+
+static const HdJobEntry *
+first_entry(const HdJobLane *lane)
+{
+	return hd_jobs_entry(hd_jobs_order_first(&lane->order, false));
+}
+
+static bool
+has_turn_before(int32 a, int32 b)
+{
+	const HdJobLane *x = hd_jobs_lane(a);
+	const HdJobLane *y = hd_jobs_lane(b);
+	const HdJobEntry *xe;
+	const HdJobEntry *ye;
+
+	if (x->tag != y->tag)
+		return x->tag < y->tag;
+	xe = first_entry(x);
+	ye = first_entry(y);
+	return hd_jobs_order_before(false, xe->at, xe->id, ye->at, ye->id);
+}
+
+static const HdHeapOps by_turn = {node_of, has_turn_before};
+
+/* In and out of the group's heap, around every change of the tag or the first entry. */
+static void
+enter_group(int32 index)
+{
+	const HdJobLane *lane = hd_jobs_lane(index);
+
+	if (lane->order.count > 0)
+		hd_jobs_heap_insert(&by_turn, &hd_jobs_group(lane->group)->top, index);
+}
+
+static void
+leave_group(int32 index)
+{
+	const HdJobLane *lane = hd_jobs_lane(index);
+
+	if (lane->order.count > 0)
+		hd_jobs_heap_remove(&by_turn, &hd_jobs_group(lane->group)->top, index);
+}
+
+/*
+ * Kinds and groups.
+ */
+
+static int32
+kind_get(int32 db, uint32 kind_hash)
+{
+	int32 *bucket = hd_jobs_kind_bucket(db, kind_hash);
+	int32 vacant = -1;
+
+	for (int32 i = *bucket; i >= 0; i = hd_jobs_kind_count(i)->hash_next)
+		if (hd_jobs_kind_count(i)->db == db && hd_jobs_kind_count(i)->kind_hash == kind_hash)
+			return i;
+	for (int32 i = 0; i < hd_jobs_list->max_kinds && vacant < 0; i++)
+		if (hd_jobs_kind_count(i)->db < 0)
+			vacant = i;
+	if (vacant < 0)
+		return -1;
+	hd_jobs_kind_count(vacant)->db = db;
+	hd_jobs_kind_count(vacant)->kind_hash = kind_hash;
+	hd_jobs_kind_count(vacant)->refs = 0;
+	hd_jobs_kind_count(vacant)->running = 0;
+	hd_jobs_kind_count(vacant)->hash_next = *bucket;
+	*bucket = vacant;
+	return vacant;
+}
+
+static void
+kind_let_go(int32 index)
+{
+	HdJobKindCount *kind = hd_jobs_kind_count(index);
+	int32 *link;
+
+	if (--kind->refs > 0)
+		return;
+	link = hd_jobs_kind_bucket(kind->db, kind->kind_hash);
+	while (*link != index)
+		link = &hd_jobs_kind_count(*link)->hash_next;
+	*link = kind->hash_next;
+	kind->db = -1;
+}
+
+static int32
+group_get(int32 queue, int priority, uint32 kind_hash)
+{
+	HdJobQueue *q = hd_jobs_queue(queue);
+	int32 kind;
+	int32 index;
+	HdJobGroup *group;
+
+	for (int32 i = q->groups[priority]; i >= 0; i = hd_jobs_group(i)->next)
+		if (hd_jobs_group(i)->kind_hash == kind_hash)
+			return i;
+	index = hd_jobs_list->free_group;
+	if (index < 0)
+		return -1;
+	kind = kind_get(q->db, kind_hash);
+	if (kind < 0)
+		return -1;
+	hd_jobs_kind_count(kind)->refs++;
+	group = hd_jobs_group(index);
+	hd_jobs_list->free_group = group->next;
+	group->kind_hash = kind_hash;
+	group->queue = queue;
+	group->kind = kind;
+	group->top = -1;
+	group->refs = 0;
+	group->priority = (uint8) priority;
+	group->next = q->groups[priority];
+	q->groups[priority] = index;
+	return index;
+}
+
+static void
+group_let_go(int32 index)
+{
+	HdJobGroup *group = hd_jobs_group(index);
+	int32 *link = &hd_jobs_queue(group->queue)->groups[group->priority];
+
+	if (--group->refs > 0)
+		return;
+	while (*link != index)
+		link = &hd_jobs_group(*link)->next;
+	*link = group->next;
+	kind_let_go(group->kind);
+	group->queue = -1;
+	group->next = hd_jobs_list->free_group;
+	hd_jobs_list->free_group = index;
+}
+
+/*
+ * Lanes.
+ */
+
+int32
+hd_jobs_lane_find(int32 db, int64 line)
+{
+	for (int32 i = *hd_jobs_lane_bucket(db, line); i >= 0; i = hd_jobs_lane(i)->hash_next)
+		if (hd_jobs_lane(i)->line == line && hd_jobs_queue(hd_jobs_lane(i)->queue)->db == db)
+			return i;
+	return -1;
+}
+
+/* A free slot; when there is none, of a lane that has nothing but a backlog. */
+static int32
+take_slot(void)
+{
+	for (int step = 0; hd_jobs_list->free_lane < 0 && step < EVICTION_STEPS; step++)
+	{
+		int32 i = hd_jobs_list->lane_hand;
+
+		hd_jobs_list->lane_hand = (i + 1) % hd_jobs_list->max_lanes;
+		if (hd_jobs_lane(i)->line != 0 && hd_jobs_lane(i)->refs == 0)
+			hd_jobs_lane_forget(i);
+	}
+	return hd_jobs_list->free_lane;
+}
+
+/* Into the ring of the same tenant's lanes of other kinds, and at their tag. */
+static void
+join_sisters(int32 index)
+{
+	HdJobLane *lane = hd_jobs_lane(index);
+	HdJobQueue *queue = hd_jobs_queue(lane->queue);
+
+	lane->sister = index;
+	lane->tag = queue->turn[lane->priority];
+	for (int32 g = queue->groups[lane->priority]; g >= 0; g = hd_jobs_group(g)->next)
+	{
+		int32 other;
+
+		if (g == lane->group)
+			continue;
+		other = hd_jobs_lane_find(queue->db,
+								  hd_jobs_place_lane(queue->hash, lane->priority,
+													 hd_jobs_group(g)->kind_hash,
+													 lane->tenant_hash));
+		if (other < 0)
+			continue;
+		lane->sister = hd_jobs_lane(other)->sister;
+		hd_jobs_lane(other)->sister = index;
+		lane->tag = Max(lane->tag, hd_jobs_lane(other)->tag);
+		return;
+	}
+}
+
+int32
+hd_jobs_lane_get(int32 db, const HdJobPlace *place)
+{
+	int32 index = hd_jobs_lane_find(db, place->lane);
+	HdJobLane *lane;
+	int32 *bucket;
+	int32 queue;
+	int32 group;
+
+	if (index >= 0)
+		return index;
+	queue = hd_jobs_list_queue(db, place->queue, true);
+	index = (queue >= 0) ? take_slot() : -1;
+	group = (index >= 0) ? group_get(queue, place->priority, place->kind_hash) : -1;
+	if (group < 0)
+	{
+		hd_counters_add(HD_COUNTER_JOBS_QUEUES_FULL, 1);
+		return -1;
+	}
+	lane = hd_jobs_lane(index);
+	hd_jobs_list->free_lane = lane->hash_next;
+	memset(lane, 0, sizeof(HdJobLane));
+	lane->line = place->lane;
+	lane->queue = queue;
+	lane->group = group;
+	lane->kind_hash = place->kind_hash;
+	lane->tenant_hash = place->tenant_hash;
+	lane->priority = (uint8) place->priority;
+	hd_jobs_order_init(&lane->order);
+	hd_jobs_queue(queue)->refs++;
+	hd_jobs_group(group)->refs++;
+	bucket = hd_jobs_lane_bucket(db, place->lane);
+	lane->hash_next = *bucket;
+	*bucket = index;
+	join_sisters(index);
+	return index;
+}
+
+void
+hd_jobs_lane_forget(int32 index)
+{
+	HdJobLane *lane = hd_jobs_lane(index);
+	HdJobQueue *queue = hd_jobs_queue(lane->queue);
+	int32 *link = hd_jobs_lane_bucket(queue->db, lane->line);
+	int32 sister = index;
+
+	Assert(lane->refs == 0 && lane->order.count == 0);
+	if (lane->backlog.more)
+	{
+		hd_jobs_list->databases[queue->db].lost = true;
+		lane->backlog.more = false;
+	}
+	hd_jobs_lane_check(index);
+	while (hd_jobs_lane(sister)->sister != index)
+		sister = hd_jobs_lane(sister)->sister;
+	hd_jobs_lane(sister)->sister = lane->sister;
+	while (*link != index)
+		link = &hd_jobs_lane(*link)->hash_next;
+	*link = lane->hash_next;
+	group_let_go(lane->group);
+	queue->refs--;
+	lane->line = 0;
+	lane->hash_next = hd_jobs_list->free_lane;
+	hd_jobs_list->free_lane = index;
+}
+
+bool
+hd_jobs_lane_fits(int32 db, const HdJobPlace *place)
+{
+	if (hd_jobs_lane_find(db, place->lane) >= 0)
+		return true;
+	if (hd_jobs_list->free_lane < 0 || hd_jobs_list->free_group < 0)
+		return false;
+	return hd_jobs_list_queue(db, place->queue, false) >= 0 || hd_jobs_list_has_queue_slot();
+}
+
+/* Whether nothing points to a queue but lanes that nothing points to. */
+static bool
+is_idle(int32 queue)
+{
+	const HdJobQueue *q = hd_jobs_queue(queue);
+	int32 nlanes = 0;
+
+	if (q->listed > 0 || q->running > 0)
+		return false;
+	for (int32 i = 0; i < hd_jobs_list->max_lanes; i++)
+	{
+		const HdJobLane *lane = hd_jobs_lane(i);
+
+		if (lane->line == 0 || lane->queue != queue)
+			continue;
+		if (lane->refs > 0)
+			return false;
+		nlanes++;
+	}
+	return nlanes == q->refs;
+}
+
+bool
+hd_jobs_lane_vacate(void)
+{
+	int32 queue = -1;
+
+	for (int32 q = 0; q < hd_jobs_list->max_queues; q++)
+		if ((queue < 0 || hd_jobs_queue(q)->asked_at < hd_jobs_queue(queue)->asked_at) &&
+			is_idle(q))
+			queue = q;
+	for (int32 i = 0; i < hd_jobs_list->max_lanes && queue >= 0; i++)
+		if (hd_jobs_lane(i)->line != 0 && hd_jobs_lane(i)->queue == queue)
+			hd_jobs_lane_forget(i);
+	return queue >= 0;
+}
+
+void
+hd_jobs_lane_hold(int32 index)
+{
+	hd_jobs_lane(index)->refs++;
+}
+
+void
+hd_jobs_lane_let_go(int32 index)
+{
+	HdJobLane *lane = hd_jobs_lane(index);
+
+	if (--lane->refs == 0 && !lane->backlog.more)
+		hd_jobs_lane_forget(index);
+}
+
+/* Whether the lane should be filled up: few entries, or older rows than the first entry. */
+static bool
+is_hungry(const HdJobLane *lane)
+{
+	const HdJobEntry *first;
+
+	if (!lane->backlog.more)
+		return false;
+	if (lane->order.count < HUNGRY_BELOW)
+		return true;
+	first = first_entry(lane);
+	return hd_jobs_order_before(false, lane->backlog.at, lane->backlog.id, first->at, first->id);
+}
+
+void
+hd_jobs_lane_check(int32 index)
+{
+	HdJobLane *lane = hd_jobs_lane(index);
+	bool listed = lane->hungry.next != NULL;
+	bool hungry = is_hungry(lane);
+
+	if (hungry && !listed)
+		dlist_push_tail(&hd_jobs_queue(lane->queue)->hungry_lanes, &lane->hungry);
+	if (!hungry && listed)
+	{
+		dlist_delete(&lane->hungry);
+		lane->hungry.next = lane->hungry.prev = NULL;
+	}
+}
+
+void
+hd_jobs_lane_push(int32 index)
+{
+	HdJobEntry *entry = hd_jobs_entry(index);
+	HdJobLane *lane = hd_jobs_lane(entry->lane);
+	HdJobQueue *queue = hd_jobs_queue(lane->queue);
+	bool was_empty = lane->order.count == 0;
+	bool comes_first = was_empty;
+
+	if (!was_empty)
+	{
+		const HdJobEntry *first = first_entry(lane);
+
+		comes_first = hd_jobs_order_before(false, entry->at, entry->id, first->at, first->id);
+	}
+	if (comes_first)
+		leave_group(entry->lane);
+	hd_jobs_order_add(&lane->order, false, index);
+	if (was_empty)
+		lane->tag = Max(lane->tag, queue->turn[lane->priority]);
+	if (comes_first)
+		enter_group(entry->lane);
+	queue->listed++;
+	queue->ready[lane->priority]++;
+	entry->state = HD_JOB_READY;
+	entry->owner = 0;
+	entry->token = 0;
+	entry->bound = false;
+}
+
+void
+hd_jobs_lane_unlink(int32 index)
+{
+	HdJobEntry *entry = hd_jobs_entry(index);
+	HdJobLane *lane = hd_jobs_lane(entry->lane);
+	bool first = hd_jobs_order_first(&lane->order, false) == index;
+
+	if (first)
+		leave_group(entry->lane);
+	hd_jobs_order_remove(&lane->order, false, index);
+	if (first)
+		enter_group(entry->lane);
+	hd_jobs_queue(lane->queue)->listed--;
+	hd_jobs_queue(lane->queue)->ready[lane->priority]--;
+	hd_jobs_lane_check(entry->lane);
+}
+
+/*
+ * Choosing.
+ */
+
+static bool
+is_wanted(const HdJobQueues *wanted, uint32 kind_hash)
+{
+	for (int i = 0; i < wanted->nkinds; i++)
+		if (wanted->kinds[i] == kind_hash)
+			return true;
+	return wanted->nkinds == 0;
+}
+
+static bool
+is_at_cap(const HdJobQueues *wanted, const HdJobGroup *group)
+{
+	for (int i = 0; i < wanted->ncapped; i++)
+		if (wanted->capped[i] == group->kind_hash)
+			return hd_jobs_kind_count(group->kind)->running >= wanted->kind_caps[i];
+	return false;
+}
+
+/* The lane of a group whose turn it is; of the caller's tenant alone when it is bound to one. */
+static int32
+lane_of(const HdJobQueues *wanted, const HdJobQueue *queue, const HdJobGroup *group)
+{
+	int32 lane;
+
+	if (wanted->tenant == 0)
+		return group->top;
+	lane = hd_jobs_lane_find(wanted->db, hd_jobs_place_lane(queue->hash, group->priority,
+															group->kind_hash, wanted->tenant));
+	return (lane >= 0 && hd_jobs_lane(lane)->order.count > 0) ? lane : -1;
+}
+
+/* The lane of a queue and priority whose turn it is, or -1. */
+static int32
+next_lane(const HdJobQueues *wanted, const HdJobQueue *queue, int priority)
+{
+	int32 best = -1;
+
+	for (int32 g = queue->groups[priority]; g >= 0; g = hd_jobs_group(g)->next)
+	{
+		const HdJobGroup *group = hd_jobs_group(g);
+		int32 lane;
+
+		if (group->top < 0 || !is_wanted(wanted, group->kind_hash) || is_at_cap(wanted, group))
+			continue;
+		lane = lane_of(wanted, queue, group);
+		if (lane >= 0 && (best < 0 || has_turn_before(lane, best)))
+			best = lane;
+	}
+	return best;
+}
+
+int32
+hd_jobs_lane_next(const HdJobQueues *wanted, int priority)
+{
+	const HdJobEntry *oldest = NULL;
+	int32 best = -1;
+
+	for (int i = 0; i < wanted->n; i++)
+	{
+		const HdJobQueue *queue;
+		const HdJobEntry *entry;
+		int32 lane;
+
+		if (wanted->slots[i] < 0)
+			continue;
+		queue = hd_jobs_queue(wanted->slots[i]);
+		if (queue->ready[priority] == 0 || (wanted->caps[i] > 0 && queue->running >= wanted->caps[i]))
+			continue;
+		lane = next_lane(wanted, queue, priority);
+		if (lane < 0)
+			continue;
+		entry = first_entry(hd_jobs_lane(lane));
+		if (oldest == NULL ||
+			hd_jobs_order_before(false, entry->at, entry->id, oldest->at, oldest->id))
+		{
+			oldest = entry;
+			best = hd_jobs_order_first(&hd_jobs_lane(lane)->order, false);
+		}
+	}
+	return best;
+}
+
+bool
+hd_jobs_lane_starves(const HdJobQueues *wanted, int priority)
+{
+	for (int i = 0; i < wanted->n; i++)
+	{
+		dlist_iter iter;
+
+		if (wanted->slots[i] < 0)
+			continue;
+		dlist_foreach(iter, &hd_jobs_queue(wanted->slots[i])->hungry_lanes)
+		{
+			const HdJobLane *lane = dlist_container(HdJobLane, hungry, iter.cur);
+
+			if (lane->priority == priority && lane->order.count == 0 &&
+				is_wanted(wanted, lane->kind_hash) &&
+				(wanted->tenant == 0 || wanted->tenant == lane->tenant_hash))
+				return true;
+		}
+	}
+	return false;
+}
+
+static void
+set_tag(int32 index, int64 tag)
+{
+	leave_group(index);
+	hd_jobs_lane(index)->tag = tag;
+	enter_group(index);
+}
+
+void
+hd_jobs_lane_served(int32 index)
+{
+	int32 own = hd_jobs_entry(index)->lane;
+	HdJobLane *lane = hd_jobs_lane(own);
+	HdJobQueue *queue = hd_jobs_queue(lane->queue);
+	int64 tag = lane->tag;
+
+	/* When nothing is left all tenants start anew, whoever was served last. */
+	queue->turn[lane->priority] = (queue->ready[lane->priority] == 0) ? tag + 1 : tag;
+	set_tag(own, tag + 1);
+	for (int32 i = lane->sister; i != own; i = hd_jobs_lane(i)->sister)
+		if (hd_jobs_lane(i)->tag <= tag)
+			set_tag(i, tag + 1);
+}
+
+void
+hd_jobs_lane_note(int32 index, TimestampTz at, int64 id)
+{
+	HdJobBacklog *backlog = &hd_jobs_lane(index)->backlog;
+
+	/* Whatever a look finds that began before this must not overwrite what is noted here. */
+	backlog->lowered++;
+	if (!backlog->more || hd_jobs_order_before(false, at, id - 1, backlog->at, backlog->id))
+	{
+		backlog->at = at;
+		backlog->id = id - 1;
+	}
+	backlog->more = true;
+	hd_jobs_lane_check(index);
+}

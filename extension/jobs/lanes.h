@@ -1,0 +1,91 @@
+/*-------------------------------------------------------------------------
+ * lanes.h
+ *		Lanes: ready jobs of one queue, priority, kind and tenant.
+ *
+ * Model: the lanes of one kind in a queue and priority form a group, so that
+ * a kind that may not run now is passed over at once, however many of its
+ * jobs are ready.  In a group a heap tells whose turn it is.
+ *
+ * Fairness between tenants is start-time fair queueing (Goyal, Vin and
+ * Cheng, 1996) with jobs of one size, which serves like deficit round robin:
+ * a lane carries a tag that grows by one with each job it gives; the least
+ * tag is next, and the older job among equals.  Who comes back after a pause
+ * goes on at the tag of whoever was served last, so a tenant's flood delays
+ * another's single job by one turn.  All lanes of a tenant in a queue and
+ * priority (its sisters, of other kinds) share their tag.
+ *
+ * A lane exists as long as something points to it or rows wait in its
+ * backlog.  When slots run short, those that have nothing but a backlog make
+ * room (HdJobDatabase.lost).
+ *
+ * Locking: the list's lock, held exclusively by the caller.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_JOBS_LANES_H
+#define HD_JOBS_LANES_H
+
+#include "jobs/list.h"
+#include "jobs/place.h"
+
+/*
+ * hd_jobs_lane_find / hd_jobs_lane_get
+ *		Index of a lane, -1 when there is none; get makes it, and returns -1 when
+ *		there is no room (counted).
+ */
+extern int32 hd_jobs_lane_find(int32 db, int64 line);
+extern int32 hd_jobs_lane_get(int32 db, const HdJobPlace *place);
+
+/*
+ * hd_jobs_lane_fits
+ *		Whether a lane is there or could be made without taking room from others.
+ */
+extern bool hd_jobs_lane_fits(int32 db, const HdJobPlace *place);
+
+/*
+ * hd_jobs_lane_hold / hd_jobs_lane_let_go
+ *		Point to a lane, so that it stays; no longer.
+ */
+extern void hd_jobs_lane_hold(int32 index);
+extern void hd_jobs_lane_let_go(int32 index);
+
+/*
+ * hd_jobs_lane_push / hd_jobs_lane_unlink
+ *		Put an entry into its lane, as READY; take it out again.
+ */
+extern void hd_jobs_lane_push(int32 entry);
+extern void hd_jobs_lane_unlink(int32 entry);
+
+/*
+ * hd_jobs_lane_next
+ *		The entry of a priority that is to be claimed next, or -1: of each queue
+ *		the one whose turn it is, and the oldest of those.  Queues and kinds that
+ *		are at their concurrency are passed over.
+ * hd_jobs_lane_starves
+ *		Whether a wanted lane of the priority has no entry but rows in the table.
+ * hd_jobs_lane_served
+ *		That entry was taken.
+ */
+extern int32 hd_jobs_lane_next(const HdJobQueues *wanted, int priority);
+extern bool hd_jobs_lane_starves(const HdJobQueues *wanted, int priority);
+extern void hd_jobs_lane_served(int32 entry);
+
+/*
+ * hd_jobs_lane_note
+ *		Rows from (at, id) on wait in the lane without an entry.
+ * hd_jobs_lane_check
+ *		Put the lane among the hungry, or take it out.
+ */
+extern void hd_jobs_lane_note(int32 index, TimestampTz at, int64 id);
+extern void hd_jobs_lane_check(int32 index);
+
+/*
+ * hd_jobs_lane_forget
+ *		Free a lane that nothing points to, with its backlog.
+ * hd_jobs_lane_vacate
+ *		Free all lanes of the queue that was not asked for the longest and has
+ *		nothing but backlogs; false when there is none.
+ */
+extern void hd_jobs_lane_forget(int32 index);
+extern bool hd_jobs_lane_vacate(void);
+
+#endif /* HD_JOBS_LANES_H */

@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ * place.h
+ *		Where a job belongs: the numbers of its lines.
+ *
+ * Model: a line's number is a 64-bit hash of what its jobs share.  Two lines
+ * with one number would stand in each other's way, and never let more
+ * through than either may.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_JOBS_PLACE_H
+#define HD_JOBS_PLACE_H
+
+#include "postgres.h"
+
+typedef struct HdJobPlace
+{
+	const char *queue;
+	int priority;
+	uint32 kind_hash;
+	uint32 tenant_hash;
+	int64 lane;	 /* number of its lane */
+	int64 gate;	 /* number of its key's gate; 0: it has no key */
+	bool strict; /* the key's jobs run one at a time, in the order of their ids */
+	int width;	 /* how many of the key's jobs may run at once */
+} HdJobPlace;
+
+/*
+ * hd_jobs_place_queue_hash / hd_jobs_place_tenant_hash
+ *		Hash of a queue's name; of a tenant, as lanes carry it, never 0.
+ */
+extern uint64 hd_jobs_place_queue_hash(const char *name);
+extern uint32 hd_jobs_place_tenant_hash(const char *tenant, int length);
+
+/*
+ * hd_jobs_place_lane
+ *		Number of the lane of a queue (by its hash), priority, kind and tenant.
+ */
+extern int64 hd_jobs_place_lane(uint64 queue_hash, int priority, uint32 kind_hash,
+								uint32 tenant_hash);
+
+/*
+ * hd_jobs_place_set
+ *		Fill in a job's place.  order_key NULL: none.  per_key: the kind's
+ *		concurrency_per_key, 0 when it has none; then the key's jobs are strict.
+ *		queue must stay where it is as long as the place is used.
+ */
+extern void hd_jobs_place_set(HdJobPlace *place, const char *queue, int priority,
+							  uint32 kind_hash, const char *tenant, const char *order_key,
+							  int per_key);
+
+/* The number of the line in which the job waits: its gate's, else its lane's. */
+extern int64 hd_jobs_place_line(const HdJobPlace *place);
+
+#endif /* HD_JOBS_PLACE_H */
