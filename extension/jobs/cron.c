@@ -78,7 +78,8 @@ typedef struct Reader
 	bool last;	/* this field says L */
 } Reader;
 
-static void refuse(const Reader *reader, const char *at, const char *detail) pg_attribute_noreturn();
+static void refuse(const Reader *reader, const char *at, const char *detail)
+	pg_attribute_noreturn();
 
 static void
 refuse(const Reader *reader, const char *at, const char *detail)

@@ -88,8 +88,8 @@ day_fits(const HdCron *cron, int64 day, int *skip)
 		*skip = month_length(year, month) - mday + 1;
 		return false;
 	}
-	by_date = (cron->days & BIT(mday)) != 0 ||
-			  (cron->last_day && mday == month_length(year, month));
+	by_date =
+		(cron->days & BIT(mday)) != 0 || (cron->last_day && mday == month_length(year, month));
 	by_weekday = (cron->weekdays & BIT(j2day(julian))) != 0;
 	return cron->either_day ? (by_date || by_weekday) : (by_date && by_weekday);
 }
@@ -194,12 +194,11 @@ span_at(const pg_tz *zone, pg_time_t at, Span *span)
 	pg_time_t boundary = 0;
 	int dst;
 	int dst_after;
-	int changes =
-		pg_next_dst_boundary(&at, &offset, &dst, &boundary, &after, &dst_after, zone);
+	int changes = pg_next_dst_boundary(&at, &offset, &dst, &boundary, &after, &dst_after, zone);
 
 	if (changes < 0)
-		ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
-						errmsg("timestamp out of range")));
+		ereport(ERROR,
+				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("timestamp out of range")));
 	span->start = at;
 	span->end = (changes > 0) ? boundary : PG_INT64_MAX;
 	span->offset = offset;

@@ -29,6 +29,7 @@
 #include "jobs/list.h"
 #include "jobs/options.h"
 #include "jobs/tx.h"
+#include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -69,14 +70,14 @@ int_option(const char *key, const JsonbValue *value, int low, int high)
 	long number;
 
 	if (value->type == jbvNumeric)
-		digits = DatumGetCString(
-			DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
+		digits =
+			DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value->val.numeric)));
 	errno = 0;
 	number = strtol(digits, &end, 10);
 	if (*digits == '\0' || *end != '\0' || errno != 0 || number < low || number > high)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" must be an integer between %d and %d", key, low,
-							   high)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("option \"%s\" must be an integer between %d and %d", key, low, high)));
 	return (int) number;
 }
 
@@ -243,11 +244,10 @@ check_payload(Datum datum)
 				 errmsg("payload of a job is larger than %d kB", hd_jobs_setting_max_payload)));
 	payload = DatumGetJsonbP(datum);
 	if (!JB_ROOT_IS_OBJECT(payload))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("payload of a schedule must be a JSON object"),
-				 errdetail("Each job gets the time for which it was planned as key "
-						   "\"scheduled_for\" of its payload.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("payload of a schedule must be a JSON object"),
+						errdetail("Each job gets the time for which it was planned as key "
+								  "\"scheduled_for\" of its payload.")));
 	found = getKeyJsonValueFromContainer(&payload->root, "scheduled_for",
 										 (int) strlen("scheduled_for"), NULL);
 	if (found != NULL)
@@ -269,17 +269,23 @@ static HdSpiPlan old_plan = {
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID},
 };
 
-static HdSpiPlan upsert_plan = {
+static HdSpiPlan insert_plan = {
 	.sql =
 		"INSERT INTO hotdash._schedule (tenant, name, cron, time_zone, kind, missed, overlap, "
 		"options, payload, paused, next_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) "
-		"ON CONFLICT (tenant, name) DO UPDATE SET cron = EXCLUDED.cron, "
-		"time_zone = EXCLUDED.time_zone, kind = EXCLUDED.kind, missed = EXCLUDED.missed, "
-		"overlap = EXCLUDED.overlap, options = EXCLUDED.options, payload = EXCLUDED.payload, "
-		"paused = EXCLUDED.paused, next_at = EXCLUDED.next_at, last_error = NULL",
+		"ON CONFLICT DO NOTHING",
 	.nargs = 11,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID,
-				 JSONBOID, BOOLOID, TIMESTAMPTZOID},
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID,
+				 BOOLOID, TIMESTAMPTZOID},
+};
+
+static HdSpiPlan update_plan = {
+	.sql = "UPDATE hotdash._schedule SET cron = $3, time_zone = $4, kind = $5, missed = $6, "
+		   "overlap = $7, options = $8, payload = $9, paused = $10, next_at = $11, "
+		   "last_error = NULL WHERE tenant = $1 AND name = $2",
+	.nargs = 11,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID,
+				 BOOLOID, TIMESTAMPTZOID},
 };
 
 static HdSpiPlan delete_plan = {
@@ -289,35 +295,62 @@ static HdSpiPlan delete_plan = {
 };
 
 /*
- * When the schedule is due next; values begin with tenant, name, cron and
- * time zone.  DT_NOEND when never again.
+ * Lock the row; values begin with tenant, name, cron and time zone.  Returns
+ * false when there is none.  *next: the time that it keeps, DT_NOBEGIN when it
+ * begins anew, and then after *after.
  */
-static TimestampTz
-first_time(Datum *values, const HdCron *cron, const pg_tz *zone)
+static bool
+lock_row(Datum *values, TimestampTz *next, TimestampTz *after)
 {
-	TimestampTz after = hd_clock_now();
-	TimestampTz next = DT_NOEND;
-	bool keep = false;
+	bool found;
 	HdSpi spi;
 
+	*next = DT_NOBEGIN;
+	*after = hd_clock_now();
 	hd_spi_begin(&spi);
 	hd_spi_run(&old_plan, values, NULL, false, 1);
-	if (SPI_processed > 0)
+	found = SPI_processed > 0;
+	if (found)
 	{
 		HeapTuple tuple = SPI_tuptable->vals[0];
 		TupleDesc desc = SPI_tuptable->tupdesc;
 		bool isnull;
-		Datum passed = SPI_getbinval(tuple, desc, 2, &isnull);
+		Datum value = SPI_getbinval(tuple, desc, 1, &isnull);
 
 		if (!isnull)
-			after = Max(after, DatumGetTimestampTz(passed));
-		next = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 1, &isnull));
-		keep = !isnull;
+			*next = DatumGetTimestampTz(value);
+		value = SPI_getbinval(tuple, desc, 2, &isnull);
+		if (!isnull)
+			*after = Max(*after, DatumGetTimestampTz(value));
 	}
 	hd_spi_end(&spi);
-	if (!keep && !hd_jobs_cron_next(cron, zone, after, &next))
-		next = DT_NOEND;
-	return next;
+	return found;
+}
+
+/* Write the row; values are all its columns, the next time last. */
+static void
+write_row(Datum *values, char *nulls, const HdCron *cron, const pg_tz *zone)
+{
+	bool written;
+
+	/* What appears between the two statements may have fired already: look again. */
+	do
+	{
+		TimestampTz next;
+		TimestampTz after;
+		bool found;
+		HdSpi spi;
+
+		CHECK_FOR_INTERRUPTS();
+		found = lock_row(values, &next, &after);
+		if (next == DT_NOBEGIN && !hd_jobs_cron_next(cron, zone, after, &next))
+			next = DT_NOEND;
+		values[10] = TimestampTzGetDatum(next);
+		hd_spi_begin(&spi);
+		hd_spi_run(found ? &update_plan : &insert_plan, values, nulls, false, 0);
+		written = SPI_processed > 0;
+		hd_spi_end(&spi);
+	} while (!written);
 }
 
 /*
@@ -336,7 +369,6 @@ hd_jobs_sql_schedule_set(PG_FUNCTION_ARGS)
 	char *kind;
 	Datum values[11] = {0};
 	char nulls[12] = "           ";
-	HdSpi spi;
 
 	values[1] = CStringGetTextDatum(name_argument(fcinfo));
 	hd_require_arg(fcinfo, 1, "cron");
@@ -366,11 +398,7 @@ hd_jobs_sql_schedule_set(PG_FUNCTION_ARGS)
 	nulls[10] = options.paused ? 'n' : ' ';
 
 	hd_instance_use();
-	if (!options.paused)
-		values[10] = TimestampTzGetDatum(first_time(values, &cron, zone));
-	hd_spi_begin(&spi);
-	hd_spi_run(&upsert_plan, values, nulls, false, 0);
-	hd_spi_end(&spi);
+	write_row(values, nulls, &cron, zone);
 	if (hd_settings_preloaded())
 		hd_jobs_tx_wake();
 	PG_RETURN_VOID();

@@ -23,17 +23,17 @@
 /* What the options of schedule_set say. */
 typedef struct HdScheduleOptions
 {
-	char *queue;	   /* NULL: that of the kind */
-	char *tenant;	   /* NULL: that of the session */
-	char *order_key;   /* NULL: none */
-	int priority;	   /* -1: the default */
-	int max_attempts;  /* 0: those of the kind */
-	int max_missed;	   /* for missed => 'all' */
-	int64 grace_us;	   /* for missed => 'skip' */
-	int64 expires_us;  /* from the planned time; 0: jobs do not expire */
+	char *queue;	  /* NULL: that of the kind */
+	char *tenant;	  /* NULL: that of the session */
+	char *order_key;  /* NULL: none */
+	int priority;	  /* -1: the default */
+	int max_attempts; /* 0: those of the kind */
+	int max_missed;	  /* for missed => 'all' */
+	int64 grace_us;	  /* for missed => 'skip' */
+	int64 expires_us; /* from the planned time; 0: jobs do not expire */
 	bool paused;
-	Datum tags;		   /* text[]; 0: none */
-	Jsonb *of_job;	   /* what job_enqueue takes as its options; NULL: nothing */
+	Datum tags;	   /* text[]; 0: none */
+	Jsonb *of_job; /* what job_enqueue takes as its options; NULL: nothing */
 } HdScheduleOptions;
 
 /*

@@ -89,14 +89,13 @@ static HdSpiPlan alive_plan = {
 };
 
 static HdSpiPlan enqueue_plan = {
-	.sql =
-		"SELECT hotdash.job_enqueue($1, "
-		"coalesce($2, '{}') || jsonb_build_object('scheduled_for', "
-		"to_char($3 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')), "
-		"queue => $4, priority => $5, max_attempts => $6, order_key => $7, tenant => $8, "
-		"tags => array_append($9, 'schedule:' || $10), "
-		"options => coalesce($11, '{}') || CASE WHEN $12 IS NULL THEN '{}'::jsonb "
-		"ELSE jsonb_build_object('expires_at', $12) END)",
+	.sql = "SELECT hotdash.job_enqueue($1, "
+		   "coalesce($2, '{}') || jsonb_build_object('scheduled_for', "
+		   "to_char($3 AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')), "
+		   "queue => $4, priority => $5, max_attempts => $6, order_key => $7, tenant => $8, "
+		   "tags => array_append($9, 'schedule:' || $10), "
+		   "options => coalesce($11, '{}') || CASE WHEN $12 IS NULL THEN '{}'::jsonb "
+		   "ELSE jsonb_build_object('expires_at', $12) END)",
 	.nargs = 12,
 	.argtypes = {TEXTOID, JSONBOID, TIMESTAMPTZOID, TEXTOID, INT4OID, INT4OID, TEXTOID, TEXTOID,
 				 TEXTARRAYOID, TEXTOID, JSONBOID, TIMESTAMPTZOID},

@@ -140,6 +140,31 @@ SELECT is(pg_temp.fault(cron), want, format('refused: %L', cron)) FROM (VALUES
 	('0 0 31 2,4,6,9,11 *', 'None of its months has one of its days, so it would never come.'),
 	('0 0 30,31 feb ?', 'None of its months has one of its days, so it would never come.')
 ) AS v (cron, want);
+
+-- Noise is refused by 22023 and nothing else; what happens to be an expression has a next time.
+CREATE FUNCTION pg_temp.noise(n int) RETURNS int LANGUAGE plpgsql AS $$
+DECLARE
+	pieces text[] := string_to_array('* * * * 0 1 5 7 12 29 31 */2 */9 1-5 20-25/3 10/2 1,3,4 jan mon-fri L ? 60 5-1 */ - , 1-- *5 é @daily 99999', ' ');
+	text text;
+	accepted int := 0;
+BEGIN
+	PERFORM setseed(0.5);
+	FOR i IN 1 .. n LOOP
+		SELECT string_agg(pieces[1 + floor(random() * cardinality(pieces))::int], CASE WHEN random() < 0.01 THEN '' ELSE ' ' END)
+			INTO text FROM generate_series(1, 5 + i % 3) WHERE i > 0;
+		BEGIN
+			IF (SELECT count(*) <> 1 FROM hotdash._cron_next(text, 'Europe/Berlin', '2030-01-01', 1)) THEN
+				RAISE EXCEPTION 'no time for %', text;
+			END IF;
+			accepted := accepted + 1;
+		EXCEPTION WHEN invalid_parameter_value THEN
+		END;
+	END LOOP;
+	RETURN accepted;
+END
+$$;
+SELECT cmp_ok(pg_temp.noise(5000), '>', 20, 'noise is refused or has a next time');
+
 SELECT throws_ok($$SELECT hotdash._cron_next(repeat('*,', 200) || '* * * * *', 'UTC', 'epoch', 1)$$, '22023', NULL, 'refused: too long');
 SELECT throws_ok($$SELECT hotdash._cron_next('* * * * *', 'UTC', 'epoch', -1)$$, '22023', NULL, 'a number of times below 0');
 
