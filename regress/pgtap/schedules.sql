@@ -472,6 +472,9 @@ SELECT pg_temp.rows_are($$SELECT name, next_at, last_at, failed_at, last_error F
 		('well', '2031-01-03 08:00+00', '2031-01-03 07:00+00', NULL, NULL),
 		('zone', '2031-01-03 08:00+00', NULL, '2031-01-03 07:00+00', '22023: unknown time zone: "Gone/Away"')$$,
 	'what fails says so and waits for its next time; the others go on');
+SELECT is((hotdash.health() #> '{checks,schedules}') - 'duration_ms', '{"status": "degraded", "failed": 2, "overdue": 0}', 'health() counts them');
+SELECT set_config('hotdash.now_override', '2031-01-03 08:02:01+00', true) \g /dev/null
+SELECT is(hotdash.health() #>> '{checks,schedules,overdue}', '3', 'and those that nobody fires');
 SELECT hotdash.job_kind_set('doomed', queue => 'tap') \g /dev/null
 SELECT pg_temp.tick_at('2031-01-03 08:00:00+00') \g /dev/null
 SELECT pg_temp.rows_are($$SELECT last_at, last_error FROM hotdash.schedules WHERE name = 'doomed'$$, $$VALUES ('2031-01-03 08:00+00'::timestamptz, NULL)$$,
