@@ -219,6 +219,20 @@ sub test_kills
 	return;
 }
 
+# Without the library preloaded a schedule can be stated; who would fire it says what is missing.
+sub test_without_preload
+{
+	my $bare = HotDash->cluster('bare', preload => 0);
+
+	$bare->create_db_with_extension('app');
+	$bare->psql_ok('app', q{SELECT hotdash.job_kind_set('run'); SELECT hotdash.schedule_set('s', '@hourly', 'run')}, 'without preload: stated');
+	is($bare->safe_psql('app', 'SELECT count(*) FROM hotdash.schedules WHERE next_at > hotdash._now()'), '1', 'and there');
+	is($bare->sqlstate('app', 'CALL hotdash._tick()'), '55000', 'but not fired');
+	$bare->stop;
+	return;
+}
+
+test_without_preload();
 test_worker_is_on_time();
 test_change_of_the_clock();
 test_downtime();

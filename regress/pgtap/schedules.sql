@@ -511,9 +511,11 @@ SELECT lives_ok($$SELECT hotdash.schedule_delete('same')$$, 'the only one left c
 CREATE ROLE tap_viewer;
 CREATE ROLE tap_operator;
 CREATE ROLE tap_producer;
+CREATE ROLE tap_worker;
 SELECT hotdash.access_grant('tap_viewer', 'viewer') \g /dev/null
 SELECT hotdash.access_grant('tap_operator', 'operator') \g /dev/null
 SELECT hotdash.access_grant('tap_producer', 'producer') \g /dev/null
+SELECT hotdash.access_grant('tap_worker', 'worker') \g /dev/null
 SET LOCAL ROLE tap_operator;
 SELECT lives_ok($$SELECT hotdash.schedule_set('mine', '* * * * *', 'tap')$$, 'an operator may set one');
 SELECT is((SELECT name FROM hotdash.schedules), 'mine', 'and see it');
@@ -527,6 +529,13 @@ SET LOCAL ROLE tap_producer;
 SELECT throws_ok($$SELECT hotdash.schedule_set('mine', '* * * * *', 'tap')$$, '42501', NULL, 'a producer may not set it');
 SELECT throws_ok($$SELECT * FROM hotdash.schedules$$, '42501', NULL, 'nor see it');
 RESET ROLE;
+
+SELECT set_config('hotdash.now_override', '2031-01-03 10:00:00+00', true) \g /dev/null
+SET LOCAL ROLE tap_worker;
+CALL hotdash._tick();
+SELECT throws_ok($$SELECT * FROM hotdash.schedules$$, '42501', NULL, 'a worker may not see it');
+RESET ROLE;
+SELECT is(pg_temp.runs('mine'), '10:00:00', 'but its tick fires it');
 
 SELECT * FROM finish();
 ROLLBACK;
