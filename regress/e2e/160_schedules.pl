@@ -76,6 +76,7 @@ sub test_worker_is_on_time
 	note("late by @late ms");
 	cmp_ok(median(@late), '<', 50, 'the worker fires within 50 ms of the time');
 	cmp_ok((sort { $a <=> $b } @late)[0], '>=', 0, 'and never before');
+	cmp_ok((lateness('second', 1000))[-1], '<', 2000, 'the first as well: a new schedule wakes it');
 
 	# A worker that is busy with handlers lets the schedules have their turn between two of them.
 	sql(q{
