@@ -690,12 +690,29 @@ COMMENT ON FUNCTION hotdash._health_jobs() IS
 	'Health check: jobs running and dead, and how often the lists in memory were full';
 REVOKE ALL ON FUNCTION hotdash._health_jobs() FROM PUBLIC;
 
+CREATE FUNCTION hotdash._health_schedules() RETURNS jsonb
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT jsonb_build_object('failed', n.failed, 'overdue', n.overdue, 'status',
+			CASE WHEN n.failed + n.overdue > 0 THEN 'degraded' ELSE 'healthy' END)
+		FROM (
+			SELECT count(*) FILTER (WHERE s.last_error IS NOT NULL) AS failed,
+				count(*) FILTER (WHERE s.next_at < hotdash._now() - interval '2 minutes') AS overdue
+			FROM hotdash._schedule AS s
+			WHERE hotdash._tenant_sees(s.tenant)
+		) AS n
+	$$;
+COMMENT ON FUNCTION hotdash._health_schedules() IS 'Health check: schedules are fired, and without error';
+REVOKE ALL ON FUNCTION hotdash._health_schedules() FROM PUBLIC;
+
 CREATE FUNCTION hotdash.health() RETURNS jsonb
 	LANGUAGE plpgsql VOLATILE
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
-	names CONSTANT text[] := ARRAY['database', 'preload', 'worker', 'cron', 'instance', 'jobs'];
+	names CONSTANT text[] := ARRAY['database', 'preload', 'worker', 'cron', 'instance', 'jobs',
+		'schedules'];
 	checks jsonb := '{}';
 	name text;
 	began timestamptz;

@@ -4,7 +4,8 @@
  *
  * Model: the tick ends leases that ran out, brings a fresh start's rows into
  * the list, notices the end of prepared transactions and forgets databases
- * that were dropped.  The background worker runs it each second; pg_cron,
+ * that were dropped; by CALL it fires schedules too, for which the worker has
+ * a task of its own.  The background worker runs it each second; pg_cron,
  * through CALL hotdash._tick(), each minute; several at once do no harm.
  *-------------------------------------------------------------------------
  */
@@ -28,6 +29,7 @@
 #include "jobs/load.h"
 #include "jobs/place.h"
 #include "jobs/scan.h"
+#include "jobs/schedule.h"
 #include "jobs/table.h"
 #include "jobs/tx.h"
 #include "jobs/work.h"
@@ -50,6 +52,7 @@ PG_FUNCTION_INFO_V1(hd_jobs_sql_kind_hash);
 static TimestampTz tick_task(void);
 
 static const HdWorkerTask tick = {"hotdash: jobs tick", tick_task};
+static const HdWorkerTask schedules = {"hotdash: schedules", hd_jobs_schedule_task};
 static const HdWorkerTask handlers = {"hotdash: SQL handlers", hd_jobs_work_task};
 
 void
@@ -71,6 +74,7 @@ hd_jobs_init(void)
 							NULL, NULL, NULL);
 	hd_jobs_list_register();
 	hd_worker_register(&tick);
+	hd_worker_register(&schedules);
 	hd_worker_register(&handlers);
 }
 
@@ -162,6 +166,12 @@ hd_jobs_sql_tick(PG_FUNCTION_ARGS)
 	do
 	{
 		more = tick_once();
+		if (!atomic)
+			SPI_commit();
+	} while (more && !atomic);
+	do
+	{
+		more = hd_instance_is_ours() && hd_jobs_schedule_fire();
 		if (!atomic)
 			SPI_commit();
 	} while (more && !atomic);

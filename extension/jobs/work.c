@@ -41,6 +41,7 @@
 #include "jobs/finish.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
+#include "jobs/schedule.h"
 #include "jobs/wait.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -534,12 +535,12 @@ hd_jobs_work_task(void)
 	{
 		CHECK_FOR_INTERRUPTS();
 		result = step_in_transaction(context, &due);
-		if (result == STEP_IDLE)
+		if (result == STEP_IDLE || hd_jobs_schedule_due())
 			break;
 	}
 	MemoryContextDelete(context);
 
-	/* After a second of work the worker's other tasks have their turn first. */
+	/* After a second of work, or when a schedule is due, other tasks have their turn first. */
 	if (result == STEP_WORKED)
 		return hd_clock_real();
 	if (due == DT_NOBEGIN)

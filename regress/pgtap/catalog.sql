@@ -189,6 +189,8 @@ INSERT INTO contract VALUES
 	('queue_pause', 'queue text', 'void'),
 	('queue_resume', 'queue text', 'void'),
 	('job_work', 'queues text[]?, max_runtime interval?, until_empty bool?', ''),
+	('schedule_set', 'name text, cron text, kind text, payload jsonb?, time_zone text?, missed text?, overlap text?, options jsonb?', 'void'),
+	('schedule_delete', 'name text', 'void'),
 	('dead_retry', 'queue text?, kind text?, since timestamptz?, up_to int?', 'bigint'),
 	('endpoint_create', 'url text, events text[]?, secret text?, tenant text?, headers jsonb?, timeout interval?, max_attempts int?, max_age interval?, backoff jsonb?, rate int?, rate_period interval?, concurrency int?, ordered bool?, filter jsonpath?, retry_statuses int[]?, options jsonb?', 'bigint'),
 	('endpoint_update', 'id bigint, changes jsonb', 'void'),
