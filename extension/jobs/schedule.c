@@ -380,7 +380,7 @@ hd_jobs_sql_schedule_set(PG_FUNCTION_ARGS)
 	(void) hd_jobs_kind_get(kind);
 	hd_jobs_schedule_options(PG_ARGISNULL(7) ? NULL : PG_GETARG_JSONB_P(7), &options);
 	if (options.queue != NULL)
-		hd_jobs_queue_check(options.queue);
+		(void) hd_jobs_queue_get(options.queue);
 	if (!PG_ARGISNULL(3))
 		check_payload(PG_GETARG_DATUM(3));
 
