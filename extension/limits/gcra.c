@@ -83,5 +83,5 @@ hd_limits_gcra_used(int64 emission, int64 tat, int64 now)
 int64
 hd_limits_gcra_charge(const HdGcra *gcra, int64 used, int64 now)
 {
-	return now + Min(used, gcra->burst) * gcra->emission;
+	return now + used * gcra->emission;
 }

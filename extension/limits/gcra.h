@@ -81,8 +81,8 @@ extern int64 hd_limits_gcra_used(int64 emission, int64 tat, int64 now);
 
 /*
  * hd_limits_gcra_charge
- *		The TAT of a bucket from which used units were taken just now, at most
- *		burst: how a bucket is carried over to another policy.
+ *		The TAT of a bucket from which used units were taken just now: how a
+ *		bucket is carried over to another policy.
  */
 extern int64 hd_limits_gcra_charge(const HdGcra *gcra, int64 used, int64 now);
 

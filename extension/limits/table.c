@@ -395,6 +395,20 @@ forget_used(Slot *slot, int64 until, int64 now)
 	return used;
 }
 
+/*
+ * More than fits at once counts as all of it.  A strict bucket remembers what a
+ * log had granted in its window, so that a window over the change is no fuller.
+ */
+static int64
+charge(const HdLimitCall *call, int64 used)
+{
+	int64 most = call->gcra.burst;
+
+	if (call->policy->strict)
+		most += call->policy->count;
+	return hd_limits_gcra_charge(&call->gcra, Min(used, most), call->now * NS_PER_US);
+}
+
 /* Carry a bucket over to the policy of the call. */
 static void
 adapt(Slot *slot, const HdLimitCall *call)
@@ -413,7 +427,7 @@ adapt(Slot *slot, const HdLimitCall *call)
 		bool coarse;
 
 		if (policy->algorithm == HD_LIMIT_GCRA)
-			next = hd_limits_gcra_charge(&call->gcra, used, next);
+			next = charge(call, used);
 		else if (hd_limits_log_take(pool, &slot->log, policy->count, used, false, call->now,
 									&coarse) > 0)
 			next = (call->now + policy->period_us) * NS_PER_US;

@@ -171,7 +171,9 @@ carried_over(void)
 	CHECK(hd_limits_gcra_used(gcra.emission, tat, 0) == 2, "two of 100 are used");
 	CHECK(hd_limits_gcra_room(&small, hd_limits_gcra_charge(&small, 2, 0), 0) == 8, "two of 10");
 	CHECK(hd_limits_gcra_room(&large, hd_limits_gcra_charge(&large, 2, 0), 0) == 198, "two of 200");
-	CHECK(hd_limits_gcra_charge(&small, 50, 0) == small.tolerance, "50 of 10 are all of it");
+	CHECK(hd_limits_gcra_fits_at(&small, hd_limits_gcra_charge(&small, 50, 0), 1, 0) ==
+			  41 * small.emission,
+		  "50 of 10: one fits when 41 have flowed off");
 	CHECK(hd_limits_gcra_used(gcra.emission, 1, 0) == 1, "a part of a unit is one");
 	CHECK(hd_limits_gcra_refund(&gcra, tat, 1, 0) == gcra.emission, "one given back");
 	CHECK(hd_limits_gcra_refund(&gcra, tat, PG_INT64_MAX, 0) == 0, "never above full");
