@@ -32,17 +32,25 @@ sub wait_until_up
 	poll_until(sub { my ($status, $out) = $node->psql('app', 'SELECT 1'); $status == 0 && $out eq '1' }, 60, 'the server to be up');
 }
 
-# Eight sessions, a hundred takes in each statement
-sub script
+# Arguments of pgbench: eight sessions run a script.
+sub sessions
 {
-	my ($run, $count, $algorithm, $period) = @_;
+	my ($run, $sql) = @_;
 	my $file = $node->basedir . "/$run.pgbench";
 
 	open(my $handle, '>', $file) or die $!;
-	print $handle "INSERT INTO got SELECT '$run', sum(granted) FROM generate_series(1, 100) AS i, "
-	  . "LATERAL hotdash._limit_take('$run', $count, $period, $algorithm, 1 + i % 3);\n";
+	print $handle $sql;
 	close $handle;
 	return ($node->connstr('app'), '-n', '-c', '8', '-j', '2', '-f', $file);
+}
+
+# A hundred takes from one bucket in each statement.
+sub script
+{
+	my ($run, $count, $algorithm, $period) = @_;
+
+	return sessions($run, "INSERT INTO got SELECT '$run', sum(granted) FROM generate_series(1, 100) AS i, "
+		  . "LATERAL hotdash._limit_take('$run', $count, $period, $algorithm, 1 + i % 3);\n");
 }
 
 foreach my $case ([ 'gcra', 100_000, q{'gcra'} ], [ 'log', 997, q{'log'} ], [ 'window', 90_000, 'NULL' ], [ 'small', 1000, 'NULL' ])
@@ -150,6 +158,17 @@ is(counter('limits_evicted'), '984', 'each bucket given up in debt is counted');
 is(take('s18', 5, 'NULL', 4), '4', 'a strict key finds room among them');
 is($node->safe_psql('app', "SELECT sum(granted) FROM generate_series(1, 2400) AS i, LATERAL hotdash._limit_take('l' || i % 6, 300, '1 day', 'log', 1)"), '1800', 'six logs without memory for what they grant: none grants more, none less');
 cmp_ok(counter('limits_coarse'), '>', 0, 'what counts too long for it is counted');
+
+# Strict keys while thousands of others come and go through the same sixteen slots
+PostgreSQL::Test::Utils::system_or_bail('pgbench', '-t', '50', sessions('churn', "INSERT INTO got
+	SELECT 'strict' || i % 8, sum(strict.granted) FROM generate_series(1, 400) AS i,
+		LATERAL hotdash._limit_take('strict' || i % 8, CASE WHEN i % 2 = 0 THEN 1000 ELSE 62500 END, $long, NULL, 1) AS strict,
+		LATERAL hotdash._limit_take('churn' || i % 100, 3, (CASE WHEN i % 3 = 0 THEN $long ELSE '1 us' END)::interval, 'gcra', 1) AS churn,
+		LATERAL hotdash._limit_take('churn' || i * 7 % 100, 3, $long, 'log', 1) AS logs
+	GROUP BY 1;\n" =~ s/\n(?=.)/ /gr));
+is($node->safe_psql('app', q{SELECT string_agg(format('%s %s', run, n), ', ' ORDER BY run) FROM (SELECT run, sum(n) AS n FROM got WHERE run LIKE 'strict%' GROUP BY run) AS r}),
+	join(', ', map { "strict$_ " . ($_ % 2 ? 2500 : 1000) } 0 .. 7), 'strict keys stay exact while others come and go around them');
+cmp_ok($node->safe_psql('app', q{SELECT hotdash.health() #>> '{checks,limits,evicted}'}), '>', 984, 'health() shows what was given up');
 
 # Without preload
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
