@@ -29,6 +29,7 @@
 StaticAssertDecl(MAX_PERIOD_US <= HD_LOG_MAX_US, "a log can hold any period");
 
 PG_FUNCTION_INFO_V1(hd_limits_sql_take);
+PG_FUNCTION_INFO_V1(hd_limits_sql_refund);
 
 void
 hd_limits_init(void)
@@ -110,38 +111,42 @@ timestamp_of(int64 us)
 	return (us == HD_GCRA_NEVER) ? DT_NOEND : us;
 }
 
-HdLimitAnswer
-hd_limits_take(const HdLimitKey *key, const HdLimitPolicy *policy, int64 cost, TimestampTz now)
+static HdLimitAnswer
+take(const HdLimitKey *key, const HdLimitPolicy *policy, int64 want, bool whole, TimestampTz now)
 {
-	HdLimitCall c = {.want = cost, .whole = true};
+	HdLimitCall c = {.want = want, .whole = whole};
 	HdLimitOutcome outcome;
 	HdLimitAnswer answer;
 
-	Assert(cost >= 0);
+	Assert(want >= 0);
 	call(&c, key, policy, now, &outcome);
-	answer.allowed = (cost > 0) ? outcome.done == cost : outcome.remaining > 0;
+	answer.allowed = (want > 0) ? outcome.done == want : outcome.remaining > 0;
 	answer.no_room = outcome.no_room;
 	answer.granted = outcome.done;
 	answer.remaining = outcome.remaining;
 	if (answer.allowed)
 		answer.retry_at = now;
 	else
-		answer.retry_at = timestamp_of((cost > 0) ? outcome.fits_at : outcome.one_at);
+		answer.retry_at = timestamp_of((want > 0) ? outcome.fits_at : outcome.one_at);
+	answer.next_at = timestamp_of(outcome.one_at);
 	answer.reset_at = timestamp_of(outcome.reset_at);
 	return answer;
+}
+
+HdLimitAnswer
+hd_limits_take(const HdLimitKey *key, const HdLimitPolicy *policy, int64 cost, TimestampTz now)
+{
+	return take(key, policy, cost, true, now);
 }
 
 int64
 hd_limits_take_up_to(const HdLimitKey *key, const HdLimitPolicy *policy, int64 want,
 					 TimestampTz now, TimestampTz *next)
 {
-	HdLimitCall c = {.want = want, .whole = false};
-	HdLimitOutcome outcome;
+	HdLimitAnswer answer = take(key, policy, want, false, now);
 
-	Assert(want >= 0);
-	call(&c, key, policy, now, &outcome);
-	*next = timestamp_of(outcome.one_at);
-	return outcome.done;
+	*next = answer.next_at;
+	return answer.granted;
 }
 
 int64
@@ -183,21 +188,11 @@ policy_of(FunctionCallInfo fcinfo)
 	return policy;
 }
 
-/*
- * hd_limits_sql_take
- *		SQL: _limit_take(key, count, period, algorithm, want) -> (granted, next_at).
- */
-Datum
-hd_limits_sql_take(PG_FUNCTION_ARGS)
+/* What both functions begin with: no NULL but the algorithm, a policy that makes sense. */
+static HdLimitKey
+arguments(FunctionCallInfo fcinfo, HdLimitPolicy *policy, int32 *units)
 {
-	Datum values[2];
-	bool nulls[2] = {false, false};
-	TupleDesc tupdesc;
-	HdLimitPolicy policy;
-	HdLimitKey key;
-	TimestampTz next;
 	text *name;
-	int32 want;
 
 	for (int i = 0; i < PG_NARGS(); i++)
 	{
@@ -206,16 +201,52 @@ hd_limits_sql_take(PG_FUNCTION_ARGS)
 							errmsg("argument %d must not be null", i + 1)));
 	}
 	name = PG_GETARG_TEXT_PP(0);
-	want = PG_GETARG_INT32(4);
-	if (want < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("want must not be negative")));
+	*policy = policy_of(fcinfo);
+	hd_limits_require_policy(policy);
+	*units = PG_GETARG_INT32(4);
+	if (*units < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("units of a rate limit must not be negative")));
+	return hd_limits_key("", VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+}
+
+/*
+ * hd_limits_sql_take
+ *		SQL: _limit_take(key, count, period, algorithm, want, whole) -> (granted,
+ *		remaining, retry_at, next_at, reset_at).
+ */
+Datum
+hd_limits_sql_take(PG_FUNCTION_ARGS)
+{
+	Datum values[5];
+	bool nulls[5] = {false};
+	TupleDesc tupdesc;
+	HdLimitPolicy policy;
+	int32 want;
+	HdLimitKey key = arguments(fcinfo, &policy, &want);
+	HdLimitAnswer answer;
+
 	if (get_call_result_type(fcinfo, NULL, &tupdesc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	policy = policy_of(fcinfo);
-	hd_limits_require_policy(&policy);
-	key = hd_limits_key("", VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-	values[0] = Int64GetDatum(hd_limits_take_up_to(&key, &policy, want, hd_clock_now(), &next));
-	values[1] = TimestampTzGetDatum(next);
+	answer = take(&key, &policy, want, PG_GETARG_BOOL(5), hd_clock_now());
+	values[0] = Int64GetDatum(answer.granted);
+	values[1] = Int64GetDatum(answer.remaining);
+	values[2] = TimestampTzGetDatum(answer.retry_at);
+	values[3] = TimestampTzGetDatum(answer.next_at);
+	values[4] = TimestampTzGetDatum(answer.reset_at);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(tupdesc), values, nulls)));
+}
+
+/*
+ * hd_limits_sql_refund
+ *		SQL: _limit_refund(key, count, period, algorithm, n, taken_at) -> bigint.
+ */
+Datum
+hd_limits_sql_refund(PG_FUNCTION_ARGS)
+{
+	HdLimitPolicy policy;
+	int32 n;
+	HdLimitKey key = arguments(fcinfo, &policy, &n);
+
+	PG_RETURN_INT64(hd_limits_refund(&key, &policy, n, PG_GETARG_TIMESTAMPTZ(5), hd_clock_now()));
 }

@@ -64,8 +64,9 @@ typedef struct HdLimitAnswer
 	int64 granted;	 /* units taken */
 	int64 remaining; /* units that can still be taken now */
 	TimestampTz
-		retry_at; /* when the cost fits, if nobody else takes any: a microsecond before it is
+		retry_at;		 /* when the cost fits, if nobody else takes any: a microsecond before it is
 						   * refused; now when it fits now; DT_NOEND when it never does */
+	TimestampTz next_at; /* when one more fits, likewise */
 	TimestampTz reset_at; /* when the bucket is full again */
 } HdLimitAnswer;
 

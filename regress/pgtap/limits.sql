@@ -3,7 +3,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(40);
+SELECT plan(77);
 
 CREATE TEMPORARY TABLE run AS SELECT gen_random_uuid()::text AS id;
 
@@ -48,6 +48,61 @@ SELECT is((SELECT string_agg(left(pg_temp.take(i, 'single', 40, '100 s', 'log', 
 	repeat('1', 40) || repeat('0', 60) || repeat('1', 20), 'one by one');
 
 /*
+ * All or nothing, as the reply of CL.THROTTLE: limited, remaining, reset, retry
+ */
+
+CREATE FUNCTION pg_temp.throttle(at numeric, key text, cost int, algorithm text DEFAULT 'gcra', count int DEFAULT 5)
+	RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	answer record;
+	now CONSTANT timestamptz := '2040-01-01 00:00:00+00'::timestamptz + at * interval '1 second';
+BEGIN
+	PERFORM set_config('hotdash.now_override', now::text, true);
+	SELECT * INTO answer
+	FROM hotdash._limit_take((SELECT id FROM run) || key, count, count * interval '1 s', algorithm, cost, whole => true);
+	RETURN concat_ws(' ', CASE WHEN answer.granted = cost THEN 0 ELSE 1 END, answer.remaining,
+		extract(epoch FROM answer.reset_at - now)::float8,
+		CASE WHEN answer.retry_at = 'infinity' THEN 'never' ELSE extract(epoch FROM answer.retry_at - now)::float8::text END);
+END
+$$;
+
+SELECT is(pg_temp.throttle(t, 'cell', q), answer, format('redis-cell: %s at %s s', q, t))
+FROM (VALUES (0, 6, '1 5 0 never'), (0, 1, '0 4 1 0'), (0, 1, '0 3 2 0'), (0, 1, '0 2 3 0'), (0, 1, '0 1 4 0'),
+	(0, 1, '0 0 5 0'), (0, 1, '1 0 5 1'), (3.0, 1, '0 2 3 0'), (3.1, 1, '0 1 3.9 0'), (4.0, 1, '0 1 4 0'),
+	(8.0, 1, '0 4 1 0'), (9.5, 1, '0 4 1 0'), (9.5, 0, '0 4 1 0'), (9.5, 2, '0 2 3 0'), (9.5, 5, '1 2 3 3'),
+	(15, 6, '1 5 0 never')) AS v (t, q, answer);
+SELECT is(pg_temp.throttle(t, 'cell', q, 'log'), answer, format('the log: %s at %s s', q, t))
+FROM (VALUES (20, 6, '1 5 0 never'), (20, 2, '0 3 5 0'), (21, 2, '0 1 5 0'), (22, 2, '1 1 4 3'), (22, 4, '1 1 4 4'),
+	(22, 0, '0 1 4 0'), (25, 3, '0 0 5 0'), (25, 5, '1 0 5 5')) AS v (t, q, answer);
+
+/*
+ * Given back
+ */
+
+CREATE FUNCTION pg_temp.refund(at numeric, key text, count int, period interval, algorithm text, n int, taken numeric)
+	RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	midnight CONSTANT timestamptz := '2040-01-01 00:00:00+00';
+BEGIN
+	PERFORM set_config('hotdash.now_override', (midnight + at * interval '1 second')::text, true);
+	RETURN hotdash._limit_refund((SELECT id FROM run) || key, count, period, algorithm, n, midnight + taken * interval '1 second');
+END
+$$;
+
+SELECT is(pg_temp.refund(0, 'back', 5, '1 min', 'gcra', 3, 0), 0::bigint, 'an unknown bucket takes nothing back');
+SELECT is(pg_temp.take(0, 'back', 5, '1 min', 'gcra', 3), '3 0', 'three of five');
+SELECT is(pg_temp.refund(0, 'back', 5, '1 min', 'gcra', 2, 0), 2::bigint, 'two of them back');
+SELECT is(pg_temp.refund(0, 'back', 5, '1 min', 'gcra', 2, 0), 1::bigint, 'and one: never above full');
+SELECT is(pg_temp.take(0, 'back', 5, '1 min', 'gcra', 9), '5 12', 'five are there');
+SELECT is(pg_temp.take(0, 'home', 5, '1 min', 'log', 2) || pg_temp.take(10, 'home', 5, '1 min', 'log', 3), '2 03 50', 'a log: two, and three');
+SELECT is(pg_temp.refund(20, 'home', 5, '1 min', 'log', 9, 10), 3::bigint, 'the three go back');
+SELECT is(pg_temp.take(20, 'home', 5, '1 min', 'log', 9), '3 40', 'and can be taken');
+SELECT is(pg_temp.refund(60, 'home', 5, '1 min', 'log', 2, 0), 0::bigint, 'what counts no longer does not go back');
+SELECT is(pg_temp.take(60, 'home', 5, '1 min', 'log', 9), '2 20', 'so nothing comes of it');
+SELECT is(pg_temp.take(0, 'strict', 2000, '1 min', NULL, 50), '50 0', 'a window too large for a log');
+SELECT is(pg_temp.refund(0, 'strict', 2000, '1 min', NULL, 50, 0), 0::bigint, 'takes nothing back');
+
+/*
  * Another policy for the same key
  */
 
@@ -90,6 +145,7 @@ SELECT throws_ok($$SELECT hotdash._limit_take('k', 1, '-1 s', NULL, 1)$$, '22023
 SELECT throws_ok($$SELECT hotdash._limit_take('k', 1, '1 s', 'gcra', -1)$$, '22023', NULL, 'want below 0');
 SELECT throws_ok($$SELECT hotdash._limit_take('k', 1001, '1 s', 'log', 1)$$, '22023', NULL, 'a log of 1,001');
 SELECT throws_ok($$SELECT hotdash._limit_take('k', 1, '1 s', 'leaky', 1)$$, '22023', NULL, 'an unknown algorithm');
+SELECT throws_ok($$SELECT hotdash._limit_refund('k', 1, '1 s', 'gcra', -1, now())$$, '22023', NULL, 'less than nothing back');
 SELECT throws_ok($$SELECT hotdash._limit_take(NULL, 1, '1 s', 'gcra', 1)$$, '22004', NULL, 'no key');
 
 SELECT finish();
