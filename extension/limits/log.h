@@ -74,7 +74,7 @@ typedef struct HdLog
 extern void hd_limits_log_pool_init(HdLogPool *pool, HdLogChunk *chunks, uint64 size);
 
 /*
- * hd_limits_log_reset
+ * hd_limits_log_init / hd_limits_log_reset
  *		An empty log.  The first for memory that holds none yet, the second
  *		gives the chunks back.
  */

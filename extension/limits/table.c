@@ -53,7 +53,7 @@ typedef struct Set
 	LWLock lock;
 	int64 latest;	   /* nanoseconds: nothing was forgotten at a later time; lock */
 	uint16 tags[WAYS]; /* of the slots' keys, 0: never used; lock, but read without */
-	Slot slots[WAYS];
+	Slot slots[WAYS] pg_attribute_aligned(sizeof(Slot));
 } Set;
 
 /* Fixed after start but for the clock and the pool's word, which have lines of their own. */
@@ -238,6 +238,22 @@ gcra_report(const HdLimitCall *call, int64 tat, int64 done, HdLimitOutcome *outc
 	outcome->reset_at = us_ceil(Max(tat, now));
 }
 
+/*
+ * Move `until` if it is what it was, and where nothing moves, only make sure of
+ * that: refusals do not fight for the line.  Otherwise false, with what it is.
+ */
+static bool
+settle(Slot *slot, uint64 *until, uint64 moved)
+{
+	uint64 before = *until;
+
+	if (moved != before)
+		return pg_atomic_compare_exchange_u64(&slot->until, until, moved);
+	pg_read_barrier();
+	*until = pg_atomic_read_u64(&slot->until);
+	return *until == before;
+}
+
 /* Without a lock; false when there is no slot for it, or not as the call wants it. */
 static bool
 gcra_swap(Set *set, const HdLimitCall *call, HdLimitOutcome *outcome)
@@ -265,8 +281,7 @@ gcra_swap(Set *set, const HdLimitCall *call, HdLimitOutcome *outcome)
 				break;
 			moved = (uint64) gcra_move(call, (int64) until, now, &done);
 
-			/* The exchange also proves, where nothing changes, that the key was this one's. */
-			if (!pg_atomic_compare_exchange_u64(&slot->until, &until, moved))
+			if (!settle(slot, &until, moved))
 				continue;
 			if (!same_key(slot, call->key) || !same_policy(slot, call))
 				return false;
