@@ -11,6 +11,9 @@
 
 #include "limits/gcra.h"
 
+#include <float.h>
+#include <math.h>
+
 #include "common/int.h"
 
 bool
@@ -78,6 +81,23 @@ hd_limits_gcra_used(int64 emission, int64 tat, int64 now)
 	int64 owed = debt(tat, now);
 
 	return (owed > 0) ? (owed - 1) / emission + 1 : 0;
+}
+
+int64
+hd_limits_gcra_rescale(const HdGcra *gcra, int64 emission, int64 tat, int64 most, int64 now)
+{
+	int64 owed = debt(tat, now);
+	int64 units = owed / emission;
+	double part = (double) (owed % emission) / (double) emission;
+
+	if (units >= most)
+		return now + most * gcra->emission;
+
+	/* A product of two 64-bit numbers would not fit; the factor makes up for what a double drops. */
+	part = ceil(part * (double) gcra->emission * (1 + 4 * DBL_EPSILON));
+	if (part > (double) gcra->emission)
+		part = (double) gcra->emission;
+	return now + units * gcra->emission + (int64) part;
 }
 
 int64

@@ -80,9 +80,19 @@ extern int64 hd_limits_gcra_refund(const HdGcra *gcra, int64 tat, int64 n, int64
 extern int64 hd_limits_gcra_used(int64 emission, int64 tat, int64 now);
 
 /*
+ * hd_limits_gcra_rescale
+ *		The TAT of a bucket with another emission interval, that owes as many of
+ *		its own units, most at the most.
+ *
+ * Parts of a unit stay parts, up to some nanoseconds more, so that callers who
+ * bring different policies for one bucket do not keep each other in debt.
+ */
+extern int64 hd_limits_gcra_rescale(const HdGcra *gcra, int64 emission, int64 tat, int64 most,
+									int64 now);
+
+/*
  * hd_limits_gcra_charge
- *		The TAT of a bucket from which used units were taken just now: how a
- *		bucket is carried over to another policy.
+ *		The TAT of a bucket from which used units were taken just now.
  */
 extern int64 hd_limits_gcra_charge(const HdGcra *gcra, int64 used, int64 now);
 

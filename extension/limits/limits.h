@@ -10,7 +10,8 @@
  *
  * A bucket that is called with another policy than before keeps what was
  * used, in units: 50 of 100 used are 50 of 80 used, and more than the new
- * policy's burst counts as all of it.
+ * policy's burst counts as all of it.  Between the algorithms whole units are
+ * carried over, as if they were taken now; callers should not alternate.
  *
  * Time: callers pass hd_clock_now(), read when they ask.  It is not the
  * transaction's now(), and it never goes back: an earlier time than the

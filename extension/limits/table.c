@@ -393,14 +393,12 @@ create(Set *set, const HdLimitCall *call, int64 *room_at)
 	return slot;
 }
 
-/* Units that a bucket has in use under the policy that it had, and forget them. */
+/* Units that a log has in use under the policy that it had, and forget them. */
 static int64
-forget_used(Slot *slot, int64 until, int64 now)
+forget_log(Slot *slot, int64 until, int64 now)
 {
 	int64 used;
 
-	if (slot->algorithm == HD_LIMIT_GCRA)
-		return hd_limits_gcra_used(slot->emission, until, now * NS_PER_US);
 	if (slot->log.newest == 0)
 		return 0;
 	hd_limits_log_prune(pool, &slot->log, until / NS_PER_US - hd_limits_log_newest(&slot->log),
@@ -411,44 +409,55 @@ forget_used(Slot *slot, int64 until, int64 now)
 }
 
 /*
- * More than fits at once counts as all of it.  A strict bucket remembers what a
- * log had granted in its window, so that a window over the change is no fuller.
+ * To a bucket.  More than fits at once counts as all of it; but a strict one
+ * remembers what a log had granted in its window, so that a window over the
+ * change is no fuller.
  */
 static int64
-charge(const HdLimitCall *call, int64 used)
+adapt_to_gcra(Slot *slot, const HdLimitCall *call, int64 until)
 {
-	int64 most = call->gcra.burst;
+	int64 now = call->now * NS_PER_US;
+	int64 most = call->gcra.burst + (call->policy->strict ? call->policy->count : 0);
+	int64 used;
 
-	if (call->policy->strict)
-		most += call->policy->count;
-	return hd_limits_gcra_charge(&call->gcra, Min(used, most), call->now * NS_PER_US);
+	if (slot->algorithm == HD_LIMIT_GCRA)
+		return hd_limits_gcra_rescale(&call->gcra, slot->emission, until, most, now);
+	used = forget_log(slot, until, call->now);
+	return hd_limits_gcra_charge(&call->gcra, Min(used, most), now);
+}
+
+/* To a log: what is owed was taken just now. */
+static int64
+adapt_to_log(Slot *slot, const HdLimitCall *call, int64 until)
+{
+	int64 now = call->now * NS_PER_US;
+	int64 used;
+	bool coarse;
+
+	if (slot->algorithm == HD_LIMIT_LOG)
+		return until;
+	used = hd_limits_gcra_used(slot->emission, until, now);
+	if (hd_limits_log_take(pool, &slot->log, call->policy->count, used, false, call->now, &coarse) >
+		0)
+		now += call->policy->period_us * NS_PER_US;
+	return now;
 }
 
 /* Carry a bucket over to the policy of the call. */
 static void
 adapt(Slot *slot, const HdLimitCall *call)
 {
-	const HdLimitPolicy *policy = call->policy;
 	uint64 until = pg_atomic_read_u64(&slot->until);
-	int64 next = call->now * NS_PER_US;
+	int64 next;
 
 	while (!pg_atomic_compare_exchange_u64(&slot->until, &until, SLOT_CLOSED))
 		;
-	if (slot->algorithm == HD_LIMIT_LOG && policy->algorithm == HD_LIMIT_LOG)
-		next = (int64) until;
+	if (call->policy->algorithm == HD_LIMIT_GCRA)
+		next = adapt_to_gcra(slot, call, (int64) until);
 	else
-	{
-		int64 used = forget_used(slot, (int64) until, call->now);
-		bool coarse;
-
-		if (policy->algorithm == HD_LIMIT_GCRA)
-			next = charge(call, used);
-		else if (hd_limits_log_take(pool, &slot->log, policy->count, used, false, call->now,
-									&coarse) > 0)
-			next = (call->now + policy->period_us) * NS_PER_US;
-	}
-	slot->algorithm = (uint8) policy->algorithm;
-	slot->strict = policy->strict;
+		next = adapt_to_log(slot, call, (int64) until);
+	slot->algorithm = (uint8) call->policy->algorithm;
+	slot->strict = call->policy->strict;
 	slot->emission = call->gcra.emission;
 	pg_write_barrier();
 	pg_atomic_write_u64(&slot->until, (uint64) next);

@@ -160,6 +160,26 @@ rounding(void)
 		  "the greatest cost never fits");
 }
 
+/* A full minute's debt, looked at each millisecond by callers of two policies. */
+static bool
+alternating_drains(void)
+{
+	HdGcra gcra[2] = {*prepared(7, 60, 7), *prepared(100, 60, 100)};
+	int64 tat = gcra[1].tolerance;
+	int64 now = 0;
+
+	tat = hd_limits_gcra_rescale(&gcra[0], gcra[1].emission, tat, 7, now);
+	while (tat > now)
+	{
+		int64 at = now / MS;
+
+		tat = hd_limits_gcra_rescale(&gcra[(at + 1) % 2], gcra[at % 2].emission, tat,
+									 gcra[(at + 1) % 2].burst, now);
+		now += MS;
+	}
+	return now > 6 * SECOND && now <= 61 * SECOND;
+}
+
 static void
 carried_over(void)
 {
@@ -175,6 +195,12 @@ carried_over(void)
 			  41 * small.emission,
 		  "50 of 10: one fits when 41 have flowed off");
 	CHECK(hd_limits_gcra_used(gcra.emission, 1, 0) == 1, "a part of a unit is one");
+	CHECK(hd_limits_gcra_rescale(&small, gcra.emission, tat, 10, 0) == 2 * small.emission,
+		  "two of 100 are two of 10");
+	CHECK(hd_limits_gcra_rescale(&small, gcra.emission, 50 * gcra.emission, 10, 0) ==
+			  small.tolerance,
+		  "50 of 100 are all of 10");
+	CHECK(alternating_drains(), "two policies that alternate do not keep a bucket in debt");
 	CHECK(hd_limits_gcra_refund(&gcra, tat, 1, 0) == gcra.emission, "one given back");
 	CHECK(hd_limits_gcra_refund(&gcra, tat, PG_INT64_MAX, 0) == 0, "never above full");
 	CHECK(hd_limits_gcra_refund(&gcra, -5, 3, 0) == -5, "a full bucket takes nothing back");
