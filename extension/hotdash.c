@@ -18,6 +18,7 @@
 #include "core/worker.h"
 #include "fmgr.h"
 #include "jobs/jobs.h"
+#include "limits/limits.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 #include "webhooks/webhooks.h"
@@ -26,6 +27,7 @@ HD_MODULE_MAGIC("hotdash", "0.1.0");
 
 /* Each defines its settings and, when preloaded, registers its shared memory and hooks. */
 static void (*const modules[])(void) = {
+	hd_limits_init,
 	hd_jobs_init,
 	hd_webhooks_init,
 	hd_worker_init,

@@ -706,13 +706,26 @@ CREATE FUNCTION hotdash._health_schedules() RETURNS jsonb
 COMMENT ON FUNCTION hotdash._health_schedules() IS 'Health check: schedules are fired, and without error';
 REVOKE ALL ON FUNCTION hotdash._health_schedules() FROM PUBLIC;
 
+CREATE FUNCTION hotdash._health_limits() RETURNS jsonb
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT coalesce(jsonb_object_agg(substr(c.name, length('limits_') + 1), c.value), '{}')
+			|| jsonb_build_object('status', 'healthy')
+		FROM hotdash._counters() AS c
+		WHERE c.name LIKE 'limits\_%' AND coalesce(current_setting('hotdash.tenant', true), '') = ''
+	$$;
+COMMENT ON FUNCTION hotdash._health_limits() IS
+	'Health check: how often the buckets of rate limits lacked room';
+REVOKE ALL ON FUNCTION hotdash._health_limits() FROM PUBLIC;
+
 CREATE FUNCTION hotdash.health() RETURNS jsonb
 	LANGUAGE plpgsql VOLATILE
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
 	names CONSTANT text[] := ARRAY['database', 'preload', 'worker', 'cron', 'instance', 'jobs',
-		'schedules'];
+		'schedules', 'limits'];
 	checks jsonb := '{}';
 	name text;
 	began timestamptz;

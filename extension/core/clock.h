@@ -15,7 +15,8 @@
 
 /*
  * hd_clock_now
- *		Time by which jobs become due and leases end, in microseconds.
+ *		Time by which jobs become due, leases end and limits refill, in
+ *		microseconds.  It runs on within a transaction.
  *
  * Follows hotdash.now_override (superusers, this session only), else the
  * real time plus hotdash.test_clock_offset where that setting exists.
@@ -24,7 +25,7 @@ extern TimestampTz hd_clock_now(void);
 
 /*
  * hd_clock_real
- *		Real time, which no setting moves: for limits and for timeouts of waits.
+ *		Real time, which no setting moves: for timeouts of waits.
  */
 extern TimestampTz hd_clock_real(void);
 

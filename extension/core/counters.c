@@ -29,6 +29,9 @@ static const char *const names[] = {
 	[HD_COUNTER_JOBS_REFILLED] = "jobs_refilled",
 	[HD_COUNTER_JOBS_LIST_FULL] = "jobs_list_full",
 	[HD_COUNTER_JOBS_QUEUES_FULL] = "jobs_queues_full",
+	[HD_COUNTER_LIMITS_EVICTED] = "limits_evicted",
+	[HD_COUNTER_LIMITS_NO_ROOM] = "limits_no_room",
+	[HD_COUNTER_LIMITS_COARSE] = "limits_coarse",
 };
 
 StaticAssertDecl(lengthof(names) == HD_COUNTER_COUNT, "every counter has a name");

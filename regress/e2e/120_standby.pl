@@ -31,6 +31,8 @@ is($standby->sqlstate('app', 'SELECT * FROM hotdash.job_claim()'), '25006', 'a s
 is($standby->sqlstate('app', "SELECT hotdash.job_enqueue('outside')"), '25006', 'and enqueueing');
 is($standby->sqlstate('app', 'CALL hotdash.job_wait()'), '25006', 'and waiting');
 is($standby->sqlstate('app', 'CALL hotdash._tick()'), '25006', 'and ticks');
+is($standby->safe_psql('app', q{SELECT granted FROM hotdash._limit_take('k', 5, '1 hour', 'log', 9)}), '5', 'a rate limit works there');
+is($primary->safe_psql('app', q{SELECT granted FROM hotdash._limit_take('k', 5, '1 hour', 'log', 9)}), '5', 'by itself');
 is($standby->safe_psql('app', q{SELECT string_agg(payload #>> '{}' || ' ' || state, ', ' ORDER BY id) FROM hotdash.jobs}),
 	'held ready, waits ready, later scheduled', 'but shows what it knows');
 
