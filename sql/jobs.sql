@@ -16,7 +16,10 @@ COMMENT ON SEQUENCE hotdash._job_id IS 'Low 52 bits of job ids; the high bits ar
 CREATE TABLE hotdash._queue (
 	queue text COLLATE "C" NOT NULL PRIMARY KEY,
 	paused bool NOT NULL,
-	concurrency int
+	notify bool NOT NULL,
+	concurrency int,
+	rate int,
+	rate_period interval
 );
 COMMENT ON TABLE hotdash._queue IS 'Queues made by queue_set; queue default exists without a row';
 
@@ -183,7 +186,7 @@ CREATE FUNCTION hotdash.job_kind_set(kind text, handler regprocedure DEFAULT NUL
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_kind_set' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_kind_set IS
-	'Registers a kind of job, or states it anew: handler, queue, attempts, backoff, timeout';
+	'Registers a kind of job, or states it anew: handler, queue, attempts, backoff, timeout, concurrency';
 REVOKE ALL ON FUNCTION hotdash.job_kind_set FROM PUBLIC;
 
 CREATE FUNCTION hotdash.queue_set(queue text, concurrency int DEFAULT NULL, rate int DEFAULT NULL,
@@ -192,7 +195,7 @@ CREATE FUNCTION hotdash.queue_set(queue text, concurrency int DEFAULT NULL, rate
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_queue_set' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.queue_set IS
-	'Creates a queue, or states it anew';
+	'Creates a queue, or states it anew: concurrency, rate, notifications';
 REVOKE ALL ON FUNCTION hotdash.queue_set FROM PUBLIC;
 
 CREATE FUNCTION hotdash.queue_pause(queue text)

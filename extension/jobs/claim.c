@@ -31,6 +31,8 @@
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
+#include "jobs/place.h"
+#include "jobs/rate.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -104,6 +106,8 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 	queues->names = palloc(sizeof(char *) * Max(nnames, 1));
 	queues->slots = palloc(sizeof(int32) * Max(nnames, 1));
 	queues->caps = palloc(sizeof(int) * Max(nnames, 1));
+	queues->rates = palloc(sizeof(HdJobRate) * Max(nnames, 1));
+	queues->rated = false;
 	queues->n = 0;
 	hd_jobs_kind_capped(queues);
 
@@ -117,6 +121,9 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 		if (config->paused)
 			continue;
 		queues->caps[queues->n] = config->concurrency;
+		queues->rated |= config->rate > 0;
+		hd_jobs_rate_set(&queues->rates[queues->n], names[i], config->rate,
+						 config->rate_period_us);
 		queues->slots[queues->n] = -1;
 		queues->names[queues->n++] = names[i];
 	}
@@ -183,6 +190,7 @@ hold(HdJobTable *table, int32 index, ItemPointer tid, const HdJobHold *how)
 static int
 take_entries(HdJobTable *table, HdJobQueues *queues, int n, int32 *taken)
 {
+	TimestampTz next = DT_NOEND;
 	bool searched = false;
 	int misses = 0;
 
@@ -193,6 +201,8 @@ take_entries(HdJobTable *table, HdJobQueues *queues, int n, int32 *taken)
 		int ntaken;
 
 		CHECK_FOR_INTERRUPTS();
+		if (queues->rated)
+			hd_jobs_rate_look(queues, &next);
 		brought = hd_jobs_load_lines(table, queues, n, search);
 		ntaken = hd_jobs_tx_claim(queues, n, brought > 0, taken);
 		if (ntaken > 0 || searched)
@@ -222,12 +232,17 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 		/* Read after they were listed: by an older time some would be dropped and listed for ever. */
 		TimestampTz now = hd_clock_now();
 
+		if (queues->rated)
+			ntaken = hd_jobs_rate_pay(queues, taken, ntaken, now);
 		for (int i = 0; i < ntaken; i++)
 		{
+			int32 queue = hd_jobs_lane(hd_jobs_entry(taken[i])->lane)->queue;
 			ItemPointerData tid;
 			int64 token;
 			Confirmation answer = confirm(table, taken[i], &tid, now);
 
+			if (answer != CONFIRM_YES && queues->rated)
+				hd_jobs_rate_refund(queues, queue, now);
 			if (answer == CONFIRM_FOREIGN)
 				foreign = lappend_int(foreign, taken[i]);
 			if (answer != CONFIRM_YES)

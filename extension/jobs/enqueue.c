@@ -16,6 +16,7 @@
 #include "access/detoast.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/async.h"
 #include "commands/sequence.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -68,6 +69,7 @@ typedef struct Request
 	HdJobOptions options;
 	HdJobPlace place; /* of a job without a key */
 	int per_key;	  /* the kind's concurrency_per_key */
+	bool notify;	  /* the queue wants listeners to be told */
 } Request;
 
 static HdSpiRelation id_sequence = {.name = "_job_id"};
@@ -147,7 +149,7 @@ read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *req
 	request->per_key = kind->per_key;
 	request->max_attempts = int_argument(fcinfo, places->max_attempts, kind->max_attempts, 1,
 										 MAX_ATTEMPTS, "max_attempts");
-	(void) hd_jobs_queue_get(request->queue);
+	request->notify = hd_jobs_queue_get(request->queue)->notify;
 	request->priority =
 		int_argument(fcinfo, places->priority, 5, 0, HD_JOB_PRIORITIES - 1, "priority");
 	request->scheduled = !fcinfo->args[places->run_at].isnull;
@@ -263,6 +265,8 @@ insert_job(HdJobTable *table, const Request *request, const HdJobPlace *place, H
 	set_column(row, HD_JOB_COL_LINE_AT, TimestampTzGetDatum(at),
 			   (place->gate == 0) ? listed : place->strict);
 	hd_jobs_table_insert(table, row, &tid);
+	if (request->notify && !scheduled)
+		Async_Notify(HD_JOB_CHANNEL, request->queue);
 	if (!hd_settings_preloaded())
 		return;
 	if (listed)

@@ -51,8 +51,9 @@ static HdSpiPlan kind_plan = {
 };
 
 static HdSpiPlan queues_plan = {
-	.sql = "SELECT queue, paused, coalesce(concurrency, 0) FROM hotdash._queue "
-		   "UNION ALL SELECT 'default', false, 0 "
+	.sql = "SELECT queue, paused, notify, coalesce(concurrency, 0), coalesce(rate, 0), rate_period "
+		   "FROM hotdash._queue "
+		   "UNION ALL SELECT 'default', false, false, 0, 0, NULL "
 		   "WHERE NOT EXISTS (SELECT FROM hotdash._queue WHERE queue = 'default')",
 };
 
@@ -133,6 +134,7 @@ read_queues(void)
 {
 	HdSpi spi;
 	bool isnull;
+	Datum period;
 
 	hd_spi_begin(&spi);
 	hd_spi_run(&queues_plan, NULL, NULL, false, 0);
@@ -142,7 +144,12 @@ read_queues(void)
 	{
 		strlcpy(queue_configs[i].name, TextDatumGetCString(result(i, 1, &isnull)), NAMEDATALEN);
 		queue_configs[i].paused = DatumGetBool(result(i, 2, &isnull));
-		queue_configs[i].concurrency = DatumGetInt32(result(i, 3, &isnull));
+		queue_configs[i].notify = DatumGetBool(result(i, 3, &isnull));
+		queue_configs[i].concurrency = DatumGetInt32(result(i, 4, &isnull));
+		queue_configs[i].rate = DatumGetInt32(result(i, 5, &isnull));
+		period = result(i, 6, &isnull);
+		queue_configs[i].rate_period_us =
+			isnull ? 0 : hd_duration_us(DatumGetIntervalP(period), "rate_period", 1);
 	}
 	hd_spi_end(&spi);
 }

@@ -11,6 +11,7 @@
 
 #include "core/counters.h"
 #include "jobs/order.h"
+#include "jobs/rate.h"
 
 /* With fewer entries than this a lane asks for rows of its backlog. */
 #define HUNGRY_BELOW 32
@@ -487,7 +488,8 @@ hd_jobs_lane_next(const HdJobQueues *wanted, int priority)
 		if (wanted->slots[i] < 0)
 			continue;
 		queue = hd_jobs_queue(wanted->slots[i]);
-		if (queue->ready[priority] == 0 || (wanted->caps[i] > 0 && queue->running >= wanted->caps[i]))
+		if (queue->ready[priority] == 0 || wanted->rates[i].left == 0 ||
+			(wanted->caps[i] > 0 && queue->running >= wanted->caps[i]))
 			continue;
 		lane = next_lane(wanted, queue, priority);
 		if (lane < 0)

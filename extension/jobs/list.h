@@ -218,6 +218,8 @@ typedef struct HdJobQueues
 	char **names;
 	int32 *slots;  /* -1: no room in the table of queues */
 	int *caps;	   /* concurrency of each queue; 0: none */
+	struct HdJobRate *rates;
+	bool rated;	   /* some queue has a rate */
 	int nkinds;	   /* 0: any kind */
 	uint32 *kinds; /* their hashes */
 	int ncapped;   /* kinds with a concurrency of their own */

@@ -32,6 +32,7 @@
 #include "jobs/list.h"
 #include "jobs/load.h"
 #include "jobs/place.h"
+#include "jobs/rate.h"
 #include "jobs/table.h"
 #include "jobs/waiters.h"
 #include "jobs/wait.h"
@@ -149,6 +150,8 @@ hd_jobs_wait_look(HdJobQueues *queues, TimestampTz *due)
 		(void) hd_jobs_load_lines(&table, &window, 1, false);
 		if (hd_jobs_load_wanted(&window, hd_clock_now()))
 			*due = DT_NOBEGIN;
+		if (window.rated)
+			hd_jobs_rate_look(&window, due);
 		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 		hd_jobs_list_resolve(&window);
 		ready = anything_ready(&window, due);
