@@ -387,13 +387,13 @@ COMMENT ON FUNCTION hotdash._job_running IS
 	'Jobs of this database that are claimed, from shared memory';
 REVOKE ALL ON FUNCTION hotdash._job_running FROM PUBLIC;
 
-CREATE FUNCTION hotdash._job_lanes()
-	RETURNS TABLE (queue text, priority int, listed int, more bool, running int,
-		asked_at timestamptz)
-	AS 'MODULE_PATHNAME', 'hd_jobs_sql_lanes' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
-COMMENT ON FUNCTION hotdash._job_lanes IS
-	'What shared memory knows of each lane of this database';
-REVOKE ALL ON FUNCTION hotdash._job_lanes FROM PUBLIC;
+CREATE FUNCTION hotdash._job_queue_state(queue text, OUT asked_at timestamptz, OUT waiting int,
+	OUT rate_at timestamptz)
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_queue_state' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION hotdash._job_queue_state(text) IS
+	'When a queue was last asked for jobs, who waits for them, when its rate lets one begin';
+REVOKE ALL ON FUNCTION hotdash._job_queue_state(text) FROM PUBLIC;
+
 -- Dead jobs come back under their id, with all attempts before them.
 CREATE FUNCTION hotdash._job_revive(ids bigint[]) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
@@ -579,6 +579,96 @@ CREATE FUNCTION hotdash.job_get(id bigint) RETURNS jsonb
 COMMENT ON FUNCTION hotdash.job_get(bigint) IS 'One job as JSON, null when it is not known';
 REVOKE ALL ON FUNCTION hotdash.job_get(bigint) FROM PUBLIC;
 
+-- Which jobs are in the way; those of other tenants are not told.
+CREATE FUNCTION hotdash._job_culprits(ids bigint[]) RETURNS text
+	LANGUAGE sql STABLE PARALLEL RESTRICTED
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT ': ' || string_agg(j.id || coalesce(' (' || r.worker || ')', ''), ', ' ORDER BY j.id)
+		FROM hotdash._job j LEFT JOIN hotdash._job_running() r ON r.id = j.id
+		WHERE j.id = ANY (ids[:20]) AND hotdash._tenant_sees(j.tenant)
+	$$;
+COMMENT ON FUNCTION hotdash._job_culprits(bigint[]) IS 'Running jobs that are in the way, with their workers';
+REVOKE ALL ON FUNCTION hotdash._job_culprits(bigint[]) FROM PUBLIC;
+
+-- Why a job that is ready does not run: the first that holds, from the job outward.
+CREATE FUNCTION hotdash._job_barrier(id bigint, OUT code text, OUT why text)
+	LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	job hotdash._job;
+	kind hotdash._kind;
+	queue hotdash._queue;
+	state record;
+	busy bigint[];
+	first bigint;
+	first_at timestamptz;
+BEGIN
+	SELECT * INTO job FROM hotdash._job j WHERE j.id = _job_barrier.id;
+	SELECT * INTO kind FROM hotdash._kind k WHERE k.kind = job.kind;
+	SELECT * INTO queue FROM hotdash._queue q WHERE q.queue = job.queue;
+	SELECT * INTO state FROM hotdash._job_queue_state(job.queue);
+
+	IF job.order_key IS NOT NULL AND job.line_at IS NULL THEN
+		SELECT j.id, j.at INTO first, first_at FROM hotdash._job j
+			WHERE j.line = job.line AND j.line_at IS NULL AND j.id < job.id ORDER BY j.id LIMIT 1;
+		IF first IS NULL THEN
+			SELECT r.id INTO first FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id
+				WHERE j.line = job.line AND r.id <> job.id LIMIT 1;
+		END IF;
+		IF first IS NOT NULL THEN
+			code := 'key_blocked';
+			why := format('Job %s has the same order key (%s) and comes first; it is %s.', first,
+				job.order_key, CASE
+				WHEN EXISTS (SELECT FROM hotdash._job_running() r WHERE r.id = first) THEN 'running'
+				WHEN first_at > hotdash._now() THEN 'scheduled for ' || first_at
+				ELSE 'ready' END);
+			RETURN;
+		END IF;
+	ELSIF job.order_key IS NOT NULL AND kind.concurrency_per_key IS NOT NULL THEN
+		SELECT array_agg(r.id ORDER BY r.id) INTO busy
+			FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id WHERE j.line = job.line;
+		IF cardinality(busy) >= kind.concurrency_per_key THEN
+			code := 'key_cap';
+			why := format('The concurrency of kind %s per key is %s, and its key (%s) uses it up: %s.',
+				job.kind, kind.concurrency_per_key, job.order_key, array_to_string(busy[:20], ', '));
+			RETURN;
+		END IF;
+	END IF;
+
+	SELECT array_agg(r.id ORDER BY r.id) INTO busy
+		FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id WHERE j.kind = job.kind;
+	IF cardinality(busy) >= kind.concurrency THEN
+		code := 'kind_cap';
+		why := format('The concurrency of kind %s is %s, and used up%s.', job.kind, kind.concurrency,
+			coalesce(hotdash._job_culprits(busy), ''));
+		RETURN;
+	END IF;
+	SELECT array_agg(r.id ORDER BY r.id) INTO busy
+		FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id WHERE j.queue = job.queue;
+	IF cardinality(busy) >= queue.concurrency THEN
+		code := 'queue_cap';
+		why := format('The concurrency of queue %s is %s, and used up%s.', job.queue,
+			queue.concurrency, coalesce(hotdash._job_culprits(busy), ''));
+	ELSIF state.rate_at IS NOT NULL THEN
+		code := 'rate';
+		why := format('The rate of queue %s is %s in %s; the next job may begin at %s.', job.queue,
+			queue.rate, queue.rate_period, state.rate_at);
+	ELSIF coalesce(state.waiting, 0) = 0
+		AND coalesce(state.asked_at, '-infinity') < hotdash._now() - interval '1 minute' THEN
+		code := 'no_worker';
+		why := format('It is ready since %s, but no worker claims from queue %s%s.', job.at, job.queue,
+			coalesce('; the last did at ' || state.asked_at, ''));
+	ELSE
+		code := 'ready';
+		why := format('It is ready since %s and waits for a worker of queue %s.', job.at, job.queue);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hotdash._job_barrier(bigint) IS 'Why a job that is ready does not run';
+REVOKE ALL ON FUNCTION hotdash._job_barrier(bigint) FROM PUBLIC;
+
 CREATE FUNCTION hotdash.job_explain(id bigint) RETURNS jsonb
 	LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
@@ -625,9 +715,7 @@ BEGIN
 		code := 'queue_paused';
 		why := format('Queue %s is paused; queue_resume(%L) goes on.', job.queue, job.queue);
 	ELSE
-		code := 'ready';
-		why := format('It is ready since %s and waits for a worker of queue %s.', job.run_at,
-			job.queue);
+		SELECT b.code, b.why INTO code, why FROM hotdash._job_barrier(job_explain.id) AS b;
 	END IF;
 	RETURN jsonb_strip_nulls(jsonb_build_object('id', job_explain.id::text, 'code', code,
 		'why', why, 'state', job.state, 'run_at', job.run_at, 'last_error', job.last_error));

@@ -31,7 +31,6 @@
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_renew);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_running);
-PG_FUNCTION_INFO_V1(hd_jobs_sql_lanes);
 
 static int32
 my_database(void)
@@ -188,81 +187,5 @@ hd_jobs_sql_running(PG_FUNCTION_ARGS)
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	pfree(running);
-	return (Datum) 0;
-}
-
-/* One lane as the views see it. */
-typedef struct LaneCopy
-{
-	char queue[NAMEDATALEN];
-	int priority;
-	int listed;
-	bool more;
-	int running;
-	TimestampTz asked_at;
-} LaneCopy;
-
-static int
-copy_lanes(int32 db, LaneCopy *copy)
-{
-	int n = 0;
-
-	for (int32 i = 0; i < hd_jobs_list->max_lanes; i++)
-	{
-		const HdJobLane *lane = hd_jobs_lane(i);
-		const HdJobQueue *queue;
-
-		if (lane->line == 0)
-			continue;
-		queue = hd_jobs_queue(lane->queue);
-		if (queue->db != db)
-			continue;
-		strlcpy(copy[n].queue, queue->name, NAMEDATALEN);
-		copy[n].priority = lane->priority;
-		copy[n].listed = lane->order.count;
-		copy[n].more = lane->backlog.more;
-		copy[n].running = queue->running;
-		copy[n].asked_at = queue->asked_at;
-		n++;
-	}
-	return n;
-}
-
-/*
- * hd_jobs_sql_lanes
- *		SQL: _job_lanes() -> setof (queue, priority, listed, more, running,
- *		asked_at): what the list knows of each lane; running is the queue's.
- */
-Datum
-hd_jobs_sql_lanes(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	LaneCopy *copy;
-	int n;
-
-	InitMaterializedSRF(fcinfo, 0);
-	if (!hd_settings_preloaded())
-		return (Datum) 0;
-	copy = MemoryContextAllocHuge(CurrentMemoryContext,
-								  sizeof(LaneCopy) * (Size) hd_jobs_list->max_lanes);
-	(void) hd_spi_extension();
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	n = copy_lanes(my_database(), copy);
-	LWLockRelease(hd_jobs_lock);
-	for (int i = 0; i < n; i++)
-	{
-		Datum values[6];
-		bool nulls[6] = {false};
-
-		values[0] = CStringGetTextDatum(copy[i].queue);
-		values[1] = Int32GetDatum(copy[i].priority);
-		values[2] = Int32GetDatum(copy[i].listed);
-		values[3] = BoolGetDatum(copy[i].more);
-		values[4] = Int32GetDatum(copy[i].running);
-		values[5] = TimestampTzGetDatum(copy[i].asked_at);
-		nulls[5] = copy[i].asked_at == 0;
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	pfree(copy);
 	return (Datum) 0;
 }
