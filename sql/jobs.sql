@@ -83,6 +83,12 @@ CREATE TABLE hotdash._job_unique (
 );
 COMMENT ON TABLE hotdash._job_unique IS 'Which job has a unique key; only jobs that ask have a row';
 
+CREATE TABLE hotdash._job_horizon (
+	ends_at timestamptz NOT NULL
+);
+COMMENT ON TABLE hotdash._job_horizon IS
+	'The leases of jobs with a key or a concurrency end before the latest of these';
+
 CREATE TABLE hotdash._job_history (
 	id bigint NOT NULL,
 	enqueued_at timestamptz NOT NULL,

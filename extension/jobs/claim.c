@@ -28,6 +28,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "jobs/finish.h"
+#include "jobs/horizon.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
@@ -216,6 +217,24 @@ take_entries(HdJobTable *table, HdJobQueues *queues, int n, int32 *taken)
 	}
 }
 
+/* Whether a key or a concurrency counts this job's lease. */
+static bool
+is_limited(const HdJobQueues *queues, int32 index)
+{
+	const HdJobEntry *entry = hd_jobs_entry(index);
+	const HdJobLane *lane = hd_jobs_lane(entry->lane);
+
+	if (entry->gate >= 0)
+		return true;
+	for (int i = 0; i < queues->ncapped; i++)
+		if (queues->capped[i] == lane->kind_hash)
+			return true;
+	for (int i = 0; i < queues->n; i++)
+		if (queues->slots[i] == lane->queue)
+			return queues->caps[i] > 0;
+	return false;
+}
+
 /* Claim up to n jobs from queues that can have slots at once. */
 static int
 claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how,
@@ -224,6 +243,7 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 	int32 *taken = palloc(sizeof(int32) * n);
 	List *foreign = NIL;
 	ListCell *cell;
+	bool limited = false;
 	int total = 0;
 	int ntaken;
 
@@ -248,10 +268,13 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 			if (answer != CONFIRM_YES)
 				continue;
 			token = hold(table, taken[i], &tid, how);
+			limited |= is_limited(queues, taken[i]);
 			claimed(table, token, arg);
 			total++;
 		}
 	}
+	if (limited)
+		hd_jobs_horizon_cover(queues->db, how->expires);
 	foreach (cell, foreign)
 		hd_jobs_tx_unclaim(lfirst_int(cell));
 	pfree(taken);

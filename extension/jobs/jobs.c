@@ -24,6 +24,7 @@
 #include "fmgr.h"
 #include "jobs/claim.h"
 #include "jobs/finish.h"
+#include "jobs/horizon.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
@@ -42,6 +43,7 @@
 
 #define TICK_US USECS_PER_SEC
 #define RESCUE_BATCH 200
+#define PRUNE_US (10 * 60 * USECS_PER_SEC)
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_tick);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_reload);
@@ -117,6 +119,18 @@ forget_predecessors(int32 db)
 	LWLockRelease(hd_jobs_lock);
 }
 
+/* Once in a while. */
+static void
+prune_horizon(void)
+{
+	static TimestampTz pruned_at = 0;
+
+	if (hd_clock_real() < pruned_at + PRUNE_US)
+		return;
+	pruned_at = hd_clock_real();
+	hd_jobs_horizon_prune();
+}
+
 /* In the current transaction; true when there may be more to do at once. */
 static bool
 tick_once(void)
@@ -129,6 +143,7 @@ tick_once(void)
 	if (!hd_instance_is_ours())
 		return false;
 	hd_jobs_load_check_prepared(db);
+	prune_horizon();
 	return hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH;
 }
 

@@ -436,7 +436,8 @@ is_at_cap(const HdJobQueues *wanted, const HdJobGroup *group)
 {
 	for (int i = 0; i < wanted->ncapped; i++)
 		if (wanted->capped[i] == group->kind_hash)
-			return hd_jobs_kind_count(group->kind)->running >= wanted->kind_caps[i];
+			return wanted->held_back ||
+				   hd_jobs_kind_count(group->kind)->running >= wanted->kind_caps[i];
 	return false;
 }
 
@@ -489,7 +490,7 @@ hd_jobs_lane_next(const HdJobQueues *wanted, int priority)
 			continue;
 		queue = hd_jobs_queue(wanted->slots[i]);
 		if (queue->ready[priority] == 0 || wanted->rates[i].left == 0 ||
-			(wanted->caps[i] > 0 && queue->running >= wanted->caps[i]))
+			(wanted->caps[i] > 0 && (wanted->held_back || queue->running >= wanted->caps[i])))
 			continue;
 		lane = next_lane(wanted, queue, priority);
 		if (lane < 0)

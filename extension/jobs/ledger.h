@@ -14,8 +14,9 @@
  * What a crash loses: nothing with the processes; with the machine, what
  * the kernel had not written back (no fsync is done).  Then, and on a
  * promoted standby, which never has the file of its primary, leases are
- * forgotten: jobs become ready at once, and a token from before is honoured
- * until its job is claimed again.  Each slot carries a checksum, since a
+ * forgotten: jobs become ready at once (those that a key or a concurrency
+ * limits when the horizon has passed, see horizon.h), and a token from before
+ * is honoured until its job is claimed again.  Each slot carries a checksum, since a
  * process can be killed in the middle of a write.
  *-------------------------------------------------------------------------
  */

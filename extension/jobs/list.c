@@ -561,6 +561,8 @@ hd_jobs_list_resolve(HdJobQueues *wanted)
 	TimestampTz now = hd_clock_now();
 	bool made = false;
 
+	wanted->held_back = hd_jobs_list->databases[wanted->db].horizon != 0;
+
 	/* So that none of them makes room for another. */
 	for (int i = 0; i < wanted->n; i++)
 		if (is_slot_of(wanted->slots[i], wanted, i))

@@ -181,6 +181,8 @@ typedef struct HdJobDatabase
 	TimestampTz searched_at; /* when they were last looked for */
 	HdJobBacklog due;		 /* what was scheduled; more is not used */
 	TimestampTz next_due;	 /* earliest scheduled row known beyond that cursor */
+	TimestampTz horizon;	   /* limited jobs wait until then, see horizon.h; 0: they need not */
+	TimestampTz covered_until; /* the horizon that is written down */
 	int nprepared; /* prepared transactions that enqueued; -1: too many to list */
 	TransactionId prepared[HD_JOB_MAX_PREPARED];
 } HdJobDatabase;
@@ -204,6 +206,7 @@ typedef struct HdJobList
 	int nfree;	  /* entries */
 	int nblocked; /* entries behind gates */
 	int nwaiters; /* sessions that wait and were not woken yet */
+	bool ledger_lost; /* leases of before this start may be unknown */
 	int ticker;	  /* process number of whoever runs the ticks, -1 when nobody */
 	int32 lane_hand; /* where the search for an idle lane goes on */
 	int32 gate_hand;
@@ -220,6 +223,7 @@ typedef struct HdJobQueues
 	int *caps;	   /* concurrency of each queue; 0: none */
 	struct HdJobRate *rates;
 	bool rated;	   /* some queue has a rate */
+	bool held_back; /* what has a concurrency waits for the horizon */
 	int nkinds;	   /* 0: any kind */
 	uint32 *kinds; /* their hashes */
 	int ncapped;   /* kinds with a concurrency of their own */

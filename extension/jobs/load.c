@@ -30,6 +30,7 @@
 #include "core/counters.h"
 #include "core/spi.h"
 #include "jobs/gates.h"
+#include "jobs/horizon.h"
 #include "jobs/kinds.h"
 #include "jobs/lanes.h"
 #include "jobs/list.h"
@@ -292,6 +293,7 @@ hd_jobs_load_database(void)
 	hd_spi_begin(&spi);
 	moved = load_unlined(db);
 	load_prepared(db);
+	hd_jobs_horizon_load(db);
 	hd_spi_end(&spi);
 
 	/* Others must not look before they can see the rows that went to their lines. */
@@ -732,6 +734,7 @@ hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search
 	int brought = 0;
 	int limit;
 
+	hd_jobs_horizon_check(queues->db, now);
 	if (!search && !hd_jobs_load_wanted(queues, now))
 		return 0;
 	LWLockAcquire(hd_jobs_lock, LW_SHARED);

@@ -116,10 +116,14 @@ enter_locked(const HdJobQueues *queues)
 static bool
 anything_ready(const HdJobQueues *queues, TimestampTz *due)
 {
+	const HdJobDatabase *database = &hd_jobs_list->databases[queues->db];
+
 	for (int p = 0; p < HD_JOB_PRIORITIES; p++)
 		if (hd_jobs_lane_next(queues, p) >= 0)
 			return true;
-	*due = Min(*due, hd_jobs_list->databases[queues->db].next_due);
+	*due = Min(*due, database->next_due);
+	if (database->horizon != 0)
+		*due = Min(*due, database->horizon);
 	return false;
 }
 
