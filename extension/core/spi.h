@@ -20,7 +20,7 @@
 
 #include "executor/spi.h"
 
-#define HD_SPI_MAX_ARGS 16
+#define HD_SPI_MAX_ARGS 24
 
 typedef struct HdSpi
 {

@@ -25,6 +25,8 @@
 #include "core/spi.h"
 #include "core/trace.h"
 #include "fmgr.h"
+#include "jobs/finish.h"
+#include "jobs/gate.h"
 #include "jobs/jobs.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
@@ -62,6 +64,9 @@ typedef struct Request
 	Datum tags; /* 0: none */
 	IfExists if_exists;
 	HdJobOptions options;
+	HdJobGate gate;
+	int64 *gated; /* ids to file with the gate: jobs that were really inserted */
+	int ngated;
 	uint32 kind_hash;
 	uint32 tenant_hash;
 } Request;
@@ -70,6 +75,7 @@ static HdSpiRelation id_sequence = {.name = "_job_id"};
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_enqueue);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_enqueue_many);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_batch_open);
 
 static int64
 next_id(void)
@@ -200,6 +206,9 @@ prepare_row(const Request *request, TimestampTz now, HdJobRow *row)
 	set_column(row, HD_JOB_COL_TAGS, request->tags, request->tags == 0);
 	set_traceparent(row, options->traceparent);
 	set_column(row, HD_JOB_COL_LAST_ERROR, 0, true);
+	set_column(row, HD_JOB_COL_HOLD, Int16GetDatum(request->gate.bits), request->gate.bits == 0);
+	set_column(row, HD_JOB_COL_AWAITED, BoolGetDatum(true), options->batch == 0);
+	set_column(row, HD_JOB_COL_BATCH, Int64GetDatum(options->batch), options->batch == 0);
 }
 
 /* Set the payload column, within the limit. */
@@ -219,26 +228,73 @@ set_payload(HdJobRow *row, Datum payload, bool isnull)
 
 /* Insert one job; the columns that differ are set here. */
 static void
-insert_job(HdJobTable *table, const Request *request, HdJobRow *row, int64 id, TimestampTz now)
+insert_job(HdJobTable *table, Request *request, HdJobRow *row, int64 id, TimestampTz now)
 {
 	TimestampTz at = request->scheduled ? Max(request->run_at, now) : now;
 	ItemPointerData tid;
-	bool shelf = true;
+	bool held = request->gate.bits != 0;
+	bool shelf = !held;
 
 	/* A moved clock must not decide for sessions that have the real one. */
-	if (at <= now && hd_settings_preloaded() && !hd_clock_overridden())
+	if (!held && at <= now && hd_settings_preloaded() && !hd_clock_overridden())
 		shelf = !hd_jobs_tx_reserve(request->queue, request->priority, id, at, request->kind_hash,
 									request->tenant_hash);
 	set_column(row, HD_JOB_COL_ID, Int64GetDatum(id), false);
 	set_column(row, HD_JOB_COL_AT, TimestampTzGetDatum(at), false);
 	set_column(row, HD_JOB_COL_SHELF, BoolGetDatum(shelf), false);
 	hd_jobs_table_insert(table, row, &tid);
-	if (!hd_settings_preloaded())
+	if (request->gated != NULL)
+		request->gated[request->ngated++] = id;
+	if (held || !hd_settings_preloaded())
 		return;
 	if (shelf)
 		hd_jobs_tx_shelve(request->queue, request->priority, at, id);
 	else
 		hd_jobs_tx_place(id, &tid);
+}
+
+/*
+ * Gates.
+ */
+
+/* Before the first row: what the jobs of this request wait for, for n jobs at most. */
+static void
+begin_gate(Request *request, ArrayType *after, int approval, int n)
+{
+	HdJobGate *gate = &request->gate;
+
+	hd_jobs_gate_read(gate, after, approval, &request->options);
+	if (!hd_jobs_gate_asked(gate))
+		return;
+	if (request->if_exists == IF_EXISTS_REPLACE || request->if_exists == IF_EXISTS_THROTTLE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("after, approval and batch cannot be combined with if_exists "
+							   "replace or throttle"),
+						errdetail("The job that is there would wait for what it did not ask for, "
+								  "or for itself.")));
+	hd_jobs_gate_resolve(gate, request->tenant);
+	request->gated = palloc(sizeof(int64) * Max(n, 1));
+}
+
+/* After the last row. */
+static void
+end_gate(HdJobTable *table, Request *request, TimestampTz now)
+{
+	const HdJobGate *gate = &request->gate;
+	char *result;
+
+	if (request->gated == NULL)
+		return;
+	hd_jobs_gate_file(gate, request->gated, request->ngated, request->tenant, now);
+	if (gate->failed == 0 || request->ngated == 0)
+		return;
+
+	/* What it waits for has failed already: as if that had happened a moment later. */
+	CommandCounterIncrement();
+	result = psprintf("{\"failed_dependency\": \"" INT64_FORMAT "\"}", gate->failed);
+	(void) hd_jobs_finish_held(
+		table, request->gated[0], HD_JOB_CANCELLED,
+		DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(result))));
 }
 
 /*
@@ -275,8 +331,8 @@ static HdSpiPlan unique_move = {
 /* New payload, and a new time unless throttled; the row goes to the shelf, where it is found. */
 static HdSpiPlan job_replace = {
 	.sql =
-		"UPDATE hotdash._job SET payload = $2, at = CASE WHEN $4 THEN at ELSE $3 END, shelf = true, "
-		"fence = fence + 1 WHERE id = $1 RETURNING queue, priority, at",
+		"UPDATE hotdash._job SET payload = $2, at = CASE WHEN $4 THEN at ELSE $3 END, "
+		"shelf = hold IS NULL, fence = fence + 1 WHERE id = $1 RETURNING queue, priority, at, shelf",
 	.nargs = 4,
 	.argtypes = {INT8OID, JSONBOID, TIMESTAMPTZOID, BOOLOID},
 };
@@ -360,9 +416,11 @@ replace_waiting(const Request *request, int64 id, Datum payload, bool payload_nu
 		HeapTuple tuple = SPI_tuptable->vals[0];
 		TupleDesc desc = SPI_tuptable->tupdesc;
 
-		hd_jobs_tx_shelve(TextDatumGetCString(SPI_getbinval(tuple, desc, 1, &isnull)),
-						  DatumGetInt16(SPI_getbinval(tuple, desc, 2, &isnull)),
-						  DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull)), id);
+		/* One that is held stays so, and is nobody's to find yet. */
+		if (DatumGetBool(SPI_getbinval(tuple, desc, 4, &isnull)))
+			hd_jobs_tx_shelve(TextDatumGetCString(SPI_getbinval(tuple, desc, 1, &isnull)),
+							  DatumGetInt16(SPI_getbinval(tuple, desc, 2, &isnull)),
+							  DatumGetTimestampTz(SPI_getbinval(tuple, desc, 3, &isnull)), id);
 	}
 	hd_spi_end(&spi);
 	return changed;
@@ -374,7 +432,7 @@ replace_waiting(const Request *request, int64 id, Datum payload, bool payload_nu
  * the key over.
  */
 static int64
-enqueue_unique(HdJobTable *table, const Request *request, HdJobRow *row, int64 id, char *key_text)
+enqueue_unique(HdJobTable *table, Request *request, HdJobRow *row, int64 id, char *key_text)
 {
 	TimestampTz now = DatumGetTimestampTz(row->values[HD_JOB_COL_ENQUEUED_AT - 1]);
 	Datum payload = row->values[HD_JOB_COL_PAYLOAD - 1];
@@ -414,12 +472,9 @@ refuse_later(bool given, const char *argument)
 						errmsg("argument \"%s\" is not supported by this version", argument)));
 }
 
-/*
- * hd_jobs_sql_enqueue
- *		SQL: job_enqueue(...) -> bigint.
- */
-Datum
-hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
+/* job_enqueue; bits: HD_JOB_HOLD_* beside those that the arguments ask for. */
+static int64
+enqueue_one(FunctionCallInfo fcinfo, int bits)
 {
 	static const ArgumentPlaces places = {.queue = 2,
 										  .priority = 3,
@@ -439,8 +494,9 @@ hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 	key = text_argument(fcinfo, 6);
 	request.if_exists = if_exists_argument(text_argument(fcinfo, 7));
 	refuse_later(!PG_ARGISNULL(8), "order_key");
-	refuse_later(!PG_ARGISNULL(10), "after");
-	refuse_later(!PG_ARGISNULL(11) && PG_GETARG_BOOL(11), "needs_approval");
+	request.gate.bits = bits;
+	begin_gate(&request, PG_ARGISNULL(10) ? NULL : PG_GETARG_ARRAYTYPE_P(10),
+			   PG_ARGISNULL(11) ? -1 : PG_GETARG_BOOL(11), 1);
 
 	prepare_row(&request, now, &row);
 	set_payload(&row, PG_GETARG_DATUM(1), PG_ARGISNULL(1));
@@ -452,8 +508,29 @@ hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 		id = enqueue_unique(&table, &request, &row, id, key);
 	else
 		insert_job(&table, &request, &row, id, now);
+	end_gate(&table, &request, now);
 	hd_jobs_table_close(&table);
-	PG_RETURN_INT64(id);
+	return id;
+}
+
+/*
+ * hd_jobs_sql_enqueue
+ *		SQL: job_enqueue(...) -> bigint.
+ */
+Datum
+hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(enqueue_one(fcinfo, 0));
+}
+
+/*
+ * hd_jobs_sql_batch_open
+ *		SQL: _batch_open(...) -> bigint, the callback of a new batch.
+ */
+Datum
+hd_jobs_sql_batch_open(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(enqueue_one(fcinfo, HD_JOB_HOLD_OPEN));
 }
 
 /* A key to enqueue, with its place in the arrays, so that keys can be taken in order. */
@@ -532,6 +609,7 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &payloads,
 					  &nulls, &n);
 	keys = sorted_keys(PG_ARGISNULL(6) ? NULL : PG_GETARG_ARRAYTYPE_P(6), n);
+	begin_gate(&request, NULL, -1, n);
 
 	prepare_row(&request, now, &row);
 
@@ -553,6 +631,7 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 		else
 			insert_job(&table, &request, &row, DatumGetInt64(ids[place]), now);
 	}
+	end_gate(&table, &request, now);
 	hd_jobs_table_close(&table);
 	PG_RETURN_ARRAYTYPE_P(
 		construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));

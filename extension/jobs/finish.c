@@ -24,8 +24,10 @@
 #include "core/counters.h"
 #include "core/errors.h"
 #include "core/settings.h"
+#include "access/xact.h"
 #include "core/spi.h"
 #include "jobs/backoff.h"
+#include "jobs/gate.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/tx.h"
@@ -63,11 +65,12 @@ static HdSpiPlan dead_insert = {
 	.sql =
 		"INSERT INTO hotdash._job_dead (id, kind, queue, tenant, reason, priority, attempt, "
 		"max_attempts, enqueued_at, died_at, last_error, unique_key, timeout_ms, backoff, tags, "
-		"payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
-	.nargs = 16,
+		"payload, batch) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+		"$16, $17)",
+	.nargs = 17,
 	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2OID, INT2OID, INT2OID,
 				 TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTARRAYOID,
-				 JSONBOID},
+				 JSONBOID, INT8OID},
 };
 
 static HdSpiPlan retry_update = {
@@ -206,13 +209,27 @@ free_unique_key(HdJobTable *table)
 	run(&unique_delete, values, NULL);
 }
 
+/* The row as it is now, when somebody marked it as awaited; false for any other change. */
+static bool
+find_marked(HdJobTable *table, Ending *end)
+{
+	int64 id = DatumGetInt64(hd_jobs_table_column(table, HD_JOB_COL_ID, NULL));
+	int32 fence = DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL));
+	ItemPointerData before = end->tid;
+
+	return hd_jobs_table_find(table, id, &end->tid) && !ItemPointerEquals(&before, &end->tid) &&
+		   DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL)) == fence;
+}
+
 static void
-delete_row(HdJobTable *table, Ending *end)
+delete_row(HdJobTable *table, Ending *end, HdJobOutcome outcome)
 {
 	free_unique_key(table);
-	if (!hd_jobs_table_delete(table, &end->tid))
-		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-						errmsg("could not end the job because its row was changed by hand")));
+	while (!hd_jobs_table_delete(table, &end->tid))
+		if (!find_marked(table, end))
+			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+							errmsg("could not end the job because its row was changed by hand")));
+	hd_jobs_after_note(table, outcome);
 }
 
 /* Into the history: state is "completed" or "cancelled". */
@@ -258,8 +275,8 @@ file_history(HdJobTable *table, const Ending *end, const char *state, Jsonb *res
 static void
 file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
 {
-	Datum values[16];
-	bool nulls[16] = {false};
+	Datum values[17];
+	bool nulls[17] = {false};
 
 	copy_identity(table, values, nulls);
 	values[4] = CStringGetTextDatum(reason);
@@ -279,6 +296,7 @@ file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
 	copy_column(table, HD_JOB_COL_BACKOFF, &values[13], &nulls[13]);
 	copy_column(table, HD_JOB_COL_TAGS, &values[14], &nulls[14]);
 	copy_column(table, HD_JOB_COL_PAYLOAD, &values[15], &nulls[15]);
+	copy_column(table, HD_JOB_COL_BATCH, &values[16], &nulls[16]);
 	run(&dead_insert, values, nulls);
 }
 
@@ -346,7 +364,7 @@ hd_jobs_finish_complete(HdJobTable *table, int64 id, int64 token, Jsonb *result)
 	if (!begin_end(table, id, token, &end))
 		return false;
 	file_history(table, &end, "completed", result);
-	delete_row(table, &end);
+	delete_row(table, &end, HD_JOB_COMPLETED);
 	return true;
 }
 
@@ -386,7 +404,7 @@ charge_attempt(HdJobTable *table, Ending *end, const char *outcome, const char *
 	if (final || attempt >= max)
 	{
 		file_dead(table, final ? "final" : "attempts", attempt, error);
-		delete_row(table, end);
+		delete_row(table, end, HD_JOB_DEAD);
 		return "dead";
 	}
 	if (retry_us < 0)
@@ -433,7 +451,7 @@ hd_jobs_finish_expired(HdJobTable *table, int32 index, ItemPointer tid)
 	if (hd_jobs_tx_end(entry->id, entry->token) != index)
 		elog(ERROR, "claim of job " INT64_FORMAT " is not ours", entry->id);
 	file_dead(table, "expired", attempt, NULL);
-	delete_row(table, &end);
+	delete_row(table, &end, HD_JOB_DEAD);
 }
 
 int
@@ -509,6 +527,58 @@ hd_jobs_finish_release(HdJobTable *table, int64 id, int64 token)
  * Jobs that are not claimed.
  */
 
+static int
+held(HdJobTable *table)
+{
+	bool isnull;
+	Datum hold = hd_jobs_table_column(table, HD_JOB_COL_HOLD, &isnull);
+
+	return isnull ? 0 : DatumGetInt16(hold);
+}
+
+/*
+ * Held jobs are in no list, so nobody but the row's lock keeps others away.
+ * Delete the row, which stays in the slot; false when it is not held (any more).
+ */
+static bool
+delete_held(HdJobTable *table, int64 id)
+{
+	ItemPointerData tid;
+
+	for (;;)
+	{
+		if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table) ||
+			held(table) == 0)
+			return false;
+		if (hd_jobs_table_delete(table, &tid))
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+
+	/* A second look in the same command must not find it. */
+	CommandCounterIncrement();
+	return true;
+}
+
+bool
+hd_jobs_finish_held(HdJobTable *table, int64 id, HdJobOutcome outcome, Jsonb *result)
+{
+	Ending end = {.index = -1};
+	bool expired = outcome == HD_JOB_DEAD;
+
+	if (!delete_held(table, id))
+		return false;
+	free_unique_key(table);
+	if (expired)
+		file_dead(table, "expired",
+				  DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)), NULL);
+	else
+		file_history(table, &end, "cancelled", result);
+	hd_jobs_after_note(table, outcome);
+	hd_jobs_gate_forget(id, held(table), expired);
+	return true;
+}
+
 /* Take hold of a waiting job, its row in the slot; false when it is running, ending or gone. */
 static bool
 begin_waiting(HdJobTable *table, int64 id, Ending *end)
@@ -518,7 +588,8 @@ begin_waiting(HdJobTable *table, int64 id, Ending *end)
 	int priority;
 
 	memset(end, 0, sizeof(Ending));
-	if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table))
+	if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table) ||
+		held(table) != 0)
 		return false;
 	queue = hd_jobs_table_text(table, HD_JOB_COL_QUEUE);
 	priority = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_PRIORITY, NULL));
@@ -536,10 +607,12 @@ hd_jobs_finish_cancel(HdJobTable *table, int64 id)
 {
 	Ending end;
 
+	if (hd_jobs_finish_held(table, id, HD_JOB_CANCELLED, NULL))
+		return true;
 	if (!begin_waiting(table, id, &end))
 		return false;
 	file_history(table, &end, "cancelled", NULL);
-	delete_row(table, &end);
+	delete_row(table, &end, HD_JOB_CANCELLED);
 	return true;
 }
 

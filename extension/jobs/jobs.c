@@ -21,6 +21,7 @@
 #include "core/worker.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "jobs/after.h"
 #include "jobs/claim.h"
 #include "jobs/finish.h"
 #include "jobs/kinds.h"
@@ -115,6 +116,7 @@ static bool
 tick_once(void)
 {
 	int32 db = hd_jobs_load_database();
+	bool more;
 
 	forget_predecessors(db);
 
@@ -122,7 +124,8 @@ tick_once(void)
 	if (!hd_instance_is_ours())
 		return false;
 	hd_jobs_load_check_prepared(db);
-	return hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH;
+	more = hd_jobs_after_tick();
+	return hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH || more;
 }
 
 static TimestampTz

@@ -120,7 +120,7 @@ bring(int32 queue, int priority, const FoundRow *row)
 
 static HdSpiPlan unshelved_plan = {
 	.sql = "SELECT id, ctid, at, kind, tenant, queue, priority FROM hotdash._job "
-		   "WHERE NOT shelf ORDER BY at, id",
+		   "WHERE NOT shelf AND hold IS NULL ORDER BY at, id",
 };
 
 static HdSpiPlan prepared_plan = {

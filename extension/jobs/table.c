@@ -17,6 +17,7 @@
 #include "core/settings.h"
 #include "core/spi.h"
 #include "executor/executor.h"
+#include "jobs/after.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -50,6 +51,7 @@ hd_jobs_table_open(HdJobTable *table, bool writes)
 void
 hd_jobs_table_close(HdJobTable *table)
 {
+	hd_jobs_after_settle(table);
 	if (table->history != NULL)
 		hd_jobs_table_close(table->history);
 	ExecDropSingleTupleTableSlot(table->slot);

@@ -39,6 +39,9 @@ typedef enum HdJobColumn
 	HD_JOB_COL_TENANT,
 	HD_JOB_COL_EXPIRES_AT,
 	HD_JOB_COL_TIMEOUT,
+	HD_JOB_COL_HOLD,
+	HD_JOB_COL_AWAITED,
+	HD_JOB_COL_BATCH,
 	HD_JOB_COL_UNIQUE_KEY,
 	HD_JOB_COL_BACKOFF,
 	HD_JOB_COL_TAGS,
@@ -83,6 +86,7 @@ typedef struct HdJobTable
 	EState *estate; /* NULL when opened for reading and deleting only */
 	ResultRelInfo *info;
 	struct HdJobTable *history; /* opened at first use, closed with this */
+	struct HdJobEnds *ends;		/* ended jobs that others wait for (after.h); NULL: none */
 } HdJobTable;
 
 /*
