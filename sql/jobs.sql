@@ -839,7 +839,7 @@ BEGIN
 	SELECT b.closed_at INTO closed FROM hotdash._batch AS b WHERE b.id = _job_explain_hold.id;
 	IF FOUND THEN
 		code := 'waiting_for_batch';
-		why := format('It is the callback of a batch that is %s; %s members have not ended%s.',
+		why := format('It is the callback of a batch that is %s; %s of its members have not ended%s.',
 			CASE WHEN closed IS NULL THEN 'open' ELSE 'closed' END, total,
 			coalesce(': ' || array_to_string(waits, ', ') || CASE WHEN total > 10 THEN ' ...' ELSE '' END, ''));
 	ELSIF total = 0 THEN
@@ -849,7 +849,7 @@ BEGIN
 		SELECT min(d.after_id) INTO dead FROM hotdash._job_dependency AS d JOIN hotdash._job_dead AS x ON x.id = d.after_id
 			WHERE d.job_id = _job_explain_hold.id;
 		code := 'waiting_for_jobs';
-		why := format('It waits for job %s%s.%s', array_to_string(waits, ', '),
+		why := format('It waits for %s %s%s.%s', CASE WHEN total > 1 THEN 'jobs' ELSE 'job' END, array_to_string(waits, ', '),
 			CASE WHEN total > 10 THEN format(' and %s more', total - 10) ELSE '' END,
 			CASE WHEN dead IS NOT NULL
 				THEN format(' Job %s is dead: job_retry(%s) brings it back.', dead, dead) ELSE '' END);

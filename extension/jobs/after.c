@@ -42,7 +42,7 @@
 /* The tick takes at most so many of each at once. */
 #define TICK_BATCH 1000
 
-/* Progress of jobs that are gone is swept out this often. */
+/* What jobs that are gone left behind is swept out this often. */
 #define SWEEP_US (60 * USECS_PER_SEC)
 
 /* Ends to be settled; grows in the memory of the table's handle. */
@@ -150,25 +150,28 @@ static HdSpiPlan note_insert = {
 	.argtypes = {INT8OID},
 };
 
+/* The tick waits for nobody: jobs whose row is locked have their turn at the next one. */
 static HdSpiPlan note_take = {
-	.sql = "DELETE FROM hotdash._job_recheck WHERE ctid = ANY (ARRAY(SELECT ctid "
-		   "FROM hotdash._job_recheck LIMIT $1 FOR UPDATE SKIP LOCKED)) "
+	.sql = "DELETE FROM hotdash._job_recheck WHERE ctid = ANY (ARRAY(SELECT n.ctid "
+		   "FROM hotdash._job_recheck AS n JOIN hotdash._job AS j ON j.id = n.job_id LIMIT $1 "
+		   "FOR NO KEY UPDATE OF n, j SKIP LOCKED)) "
 		   "RETURNING job_id, EXISTS (SELECT FROM hotdash._batch AS b WHERE b.id = job_id)",
 	.nargs = 1,
 	.argtypes = {INT8OID},
 };
 
 static HdSpiPlan expired_find = {
-	.sql = "SELECT job_id FROM hotdash._job_deadline WHERE expires_at <= $1 "
-		   "ORDER BY expires_at LIMIT $2",
+	.sql = "SELECT d.job_id FROM hotdash._job_deadline AS d JOIN hotdash._job AS j "
+		   "ON j.id = d.job_id AND j.hold IS NOT NULL WHERE d.expires_at <= $1 "
+		   "ORDER BY d.expires_at LIMIT $2 FOR UPDATE OF j SKIP LOCKED",
 	.nargs = 2,
 	.argtypes = {TIMESTAMPTZOID, INT8OID},
 };
 
-static HdSpiPlan deadline_delete = {
-	.sql = "DELETE FROM hotdash._job_deadline WHERE job_id = ANY ($1)",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
+/* Notes of jobs that were cancelled meanwhile. */
+static HdSpiPlan note_sweep = {
+	.sql = "DELETE FROM hotdash._job_recheck AS n "
+		   "WHERE NOT EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = n.job_id)",
 };
 
 static HdSpiPlan progress_sweep = {
@@ -573,17 +576,12 @@ end_expired(void)
 		(void) hd_jobs_finish_held(&table, ids[i], HD_JOB_DEAD, NULL);
 	}
 	hd_jobs_table_close(&table);
-
-	/* Those of jobs that were let go meanwhile: a claim finds them expired. */
-	hd_spi_begin(&spi);
-	values[0] = array_of(ids, n);
-	hd_spi_run_latest(&deadline_delete, values, NULL);
-	hd_spi_end(&spi);
 	return n == TICK_BATCH;
 }
 
+/* What nobody looks at any more. */
 static void
-sweep_progress(void)
+sweep(void)
 {
 	static TimestampTz next_sweep = 0;
 	TimestampTz now = hd_clock_now();
@@ -594,6 +592,7 @@ sweep_progress(void)
 	next_sweep = now + SWEEP_US;
 	hd_spi_begin(&spi);
 	hd_spi_run(&progress_sweep, NULL, NULL, false, 0);
+	hd_spi_run(&note_sweep, NULL, NULL, false, 0);
 	hd_spi_end(&spi);
 }
 
@@ -603,7 +602,7 @@ hd_jobs_after_tick(void)
 	bool more = decide_undecided();
 
 	more |= end_expired();
-	sweep_progress();
+	sweep();
 	return more;
 }
 

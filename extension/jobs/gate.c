@@ -139,8 +139,10 @@ static HdSpiPlan approval_close = {
 	.argtypes = {INT8OID, TIMESTAMPTZOID, TEXTOID},
 };
 
+/* Those that somebody else is deleting go that way, or with the other job's end: no wait, no deadlock. */
 static HdSpiPlan dependency_delete = {
-	.sql = "DELETE FROM hotdash._job_dependency WHERE job_id = $1",
+	.sql = "DELETE FROM hotdash._job_dependency WHERE job_id = $1 AND after_id = ANY (ARRAY("
+		   "SELECT after_id FROM hotdash._job_dependency WHERE job_id = $1 FOR UPDATE SKIP LOCKED))",
 	.nargs = 1,
 	.argtypes = {INT8OID},
 };
