@@ -88,9 +88,9 @@ typedef struct Settlement
 
 typedef enum Look
 {
-	LOOK_NOTHING,	/* nothing is left to wait for */
-	LOOK_LEFT,		/* something that nobody is ending */
-	LOOK_UNDECIDED	/* only what open transactions are ending */
+	LOOK_NOTHING,  /* nothing is left to wait for */
+	LOOK_LEFT,	   /* something that nobody is ending */
+	LOOK_UNDECIDED /* only what open transactions are ending */
 } Look;
 
 static HdSpiRelation dependency_table = {.name = "_job_dependency"};
@@ -179,25 +179,6 @@ static HdSpiPlan progress_sweep = {
 		   "WHERE NOT EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = p.job_id)",
 };
 
-static Datum
-array_of(const int64 *ids, int n)
-{
-	Datum *elements = palloc(sizeof(Datum) * Max(n, 1));
-
-	for (int i = 0; i < n; i++)
-		elements[i] = Int64GetDatum(ids[i]);
-	return PointerGetDatum(
-		construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-static Datum
-result(uint64 row, int number)
-{
-	bool isnull;
-
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &isnull);
-}
-
 static int
 compare_int64(int64 x, int64 y)
 {
@@ -270,14 +251,14 @@ look_range(Relation table, Relation index, int64 job_id, StrategyNumber strategy
 static Look
 look(Relation table, Relation index, const Waiting *waiting)
 {
-	Look above = look_range(table, index, waiting->id, BTGreaterStrategyNumber, F_INT8GT,
-							waiting->after);
+	Look above =
+		look_range(table, index, waiting->id, BTGreaterStrategyNumber, F_INT8GT, waiting->after);
 	Look below;
 
 	if (above == LOOK_LEFT)
 		return above;
-	below = look_range(table, index, waiting->id, BTLessEqualStrategyNumber, F_INT8LE,
-					   waiting->after);
+	below =
+		look_range(table, index, waiting->id, BTLessEqualStrategyNumber, F_INT8LE, waiting->after);
 	return (below == LOOK_NOTHING) ? above : below;
 }
 
@@ -333,16 +314,16 @@ end_batches(int64 *ids, int n)
 
 	if (n == 0)
 		return;
-	values[0] = array_of(ids, n);
+	values[0] = hd_spi_ids(ids, n);
 	hd_spi_run_latest(&batch_lock, values, NULL);
 	nlocked = (int) SPI_processed;
 	locked = palloc0(sizeof(Waiting) * Max(nlocked, 1));
 	for (int i = 0; i < nlocked; i++)
-		locked[i].id = DatumGetInt64(result(i, 1));
+		locked[i].id = DatumGetInt64(hd_spi_result(i, 1));
 	n = split(locked, look_at_all(locked, nlocked, true), false, ids);
 	if (n == 0)
 		return;
-	values[0] = array_of(ids, n);
+	values[0] = hd_spi_ids(ids, n);
 	values[1] = TimestampTzGetDatum(hd_clock_now());
 	hd_spi_run_latest(&batch_end, values, NULL);
 	(void) hd_jobs_gate_drop(ids, n, HD_JOB_HOLD_JOBS);
@@ -382,23 +363,29 @@ compare_doomed(const void *a, const void *b)
 	return compare_int64(((const Doomed *) a)->id, ((const Doomed *) b)->id);
 }
 
-/* One of each job: the one that lost the highest dependency, so that looks begin behind all. */
-static void
-drop_duplicates(Settlement *settlement)
+/* One of each job: the one that lost the highest dependency, so that a look begins behind all. */
+static int
+unique_waiting(Waiting *waiting, int n)
 {
-	int n = 0;
+	int kept = 0;
 
-	qsort(settlement->waiting, settlement->nwaiting, sizeof(Waiting), compare_waiting);
-	for (int i = 0; i < settlement->nwaiting; i++)
-		if (n == 0 || settlement->waiting[n - 1].id != settlement->waiting[i].id)
-			settlement->waiting[n++] = settlement->waiting[i];
-	settlement->nwaiting = n;
-	n = 0;
-	qsort(settlement->doomed, settlement->ndoomed, sizeof(Doomed), compare_doomed);
-	for (int i = 0; i < settlement->ndoomed; i++)
-		if (n == 0 || settlement->doomed[n - 1].id != settlement->doomed[i].id)
-			settlement->doomed[n++] = settlement->doomed[i];
-	settlement->ndoomed = n;
+	qsort(waiting, n, sizeof(Waiting), compare_waiting);
+	for (int i = 0; i < n; i++)
+		if (kept == 0 || waiting[kept - 1].id != waiting[i].id)
+			waiting[kept++] = waiting[i];
+	return kept;
+}
+
+static int
+unique_doomed(Doomed *doomed, int n)
+{
+	int kept = 0;
+
+	qsort(doomed, n, sizeof(Doomed), compare_doomed);
+	for (int i = 0; i < n; i++)
+		if (kept == 0 || doomed[kept - 1].id != doomed[i].id)
+			doomed[kept++] = doomed[i];
+	return kept;
 }
 
 static void
@@ -421,9 +408,9 @@ count_member(Settlement *settlement, int64 batch, HdJobOutcome outcome)
 static void
 file_row(Settlement *settlement, uint64 row, HdJobOutcome outcome)
 {
-	int64 id = DatumGetInt64(result(row, 1));
-	int64 after = DatumGetInt64(result(row, 2));
-	HdJobOnFailure on_failure = (HdJobOnFailure) DatumGetInt16(result(row, 3));
+	int64 id = DatumGetInt64(hd_spi_result(row, 1));
+	int64 after = DatumGetInt64(hd_spi_result(row, 2));
+	HdJobOnFailure on_failure = (HdJobOnFailure) DatumGetInt16(hd_spi_result(row, 3));
 	bool batch = on_failure == HD_JOB_ON_FAILURE_MEMBER;
 
 	if (batch)
@@ -443,7 +430,7 @@ satisfy(Settlement *settlement, const int64 *ids, int n, HdJobOutcome outcome)
 
 	if (n == 0)
 		return;
-	values[0] = array_of(ids, n);
+	values[0] = hd_spi_ids(ids, n);
 	values[1] = Int16GetDatum(outcome);
 	hd_spi_run_latest(&dependency_satisfy, values, NULL);
 	nrows = SPI_processed;
@@ -472,10 +459,10 @@ write_tallies(const Settlement *settlement)
 	}
 }
 
-static Jsonb *
-failed_dependency(int64 id)
+Jsonb *
+hd_jobs_after_failed(int64 because)
 {
-	char *text = psprintf("{\"failed_dependency\": \"" INT64_FORMAT "\"}", id);
+	char *text = psprintf("{\"failed_dependency\": \"" INT64_FORMAT "\"}", because);
 
 	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 }
@@ -496,8 +483,9 @@ settle_round(HdJobTable *table)
 	for (int i = 0; i < HD_JOB_OUTCOMES; i++)
 		satisfy(&settlement, ends->ids[i], ends->n[i], (HdJobOutcome) i);
 	write_tallies(&settlement);
-	drop_duplicates(&settlement);
-	(void) let_go(settlement.waiting, settlement.nwaiting, true);
+	settlement.ndoomed = unique_doomed(settlement.doomed, settlement.ndoomed);
+	(void) let_go(settlement.waiting, unique_waiting(settlement.waiting, settlement.nwaiting),
+				  true);
 	hd_spi_end(&spi);
 
 	/* Not between begin and end: what the handle opens must outlive that. */
@@ -505,7 +493,7 @@ settle_round(HdJobTable *table)
 	{
 		CHECK_FOR_INTERRUPTS();
 		(void) hd_jobs_finish_held(table, settlement.doomed[i].id, HD_JOB_CANCELLED,
-								   failed_dependency(settlement.doomed[i].because));
+								   hd_jobs_after_failed(settlement.doomed[i].because));
 	}
 }
 
@@ -526,6 +514,7 @@ decide_undecided(void)
 {
 	Datum values[1] = {Int64GetDatum(TICK_BATCH)};
 	Waiting *waiting;
+	int freed;
 	int n;
 	HdSpi spi;
 
@@ -535,19 +524,14 @@ decide_undecided(void)
 	waiting = palloc0(sizeof(Waiting) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
-		waiting[i].id = DatumGetInt64(result(i, 1));
-		waiting[i].batch = DatumGetBool(result(i, 2));
+		waiting[i].id = DatumGetInt64(hd_spi_result(i, 1));
+		waiting[i].batch = DatumGetBool(hd_spi_result(i, 2));
 	}
-	if (n > 0)
-	{
-		/* What is still undecided is noted again. */
-		Settlement settlement = {.waiting = waiting, .nwaiting = n, .doomed = palloc(1)};
 
-		drop_duplicates(&settlement);
-		n = let_go(waiting, settlement.nwaiting, true);
-	}
+	/* What is still undecided is noted again. */
+	freed = let_go(waiting, unique_waiting(waiting, n), true);
 	hd_spi_end(&spi);
-	return n == TICK_BATCH;
+	return n == TICK_BATCH && freed > 0;
 }
 
 static bool
@@ -564,7 +548,7 @@ end_expired(void)
 	hd_spi_run(&expired_find, values, NULL, false, 0);
 	n = (int) SPI_processed;
 	for (int i = 0; i < n; i++)
-		ids[i] = DatumGetInt64(result(i, 1));
+		ids[i] = DatumGetInt64(hd_spi_result(i, 1));
 	hd_spi_end(&spi);
 	if (n == 0)
 		return false;

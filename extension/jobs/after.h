@@ -35,6 +35,7 @@
 #include "postgres.h"
 
 #include "jobs/table.h"
+#include "utils/jsonb.h"
 
 /* How a job ended. */
 typedef enum HdJobOutcome
@@ -61,6 +62,12 @@ typedef enum HdJobOnFailure
  *		transaction.
  */
 extern void hd_jobs_after_note(HdJobTable *table, HdJobOutcome outcome);
+
+/*
+ * hd_jobs_after_failed
+ *		The result of a job that is cancelled because of another: because, its id.
+ */
+extern Jsonb *hd_jobs_after_failed(int64 because);
 
 /*
  * hd_jobs_after_settle

@@ -281,7 +281,6 @@ static void
 end_gate(HdJobTable *table, Request *request, TimestampTz now)
 {
 	const HdJobGate *gate = &request->gate;
-	char *result;
 
 	if (request->gated == NULL)
 		return;
@@ -291,10 +290,8 @@ end_gate(HdJobTable *table, Request *request, TimestampTz now)
 
 	/* What it waits for has failed already: as if that had happened a moment later. */
 	CommandCounterIncrement();
-	result = psprintf("{\"failed_dependency\": \"" INT64_FORMAT "\"}", gate->failed);
-	(void) hd_jobs_finish_held(
-		table, request->gated[0], HD_JOB_CANCELLED,
-		DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(result))));
+	(void) hd_jobs_finish_held(table, request->gated[0], HD_JOB_CANCELLED,
+							   hd_jobs_after_failed(gate->failed));
 }
 
 /*

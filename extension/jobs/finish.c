@@ -19,12 +19,12 @@
 
 #include "jobs/finish.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/counters.h"
 #include "core/errors.h"
 #include "core/settings.h"
-#include "access/xact.h"
 #include "core/spi.h"
 #include "jobs/backoff.h"
 #include "jobs/gate.h"
@@ -460,6 +460,7 @@ hd_jobs_finish_rescue(int n)
 	int32 *taken = palloc(sizeof(int32) * n);
 	HdJobTable table;
 	int ntaken;
+	int busy = 0;
 
 	/* The lock on the table keeps DROP EXTENSION out from before the first entry is ours. */
 	hd_jobs_table_open(&table, false);
@@ -472,6 +473,14 @@ hd_jobs_finish_rescue(int n)
 		end.leased = hd_jobs_tx_lease(end.index, &end.lease);
 		if (!fetch_row(&table, &end, hd_jobs_entry(end.index)->id))
 			continue;
+
+		/* Somebody is making another job wait for it: not to be waited for here, but next time. */
+		if (!hd_jobs_table_try_lock(&table, &end.tid))
+		{
+			hd_jobs_tx_let_go(end.index);
+			busy++;
+			continue;
+		}
 		(void) charge_attempt(&table, &end, end.lease.crashed ? "crashed" : "lost",
 							  end.lease.crashed
 								  ? "the server or the session stopped while the job ran"
@@ -481,7 +490,7 @@ hd_jobs_finish_rescue(int n)
 	}
 	hd_jobs_table_close(&table);
 	pfree(taken);
-	return ntaken;
+	return ntaken - busy;
 }
 
 /*
@@ -588,8 +597,7 @@ begin_waiting(HdJobTable *table, int64 id, Ending *end)
 	int priority;
 
 	memset(end, 0, sizeof(Ending));
-	if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table) ||
-		held(table) != 0)
+	if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table) || held(table) != 0)
 		return false;
 	queue = hd_jobs_table_text(table, HD_JOB_COL_QUEUE);
 	priority = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_PRIORITY, NULL));

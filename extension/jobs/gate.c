@@ -141,30 +141,12 @@ static HdSpiPlan approval_close = {
 
 /* Those that somebody else is deleting go that way, or with the other job's end: no wait, no deadlock. */
 static HdSpiPlan dependency_delete = {
-	.sql = "DELETE FROM hotdash._job_dependency WHERE job_id = $1 AND after_id = ANY (ARRAY("
-		   "SELECT after_id FROM hotdash._job_dependency WHERE job_id = $1 FOR UPDATE SKIP LOCKED))",
+	.sql =
+		"DELETE FROM hotdash._job_dependency WHERE job_id = $1 AND after_id = ANY (ARRAY("
+		"SELECT after_id FROM hotdash._job_dependency WHERE job_id = $1 FOR UPDATE SKIP LOCKED))",
 	.nargs = 1,
 	.argtypes = {INT8OID},
 };
-
-static Datum
-array_of(const int64 *ids, int n)
-{
-	Datum *elements = palloc(sizeof(Datum) * Max(n, 1));
-
-	for (int i = 0; i < n; i++)
-		elements[i] = Int64GetDatum(ids[i]);
-	return PointerGetDatum(
-		construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-}
-
-static Datum
-result(uint64 row, int number)
-{
-	bool isnull;
-
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, &isnull);
-}
 
 /*
  * Reading.
@@ -269,7 +251,7 @@ unknown_ids(Lookup *lookup, int64 *first)
 		if (!lookup->known[i])
 			ids[n++] = gate->after[i];
 	*first = (n > 0) ? ids[0] : 0;
-	return (n > 0) ? array_of(ids, n) : 0;
+	return (n > 0) ? hd_spi_ids(ids, n) : 0;
 }
 
 static void
@@ -281,13 +263,13 @@ look_live(Lookup *lookup, Datum ids)
 	hd_spi_run_latest(&live_lock, values, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		int64 id = DatumGetInt64(result(i, 1));
+		int64 id = DatumGetInt64(hd_spi_result(i, 1));
 
 		if (!note_known(lookup, id))
 			continue;
 		gate->pending[gate->npending++] = id;
-		lookup->behind_batch |= (DatumGetInt16(result(i, 2)) & HD_JOB_HOLD_BATCH) != 0;
-		if (!DatumGetBool(result(i, 3)))
+		lookup->behind_batch |= (DatumGetInt16(hd_spi_result(i, 2)) & HD_JOB_HOLD_BATCH) != 0;
+		if (!DatumGetBool(hd_spi_result(i, 3)))
 			lookup->unmarked[lookup->nunmarked++] = id;
 	}
 	SPI_freetuptable(SPI_tuptable);
@@ -303,7 +285,7 @@ look_dead(Lookup *lookup, Datum ids)
 	hd_spi_run_latest(&dead_lock, values, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		int64 id = DatumGetInt64(result(i, 1));
+		int64 id = DatumGetInt64(hd_spi_result(i, 1));
 
 		if (!note_known(lookup, id))
 			continue;
@@ -324,9 +306,9 @@ look_history(Lookup *lookup, Datum ids)
 	hd_spi_run_latest(&history_find, values, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		int64 id = DatumGetInt64(result(i, 1));
+		int64 id = DatumGetInt64(hd_spi_result(i, 1));
 
-		if (note_known(lookup, id) && !DatumGetBool(result(i, 2)) &&
+		if (note_known(lookup, id) && !DatumGetBool(hd_spi_result(i, 2)) &&
 			gate->options->on_failure != HD_JOB_ON_FAILURE_RUN)
 			gate->failed = id;
 	}
@@ -366,7 +348,7 @@ mark(const Lookup *lookup)
 
 	if (lookup->nunmarked == 0)
 		return;
-	values[0] = array_of(lookup->unmarked, lookup->nunmarked);
+	values[0] = hd_spi_ids(lookup->unmarked, lookup->nunmarked);
 	hd_spi_run_latest(&live_mark, values, NULL);
 }
 
@@ -374,16 +356,16 @@ mark(const Lookup *lookup)
 static void
 refuse_cycle(const HdJobGate *gate)
 {
-	Datum values[2] = {array_of(gate->pending, gate->npending), Int64GetDatum(gate->options->batch)};
+	Datum values[2] = {hd_spi_ids(gate->pending, gate->npending),
+					   Int64GetDatum(gate->options->batch)};
 
 	LockDatabaseObject(ExtensionRelationId, hd_spi_extension(), LOCK_OF_CYCLES, ExclusiveLock);
 	hd_spi_run_latest(&walk, values, NULL);
 	if (SPI_processed > 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("cyclic dependency"),
-				 errdetail("The job would be a member of batch " INT64_FORMAT
-						   " and wait for it, itself or through other jobs.",
-						   gate->options->batch)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("cyclic dependency"),
+						errdetail("The job would be a member of batch " INT64_FORMAT
+								  " and wait for it, itself or through other jobs.",
+								  gate->options->batch)));
 }
 
 /* Lock the batch against being closed. */
@@ -395,7 +377,7 @@ enter_batch(const HdJobGate *gate, Datum tenant)
 
 	hd_spi_run_latest(&batch_lock, values, NULL);
 	known = SPI_processed > 0;
-	if (known && (DatumGetInt16(result(0, 1)) & HD_JOB_HOLD_OPEN) != 0)
+	if (known && (DatumGetInt16(hd_spi_result(0, 1)) & HD_JOB_HOLD_OPEN) != 0)
 		return;
 	if (!known)
 	{
@@ -445,8 +427,12 @@ file_approval(const HdJobOptions *options, Datum ids, Datum tenant, TimestampTz 
 					   options->why,
 					   Float8GetDatum(options->confidence),
 					   options->sources};
-	char nulls[6] = {' ', ' ', ' ', (options->why == 0) ? 'n' : ' ',
-					 options->confidence_given ? ' ' : 'n', (options->sources == 0) ? 'n' : ' '};
+	char nulls[6] = {' ',
+					 ' ',
+					 ' ',
+					 (options->why == 0) ? 'n' : ' ',
+					 options->confidence_given ? ' ' : 'n',
+					 (options->sources == 0) ? 'n' : ' '};
 
 	hd_spi_run(&approval_insert, values, nulls, false, 0);
 }
@@ -472,16 +458,16 @@ hd_jobs_gate_file(const HdJobGate *gate, const int64 *ids, int n, const char *te
 				  TimestampTz now)
 {
 	const HdJobOptions *options = gate->options;
-	Datum jobs = array_of(ids, n);
+	Datum jobs = hd_spi_ids(ids, n);
 	HdSpi spi;
 
 	if (n == 0)
 		return;
 	hd_spi_begin(&spi);
 	if (gate->npending > 0)
-		file_dependencies(jobs, array_of(gate->pending, gate->npending), options->on_failure);
+		file_dependencies(jobs, hd_spi_ids(gate->pending, gate->npending), options->on_failure);
 	if (options->batch != 0)
-		file_dependencies(array_of(&options->batch, 1), jobs, HD_JOB_ON_FAILURE_MEMBER);
+		file_dependencies(hd_spi_ids(&options->batch, 1), jobs, HD_JOB_ON_FAILURE_MEMBER);
 	if ((gate->bits & HD_JOB_HOLD_APPROVAL) != 0)
 		file_approval(options, jobs, CStringGetTextDatum(tenant), now);
 	if (gate->bits != 0 && options->expires)
@@ -502,11 +488,12 @@ hd_jobs_gate_file(const HdJobGate *gate, const int64 *ids, int n, const char *te
 static void
 announce(uint64 row)
 {
-	char *queue = TextDatumGetCString(result(row, 2));
+	char *queue = TextDatumGetCString(hd_spi_result(row, 2));
 
 	if (hd_settings_preloaded())
-		hd_jobs_tx_shelve(queue, DatumGetInt16(result(row, 3)), DatumGetTimestampTz(result(row, 4)),
-						  DatumGetInt64(result(row, 1)));
+		hd_jobs_tx_shelve(queue, DatumGetInt16(hd_spi_result(row, 3)),
+						  DatumGetTimestampTz(hd_spi_result(row, 4)),
+						  DatumGetInt64(hd_spi_result(row, 1)));
 	pfree(queue);
 }
 
@@ -517,7 +504,7 @@ delete_deadlines(const int64 *ids, int n)
 
 	if (n == 0)
 		return;
-	values[0] = array_of(ids, n);
+	values[0] = hd_spi_ids(ids, n);
 	hd_spi_run_latest(&deadline_delete, values, NULL);
 }
 
@@ -532,7 +519,7 @@ hd_jobs_gate_drop(const int64 *ids, int n, int bits)
 	int dropped;
 	HdSpi spi;
 
-	values[0] = array_of(ids, n);
+	values[0] = hd_spi_ids(ids, n);
 	values[1] = Int16GetDatum(bits);
 	values[2] = Int16GetDatum(~gone);
 	values[3] = TimestampTzGetDatum(hd_clock_now());
@@ -542,11 +529,11 @@ hd_jobs_gate_drop(const int64 *ids, int n, int bits)
 	dropped = (int) SPI_processed;
 	for (int i = 0; i < dropped; i++)
 	{
-		if (!DatumGetBool(result(i, 5)))
+		if (!DatumGetBool(hd_spi_result(i, 5)))
 			continue;
 		announce(i);
-		if (DatumGetBool(result(i, 6)))
-			expiring[nexpiring++] = DatumGetInt64(result(i, 1));
+		if (DatumGetBool(hd_spi_result(i, 6)))
+			expiring[nexpiring++] = DatumGetInt64(hd_spi_result(i, 1));
 	}
 	delete_deadlines(expiring, nexpiring);
 	hd_spi_end(&spi);

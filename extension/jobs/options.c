@@ -139,14 +139,13 @@ batch_option(const char *key, const JsonbValue *value)
 	int64 batch;
 
 	if (value->type == jbvNumeric)
-		batch = DatumGetInt64(
-			DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric)));
+		batch =
+			DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric)));
 	else
-		batch = DatumGetInt64(
-			DirectFunctionCall1(int8in, CStringGetDatum(string_option(key, value))));
+		batch =
+			DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(string_option(key, value))));
 	if (batch == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("batch 0 does not exist")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("batch 0 does not exist")));
 	return batch;
 }
 

@@ -149,6 +149,22 @@ hd_jobs_table_delete(HdJobTable *table, ItemPointer tid)
 	return false;
 }
 
+bool
+hd_jobs_table_try_lock(HdJobTable *table, ItemPointer tid)
+{
+	TM_FailureData failure;
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ItemPointerData place = *tid;
+	TM_Result result =
+		table_tuple_lock(table->rel, &place, snapshot, table->slot, GetCurrentCommandId(true),
+						 LockTupleExclusive, LockWaitSkip, 0, &failure);
+
+	UnregisterSnapshot(snapshot);
+	if (result != TM_Ok)
+		ExecClearTuple(table->slot);
+	return result == TM_Ok;
+}
+
 Datum
 hd_jobs_table_column(HdJobTable *table, HdJobColumn column, bool *isnull)
 {

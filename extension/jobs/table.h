@@ -131,6 +131,13 @@ extern bool hd_jobs_table_find(HdJobTable *table, int64 id, ItemPointer tid);
 extern bool hd_jobs_table_delete(HdJobTable *table, ItemPointer tid);
 
 /*
+ * hd_jobs_table_try_lock
+ *		Lock the row at a place for deletion, without waiting.  False when an
+ *		open transaction has it, or somebody changed it; the slot is empty then.
+ */
+extern bool hd_jobs_table_try_lock(HdJobTable *table, ItemPointer tid);
+
+/*
  * hd_jobs_table_column
  *		A column of the row in the slot; *isnull may be NULL for columns that are
  *		NOT NULL.
