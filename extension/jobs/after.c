@@ -174,9 +174,25 @@ static HdSpiPlan note_sweep = {
 		   "WHERE NOT EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = n.job_id)",
 };
 
+/*
+ * Many tallies of one batch become one, under the lock that whoever sums them
+ * up for good takes too.
+ */
+static HdSpiPlan tally_fold = {
+	.sql = "WITH big AS MATERIALIZED (SELECT j.id FROM hotdash._job AS j WHERE j.hold IS NOT NULL "
+		   "AND j.id IN (SELECT t.batch FROM hotdash._batch_tally AS t GROUP BY t.batch "
+		   "HAVING pg_catalog.count(*) > 1000) FOR NO KEY UPDATE SKIP LOCKED), "
+		   "gone AS (DELETE FROM hotdash._batch_tally AS t USING big AS b WHERE t.batch = b.id "
+		   "RETURNING t.*) "
+		   "INSERT INTO hotdash._batch_tally (batch, completed, dead, cancelled) "
+		   "SELECT batch, pg_catalog.sum(completed), pg_catalog.sum(dead), "
+		   "pg_catalog.sum(cancelled) FROM gone GROUP BY batch",
+};
+
 static HdSpiPlan progress_sweep = {
-	.sql = "DELETE FROM hotdash._job_progress AS p "
-		   "WHERE NOT EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = p.job_id)",
+	.sql = "DELETE FROM hotdash._job_progress WHERE job_id = ANY (ARRAY(SELECT p.job_id "
+		   "FROM hotdash._job_progress AS p WHERE NOT EXISTS (SELECT FROM hotdash._job AS j "
+		   "WHERE j.id = p.job_id) FOR UPDATE OF p SKIP LOCKED))",
 };
 
 static int
@@ -563,7 +579,7 @@ end_expired(void)
 	return n == TICK_BATCH;
 }
 
-/* What nobody looks at any more. */
+/* What nobody looks at any more goes; what is looked at stays small. */
 static void
 sweep(void)
 {
@@ -577,6 +593,7 @@ sweep(void)
 	hd_spi_begin(&spi);
 	hd_spi_run(&progress_sweep, NULL, NULL, false, 0);
 	hd_spi_run(&note_sweep, NULL, NULL, false, 0);
+	hd_spi_run(&tally_fold, NULL, NULL, false, 0);
 	hd_spi_end(&spi);
 }
 

@@ -311,6 +311,14 @@ SELECT is((SELECT state FROM hotdash.jobs WHERE id = :batch), 'waiting_approval'
 SELECT hotdash.job_approve(:batch, 'ann');
 SELECT is((SELECT count(*) FROM hotdash.job_claim(ARRAY['other'])), 1::bigint, 'and then runs');
 
+-- many tallies become one
+SELECT hotdash.batch_create('done') AS batch \gset
+INSERT INTO hotdash._batch_tally SELECT :batch, 1, 0, i % 2 FROM generate_series(1, 1500) AS i;
+SET LOCAL hotdash.now_override = '2030-01-01 00:05:00+00';
+CALL hotdash._tick();
+SELECT is((SELECT count(*) FROM hotdash._batch_tally WHERE batch = :batch), 1::bigint, 'the tick folds tallies');
+SELECT is((SELECT (completed, dead, cancelled)::text FROM hotdash.batches WHERE id = :batch), '(1500,0,750)', 'and keeps the numbers');
+
 -- batches and dependencies; cycles
 SELECT hotdash.batch_create('done') AS one \gset
 SELECT hotdash.batch_create('done') AS two \gset
