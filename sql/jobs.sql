@@ -579,7 +579,7 @@ COMMENT ON FUNCTION hotdash.dead_retry(text, text, timestamptz, int) IS
 REVOKE ALL ON FUNCTION hotdash.dead_retry(text, text, timestamptz, int) FROM PUBLIC;
 
 /*
- * What holds jobs back: approvals, other jobs, batches (extension/jobs/gate.h, after.h).
+ * What holds jobs back: approvals, other jobs, batches (extension/jobs/hold.h, after.h).
  */
 
 CREATE FUNCTION hotdash._job_unhold(ids bigint[], reason smallint) RETURNS int

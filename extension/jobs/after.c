@@ -29,7 +29,7 @@
 #include "core/spi.h"
 #include "fmgr.h"
 #include "jobs/finish.h"
-#include "jobs/gate.h"
+#include "jobs/hold.h"
 #include "miscadmin.h"
 #include "nodes/memnodes.h"
 #include "utils/array.h"
@@ -342,7 +342,7 @@ end_batches(int64 *ids, int n)
 	values[0] = hd_spi_ids(ids, n);
 	values[1] = TimestampTzGetDatum(hd_clock_now());
 	hd_spi_run_latest(&batch_end, values, NULL);
-	(void) hd_jobs_gate_drop(ids, n, HD_JOB_HOLD_JOBS);
+	(void) hd_jobs_hold_drop(ids, n, HD_JOB_HOLD_JOBS);
 }
 
 /* Of jobs that lost a dependency, let go those that have none left.  Returns how many that were. */
@@ -355,7 +355,7 @@ let_go(Waiting *waiting, int n, bool note)
 
 	nplain = split(waiting, free, false, ids);
 	if (nplain > 0)
-		(void) hd_jobs_gate_drop(ids, nplain, HD_JOB_HOLD_JOBS);
+		(void) hd_jobs_hold_drop(ids, nplain, HD_JOB_HOLD_JOBS);
 	end_batches(ids, split(waiting, free, true, ids));
 	return free;
 }
@@ -627,7 +627,7 @@ hd_jobs_sql_unhold(PG_FUNCTION_ARGS)
 	for (int i = 0; i < given; i++)
 		if (!nulls[i])
 			ids[n++] = DatumGetInt64(elements[i]);
-	PG_RETURN_INT32(hd_jobs_gate_drop(ids, n, PG_GETARG_INT16(1)));
+	PG_RETURN_INT32(hd_jobs_hold_drop(ids, n, PG_GETARG_INT16(1)));
 }
 
 /*

@@ -26,7 +26,7 @@
 #include "core/trace.h"
 #include "fmgr.h"
 #include "jobs/finish.h"
-#include "jobs/gate.h"
+#include "jobs/hold.h"
 #include "jobs/jobs.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
@@ -64,7 +64,7 @@ typedef struct Request
 	Datum tags; /* 0: none */
 	IfExists if_exists;
 	HdJobOptions options;
-	HdJobGate gate;
+	HdJobHeld gate;
 	int64 *gated; /* ids to file with the gate: jobs that were really inserted */
 	int ngated;
 	uint32 kind_hash;
@@ -261,10 +261,10 @@ insert_job(HdJobTable *table, Request *request, HdJobRow *row, int64 id, Timesta
 static void
 begin_gate(Request *request, ArrayType *after, int approval, int n)
 {
-	HdJobGate *gate = &request->gate;
+	HdJobHeld *gate = &request->gate;
 
-	hd_jobs_gate_read(gate, after, approval, &request->options);
-	if (!hd_jobs_gate_asked(gate))
+	hd_jobs_hold_read(gate, after, approval, &request->options);
+	if (!hd_jobs_hold_asked(gate))
 		return;
 	if (request->if_exists == IF_EXISTS_REPLACE || request->if_exists == IF_EXISTS_THROTTLE)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -272,7 +272,7 @@ begin_gate(Request *request, ArrayType *after, int approval, int n)
 							   "replace or throttle"),
 						errdetail("The job that is there would wait for what it did not ask for, "
 								  "or for itself.")));
-	hd_jobs_gate_resolve(gate, request->tenant);
+	hd_jobs_hold_resolve(gate, request->tenant);
 	request->gated = palloc(sizeof(int64) * Max(n, 1));
 }
 
@@ -280,11 +280,11 @@ begin_gate(Request *request, ArrayType *after, int approval, int n)
 static void
 end_gate(HdJobTable *table, Request *request, TimestampTz now)
 {
-	const HdJobGate *gate = &request->gate;
+	const HdJobHeld *gate = &request->gate;
 
 	if (request->gated == NULL)
 		return;
-	hd_jobs_gate_file(gate, request->gated, request->ngated, request->tenant, now);
+	hd_jobs_hold_file(gate, request->gated, request->ngated, request->tenant, now);
 	if (gate->failed == 0 || request->ngated == 0)
 		return;
 

@@ -27,7 +27,7 @@
 #include "core/settings.h"
 #include "core/spi.h"
 #include "jobs/backoff.h"
-#include "jobs/gate.h"
+#include "jobs/hold.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/tx.h"
@@ -584,7 +584,7 @@ hd_jobs_finish_held(HdJobTable *table, int64 id, HdJobOutcome outcome, Jsonb *re
 	else
 		file_history(table, &end, "cancelled", result);
 	hd_jobs_after_note(table, outcome);
-	hd_jobs_gate_forget(id, held(table), expired);
+	hd_jobs_hold_forget(id, held(table), expired);
 	return true;
 }
 

@@ -50,7 +50,7 @@ extern bool hd_jobs_finish_reschedule(HdJobTable *table, int64 id, TimestampTz a
 
 /*
  * hd_jobs_finish_held
- *		End a job that is held (gate.h) and so was never claimed: cancelled, or
+ *		End a job that is held (hold.h) and so was never claimed: cancelled, or
  *		dead because it expired.  result may be NULL.  False when it is not held.
  */
 extern bool hd_jobs_finish_held(HdJobTable *table, int64 id, HdJobOutcome outcome, Jsonb *result);

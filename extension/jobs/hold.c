@@ -1,8 +1,8 @@
 /*-------------------------------------------------------------------------
- * gate.c
+ * hold.c
  *		What a job has to wait for before it may be claimed.
  *
- * Model: see gate.h.  A call's wishes are read, resolved (other jobs and the
+ * Model: see hold.h.  A call's wishes are read, resolved (other jobs and the
  * batch are locked and marked), and filed once the rows are inserted.
  *
  * Cycles: a job waits only for jobs that were there before it, so none can
@@ -14,7 +14,7 @@
  */
 #include "postgres.h"
 
-#include "jobs/gate.h"
+#include "jobs/hold.h"
 
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
@@ -162,7 +162,7 @@ compare_ids(const void *a, const void *b)
 }
 
 static void
-read_after(HdJobGate *gate, ArrayType *after)
+read_after(HdJobHeld *gate, ArrayType *after)
 {
 	Datum *elements;
 	bool *nulls;
@@ -189,7 +189,7 @@ read_after(HdJobGate *gate, ArrayType *after)
 }
 
 void
-hd_jobs_gate_read(HdJobGate *gate, ArrayType *after, int approval, const HdJobOptions *options)
+hd_jobs_hold_read(HdJobHeld *gate, ArrayType *after, int approval, const HdJobOptions *options)
 {
 	gate->options = options;
 	if (after != NULL)
@@ -206,7 +206,7 @@ hd_jobs_gate_read(HdJobGate *gate, ArrayType *after, int approval, const HdJobOp
 }
 
 bool
-hd_jobs_gate_asked(const HdJobGate *gate)
+hd_jobs_hold_asked(const HdJobHeld *gate)
 {
 	return gate->bits != 0 || gate->nafter > 0 || gate->options->batch != 0;
 }
@@ -218,7 +218,7 @@ hd_jobs_gate_asked(const HdJobGate *gate)
 /* What is known so far of the jobs in after, place by place. */
 typedef struct Lookup
 {
-	HdJobGate *gate;
+	HdJobHeld *gate;
 	Datum tenant;
 	bool *known;
 	int64 *unmarked;
@@ -230,7 +230,7 @@ typedef struct Lookup
 static bool
 note_known(Lookup *lookup, int64 id)
 {
-	HdJobGate *gate = lookup->gate;
+	HdJobHeld *gate = lookup->gate;
 	int64 *place = bsearch(&id, gate->after, gate->nafter, sizeof(int64), compare_ids);
 
 	if (place == NULL || lookup->known[place - gate->after])
@@ -243,7 +243,7 @@ note_known(Lookup *lookup, int64 id)
 static Datum
 unknown_ids(Lookup *lookup, int64 *first)
 {
-	HdJobGate *gate = lookup->gate;
+	HdJobHeld *gate = lookup->gate;
 	int64 *ids = palloc(sizeof(int64) * gate->nafter);
 	int n = 0;
 
@@ -257,7 +257,7 @@ unknown_ids(Lookup *lookup, int64 *first)
 static void
 look_live(Lookup *lookup, Datum ids)
 {
-	HdJobGate *gate = lookup->gate;
+	HdJobHeld *gate = lookup->gate;
 	Datum values[2] = {ids, lookup->tenant};
 
 	hd_spi_run_latest(&live_lock, values, NULL);
@@ -279,7 +279,7 @@ look_live(Lookup *lookup, Datum ids)
 static void
 look_dead(Lookup *lookup, Datum ids)
 {
-	HdJobGate *gate = lookup->gate;
+	HdJobHeld *gate = lookup->gate;
 	Datum values[2] = {ids, lookup->tenant};
 
 	hd_spi_run_latest(&dead_lock, values, NULL);
@@ -300,7 +300,7 @@ look_dead(Lookup *lookup, Datum ids)
 static void
 look_history(Lookup *lookup, Datum ids)
 {
-	HdJobGate *gate = lookup->gate;
+	HdJobHeld *gate = lookup->gate;
 	Datum values[2] = {ids, lookup->tenant};
 
 	hd_spi_run_latest(&history_find, values, NULL);
@@ -354,7 +354,7 @@ mark(const Lookup *lookup)
 
 /* A member must not wait for its own batch, not even through others. */
 static void
-refuse_cycle(const HdJobGate *gate)
+refuse_cycle(const HdJobHeld *gate)
 {
 	Datum values[2] = {hd_spi_ids(gate->pending, gate->npending),
 					   Int64GetDatum(gate->options->batch)};
@@ -370,7 +370,7 @@ refuse_cycle(const HdJobGate *gate)
 
 /* Lock the batch against being closed. */
 static void
-enter_batch(const HdJobGate *gate, Datum tenant)
+enter_batch(const HdJobHeld *gate, Datum tenant)
 {
 	Datum values[2] = {Int64GetDatum(gate->options->batch), tenant};
 	bool known;
@@ -392,7 +392,7 @@ enter_batch(const HdJobGate *gate, Datum tenant)
 }
 
 void
-hd_jobs_gate_resolve(HdJobGate *gate, const char *tenant)
+hd_jobs_hold_resolve(HdJobHeld *gate, const char *tenant)
 {
 	Lookup lookup = {.gate = gate, .tenant = CStringGetTextDatum(tenant)};
 	HdSpi spi;
@@ -454,7 +454,7 @@ file_deadlines(Datum ids, TimestampTz expires)
 }
 
 void
-hd_jobs_gate_file(const HdJobGate *gate, const int64 *ids, int n, const char *tenant,
+hd_jobs_hold_file(const HdJobHeld *gate, const int64 *ids, int n, const char *tenant,
 				  TimestampTz now)
 {
 	const HdJobOptions *options = gate->options;
@@ -509,7 +509,7 @@ delete_deadlines(const int64 *ids, int n)
 }
 
 int
-hd_jobs_gate_drop(const int64 *ids, int n, int bits)
+hd_jobs_hold_drop(const int64 *ids, int n, int bits)
 {
 	/* Who waits for nothing waits for no batch either. */
 	int gone = ((bits & HD_JOB_HOLD_JOBS) != 0) ? bits | HD_JOB_HOLD_BATCH : bits;
@@ -541,7 +541,7 @@ hd_jobs_gate_drop(const int64 *ids, int n, int bits)
 }
 
 void
-hd_jobs_gate_forget(int64 id, int hold, bool expired)
+hd_jobs_hold_forget(int64 id, int hold, bool expired)
 {
 	Datum values[3] = {Int64GetDatum(id), TimestampTzGetDatum(hd_clock_now()),
 					   CStringGetTextDatum(expired ? "expired" : "cancelled")};

@@ -1,11 +1,11 @@
 /*-------------------------------------------------------------------------
- * gate.h
+ * hold.h
  *		What a job has to wait for before it may be claimed: approval, other
  *		jobs, the members of its batch.
  *
  * Model: a job that waits is a row of _job whose column hold says why.  It
  * is in no list, on no shelf, and no claim sees it.  When the last reason
- * goes, hd_jobs_gate_drop puts it on the shelf.  Only jobs that ask for any
+ * goes, hd_jobs_hold_drop puts it on the shelf.  Only jobs that ask for any
  * of this have rows beside the one in _job.
  *
  * A batch is a job that waits for its members, its callback: the batch's id
@@ -17,8 +17,8 @@
  * id, then all else.
  *-------------------------------------------------------------------------
  */
-#ifndef HD_JOBS_GATE_H
-#define HD_JOBS_GATE_H
+#ifndef HD_JOBS_HOLD_H
+#define HD_JOBS_HOLD_H
 
 #include "postgres.h"
 
@@ -33,7 +33,7 @@
 #define HD_JOB_HOLD_BATCH 8 /* a batch, or waits for one, maybe through others */
 
 /* What a job asks for; zeroed: nothing. */
-typedef struct HdJobGate
+typedef struct HdJobHeld
 {
 	int bits; /* HD_JOB_HOLD_*, as the rows will have them once resolved */
 	int64 *after;
@@ -42,56 +42,56 @@ typedef struct HdJobGate
 	int npending;
 	int64 failed; /* one of after that ended so that the job never runs; 0: none */
 	const HdJobOptions *options;
-} HdJobGate;
+} HdJobHeld;
 
 /*
- * hd_jobs_gate_read
+ * hd_jobs_hold_read
  *		Take what a call asks for from its arguments.
  *
  * after may be NULL.  approval: 1 asked for, 0 not, -1 as the options say.
  * Raises 22004 for a null in after, 22023 for options that contradict, 54000
  * for too many jobs.
  */
-extern void hd_jobs_gate_read(HdJobGate *gate, ArrayType *after, int approval,
+extern void hd_jobs_hold_read(HdJobHeld *gate, ArrayType *after, int approval,
 							  const HdJobOptions *options);
 
 /*
- * hd_jobs_gate_asked
+ * hd_jobs_hold_asked
  *		Whether there is anything to resolve and to file.
  */
-extern bool hd_jobs_gate_asked(const HdJobGate *gate);
+extern bool hd_jobs_hold_asked(const HdJobHeld *gate);
 
 /*
- * hd_jobs_gate_resolve
+ * hd_jobs_hold_resolve
  *		Lock and mark the jobs and the batch that are named.
  *
  * Waits for open transactions that are ending one of them.  Raises 42704 for
  * a job or batch that is not known to the tenant, 55000 for a batch that is
  * closed, 22023 for a cycle.
  */
-extern void hd_jobs_gate_resolve(HdJobGate *gate, const char *tenant);
+extern void hd_jobs_hold_resolve(HdJobHeld *gate, const char *tenant);
 
 /*
- * hd_jobs_gate_file
+ * hd_jobs_hold_file
  *		Write down what the jobs that were inserted wait for.
  */
-extern void hd_jobs_gate_file(const HdJobGate *gate, const int64 *ids, int n, const char *tenant,
+extern void hd_jobs_hold_file(const HdJobHeld *gate, const int64 *ids, int n, const char *tenant,
 							  TimestampTz now);
 
 /*
- * hd_jobs_gate_drop
+ * hd_jobs_hold_drop
  *		Take reasons (bits) from held jobs.  Those that have none left go to the
  *		shelf, where claims find them from the commit on.  Returns how many had
  *		one of them.  An open batch keeps waiting for members.
  */
-extern int hd_jobs_gate_drop(const int64 *ids, int n, int bits);
+extern int hd_jobs_hold_drop(const int64 *ids, int n, int bits);
 
 /*
- * hd_jobs_gate_forget
+ * hd_jobs_hold_forget
  *		A held job has ended without running: close what was asked for it.
  *
  * hold: of its row.  expired: it may come back, so what it waits for stays.
  */
-extern void hd_jobs_gate_forget(int64 id, int hold, bool expired);
+extern void hd_jobs_hold_forget(int64 id, int hold, bool expired);
 
-#endif /* HD_JOBS_GATE_H */
+#endif /* HD_JOBS_HOLD_H */
