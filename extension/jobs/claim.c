@@ -134,8 +134,8 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 typedef enum Confirmation
 {
 	CONFIRM_YES,
-	CONFIRM_NO,		/* not to be claimed; the entry was dealt with */
-	CONFIRM_FOREIGN /* not the caller's to see */
+	CONFIRM_NO,	  /* not to be claimed; the entry was dealt with */
+	CONFIRM_LATER /* not now, or not the caller's to see: back it goes in the end */
 } Confirmation;
 
 static Confirmation
@@ -156,7 +156,7 @@ confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 
 	/* Another tenant's, by the same hash: the caller puts it back when all is taken. */
 	if (!hd_jobs_table_of_tenant(table))
-		return CONFIRM_FOREIGN;
+		return CONFIRM_LATER;
 
 	/* What was not scheduled was due when it was enqueued, even if the clock went back since. */
 	at = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_AT, NULL));
@@ -169,6 +169,9 @@ confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 	expires = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_EXPIRES_AT, &never));
 	if (!never && expires <= now)
 	{
+		/* A claim never waits, not even for who makes another job wait for this one. */
+		if (!hd_jobs_table_try_lock(table, tid))
+			return CONFIRM_LATER;
 		hd_jobs_finish_expired(table, index, tid);
 		return CONFIRM_NO;
 	}
@@ -241,7 +244,7 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 			 HdJobClaimed claimed, void *arg)
 {
 	int32 *taken = palloc(sizeof(int32) * n);
-	List *foreign = NIL;
+	List *later = NIL;
 	ListCell *cell;
 	bool limited = false;
 	int total = 0;
@@ -261,10 +264,11 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 			int64 token;
 			Confirmation answer = confirm(table, taken[i], &tid, now);
 
+
 			if (answer != CONFIRM_YES && queues->rated)
 				hd_jobs_rate_refund(queues, queue, now);
-			if (answer == CONFIRM_FOREIGN)
-				foreign = lappend_int(foreign, taken[i]);
+			if (answer == CONFIRM_LATER)
+				later = lappend_int(later, taken[i]);
 			if (answer != CONFIRM_YES)
 				continue;
 			token = hold(table, taken[i], &tid, how);
@@ -275,7 +279,7 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 	}
 	if (limited)
 		hd_jobs_horizon_cover(queues->db, how->expires);
-	foreach (cell, foreign)
+	foreach (cell, later)
 		hd_jobs_tx_unclaim(lfirst_int(cell));
 	pfree(taken);
 	return total;

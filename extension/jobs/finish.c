@@ -19,6 +19,7 @@
 
 #include "jobs/finish.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/counters.h"
@@ -26,6 +27,7 @@
 #include "core/settings.h"
 #include "core/spi.h"
 #include "jobs/backoff.h"
+#include "jobs/hold.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/place.h"
@@ -65,12 +67,12 @@ static HdSpiPlan dead_insert = {
 	.sql =
 		"INSERT INTO hotdash._job_dead (id, kind, queue, tenant, reason, priority, attempt, "
 		"max_attempts, enqueued_at, died_at, last_error, unique_key, timeout_ms, backoff, tags, "
-		"payload, order_key) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-	.nargs = 17,
+		"payload, order_key, batch) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+		"$14, $15, $16, $17, $18)",
+	.nargs = 18,
 	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2OID, INT2OID, INT2OID,
 				 TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTARRAYOID,
-				 JSONBOID, TEXTOID},
+				 JSONBOID, TEXTOID, INT8OID},
 };
 
 static HdSpiPlan retry_update = {
@@ -216,13 +218,27 @@ free_unique_key(HdJobTable *table)
 	run(&unique_delete, values, NULL);
 }
 
+/* The row as it is now, when somebody marked it as awaited; false for any other change. */
+static bool
+find_marked(HdJobTable *table, Ending *end)
+{
+	int64 id = DatumGetInt64(hd_jobs_table_column(table, HD_JOB_COL_ID, NULL));
+	int32 fence = DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL));
+	ItemPointerData before = end->tid;
+
+	return hd_jobs_table_find(table, id, &end->tid) && !ItemPointerEquals(&before, &end->tid) &&
+		   DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL)) == fence;
+}
+
 static void
-delete_row(HdJobTable *table, Ending *end)
+delete_row(HdJobTable *table, Ending *end, HdJobOutcome outcome)
 {
 	free_unique_key(table);
-	if (!hd_jobs_table_delete(table, &end->tid))
-		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-						errmsg("could not end the job because its row was changed by hand")));
+	while (!hd_jobs_table_delete(table, &end->tid))
+		if (!find_marked(table, end))
+			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+							errmsg("could not end the job because its row was changed by hand")));
+	hd_jobs_after_note(table, outcome);
 }
 
 /* Into the history: state is "completed" or "cancelled". */
@@ -269,8 +285,8 @@ file_history(HdJobTable *table, const Ending *end, const char *state, Jsonb *res
 static void
 file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
 {
-	Datum values[17];
-	bool nulls[17] = {false};
+	Datum values[18];
+	bool nulls[18] = {false};
 
 	copy_identity(table, values, nulls);
 	values[4] = CStringGetTextDatum(reason);
@@ -291,6 +307,7 @@ file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
 	copy_column(table, HD_JOB_COL_TAGS, &values[14], &nulls[14]);
 	copy_column(table, HD_JOB_COL_PAYLOAD, &values[15], &nulls[15]);
 	copy_column(table, HD_JOB_COL_ORDER_KEY, &values[16], &nulls[16]);
+	copy_column(table, HD_JOB_COL_BATCH, &values[17], &nulls[17]);
 	run(&dead_insert, values, nulls);
 }
 
@@ -357,7 +374,7 @@ hd_jobs_finish_complete(HdJobTable *table, int64 id, int64 token, Jsonb *result)
 	if (!begin_end(table, id, token, &end))
 		return false;
 	file_history(table, &end, "completed", result);
-	delete_row(table, &end);
+	delete_row(table, &end, HD_JOB_COMPLETED);
 	return true;
 }
 
@@ -397,7 +414,7 @@ charge_attempt(HdJobTable *table, Ending *end, const char *outcome, const char *
 	if (final || attempt >= max)
 	{
 		file_dead(table, final ? "final" : "attempts", attempt, error);
-		delete_row(table, end);
+		delete_row(table, end, HD_JOB_DEAD);
 		return "dead";
 	}
 	if (retry_us < 0)
@@ -444,7 +461,7 @@ hd_jobs_finish_expired(HdJobTable *table, int32 index, ItemPointer tid)
 	if (hd_jobs_tx_end(entry->id, entry->token) != index)
 		elog(ERROR, "claim of job " INT64_FORMAT " is not ours", entry->id);
 	file_dead(table, "expired", attempt, NULL);
-	delete_row(table, &end);
+	delete_row(table, &end, HD_JOB_DEAD);
 }
 
 int
@@ -453,6 +470,7 @@ hd_jobs_finish_rescue(int n)
 	int32 *taken = palloc(sizeof(int32) * n);
 	HdJobTable table;
 	int ntaken;
+	int busy = 0;
 
 	/* The lock on the table keeps DROP EXTENSION out from before the first entry is ours. */
 	hd_jobs_table_open(&table, false);
@@ -465,6 +483,14 @@ hd_jobs_finish_rescue(int n)
 		end.leased = hd_jobs_tx_lease(end.index, &end.lease);
 		if (!fetch_row(&table, &end, hd_jobs_entry(end.index)->id))
 			continue;
+
+		/* Somebody is making another job wait for it: not to be waited for here, but next time. */
+		if (!hd_jobs_table_try_lock(&table, &end.tid))
+		{
+			hd_jobs_tx_let_go(end.index);
+			busy++;
+			continue;
+		}
 		(void) charge_attempt(&table, &end, end.lease.crashed ? "crashed" : "lost",
 							  end.lease.crashed
 								  ? "the server or the session stopped while the job ran"
@@ -474,7 +500,7 @@ hd_jobs_finish_rescue(int n)
 	}
 	hd_jobs_table_close(&table);
 	pfree(taken);
-	return ntaken;
+	return ntaken - busy;
 }
 
 /*
@@ -520,6 +546,58 @@ hd_jobs_finish_release(HdJobTable *table, int64 id, int64 token)
  * Jobs that are not claimed.
  */
 
+static int
+held(HdJobTable *table)
+{
+	bool isnull;
+	Datum hold = hd_jobs_table_column(table, HD_JOB_COL_HOLD, &isnull);
+
+	return isnull ? 0 : DatumGetInt16(hold);
+}
+
+/*
+ * Held jobs are in no list, so nobody but the row's lock keeps others away.
+ * Delete the row, which stays in the slot; false when it is not held (any more).
+ */
+static bool
+delete_held(HdJobTable *table, int64 id)
+{
+	ItemPointerData tid;
+
+	for (;;)
+	{
+		if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table) ||
+			held(table) == 0)
+			return false;
+		if (hd_jobs_table_delete(table, &tid))
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+
+	/* A second look in the same command must not find it. */
+	CommandCounterIncrement();
+	return true;
+}
+
+bool
+hd_jobs_finish_held(HdJobTable *table, int64 id, HdJobOutcome outcome, Jsonb *result)
+{
+	Ending end = {.index = -1};
+	bool expired = outcome == HD_JOB_DEAD;
+
+	if (!delete_held(table, id))
+		return false;
+	free_unique_key(table);
+	if (expired)
+		file_dead(table, "expired",
+				  DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)), NULL);
+	else
+		file_history(table, &end, "cancelled", result);
+	hd_jobs_after_note(table, outcome);
+	hd_jobs_hold_forget(id, held(table), expired);
+	return true;
+}
+
 /* Take hold of a waiting job, its row in the slot; false when it is running, ending or gone. */
 static bool
 begin_waiting(HdJobTable *table, int64 id, Ending *end)
@@ -528,7 +606,7 @@ begin_waiting(HdJobTable *table, int64 id, Ending *end)
 	HdJobFound found;
 
 	memset(end, 0, sizeof(Ending));
-	if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table))
+	if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table) || held(table) != 0)
 		return false;
 	end->tid = tid;
 	if (hd_settings_preloaded() &&
@@ -544,10 +622,12 @@ hd_jobs_finish_cancel(HdJobTable *table, int64 id)
 {
 	Ending end;
 
+	if (hd_jobs_finish_held(table, id, HD_JOB_CANCELLED, NULL))
+		return true;
 	if (!begin_waiting(table, id, &end))
 		return false;
 	file_history(table, &end, "cancelled", NULL);
-	delete_row(table, &end);
+	delete_row(table, &end, HD_JOB_CANCELLED);
 	return true;
 }
 

@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 
+#include "jobs/after.h"
 #include "jobs/table.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -46,6 +47,13 @@ extern bool hd_jobs_finish_release(HdJobTable *table, int64 id, int64 token);
  */
 extern bool hd_jobs_finish_cancel(HdJobTable *table, int64 id);
 extern bool hd_jobs_finish_reschedule(HdJobTable *table, int64 id, TimestampTz at);
+
+/*
+ * hd_jobs_finish_held
+ *		End a job that is held (hold.h) and so was never claimed: cancelled, or
+ *		dead because it expired.  result may be NULL.  False when it is not held.
+ */
+extern bool hd_jobs_finish_held(HdJobTable *table, int64 id, HdJobOutcome outcome, Jsonb *result);
 
 /*
  * hd_jobs_finish_expired

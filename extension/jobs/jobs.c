@@ -22,6 +22,7 @@
 #include "core/worker.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "jobs/after.h"
 #include "jobs/claim.h"
 #include "jobs/finish.h"
 #include "jobs/horizon.h"
@@ -29,7 +30,6 @@
 #include "jobs/list.h"
 #include "jobs/load.h"
 #include "jobs/place.h"
-#include "jobs/scan.h"
 #include "jobs/schedule.h"
 #include "jobs/table.h"
 #include "jobs/tx.h"
@@ -136,6 +136,7 @@ static bool
 tick_once(void)
 {
 	int32 db = hd_jobs_load_database();
+	bool more;
 
 	forget_predecessors(db);
 
@@ -143,8 +144,9 @@ tick_once(void)
 	if (!hd_instance_is_ours())
 		return false;
 	hd_jobs_load_check_prepared(db);
+	more = hd_jobs_after_tick();
 	prune_horizon();
-	return hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH;
+	return hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH || more;
 }
 
 static TimestampTz
@@ -215,19 +217,10 @@ hd_jobs_sql_reload(PG_FUNCTION_ARGS)
 Datum
 hd_jobs_sql_announce(PG_FUNCTION_ARGS)
 {
-	ItemPointerData tid;
 	HdJobTable table;
-	HdJobFound found;
 
-	if (!hd_settings_preloaded())
-		PG_RETURN_VOID();
 	hd_jobs_table_open(&table, false);
-	if (hd_jobs_table_find(&table, PG_GETARG_INT64(0), &tid))
-	{
-		hd_jobs_scan_row(&table, &found);
-		found.place.queue = found.queue;
-		hd_jobs_tx_wait(&found.place, found.id, found.at, found.scheduled);
-	}
+	hd_jobs_load_announce(&table, PG_GETARG_INT64(0));
 	hd_jobs_table_close(&table);
 	PG_RETURN_VOID();
 }

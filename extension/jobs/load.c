@@ -28,6 +28,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/counters.h"
+#include "core/settings.h"
 #include "core/spi.h"
 #include "jobs/gates.h"
 #include "jobs/horizon.h"
@@ -761,6 +762,19 @@ hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search
 	for (int i = 0; i < hungry.ngates; i++)
 		brought += load_gate(table, queues->db, hungry.gates[i], now);
 	return brought;
+}
+
+void
+hd_jobs_load_announce(HdJobTable *table, int64 id)
+{
+	ItemPointerData tid;
+	HdJobFound found;
+
+	if (!hd_settings_preloaded() || !hd_jobs_table_find(table, id, &tid))
+		return;
+	hd_jobs_scan_row(table, &found);
+	found.place.queue = found.queue;
+	hd_jobs_tx_wait(&found.place, found.id, found.at, found.scheduled);
 }
 
 /*

@@ -17,6 +17,7 @@
 #include "core/settings.h"
 #include "core/spi.h"
 #include "executor/executor.h"
+#include "jobs/after.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -50,6 +51,7 @@ hd_jobs_table_open(HdJobTable *table, bool writes)
 void
 hd_jobs_table_close(HdJobTable *table)
 {
+	hd_jobs_after_settle(table);
 	if (table->history != NULL)
 		hd_jobs_table_close(table->history);
 	ExecDropSingleTupleTableSlot(table->slot);
@@ -145,6 +147,22 @@ hd_jobs_table_delete(HdJobTable *table, ItemPointer tid)
 	if (result != TM_Updated && result != TM_Deleted && result != TM_SelfModified)
 		elog(ERROR, "unexpected result %d of deleting a job", (int) result);
 	return false;
+}
+
+bool
+hd_jobs_table_try_lock(HdJobTable *table, ItemPointer tid)
+{
+	TM_FailureData failure;
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ItemPointerData place = *tid;
+	TM_Result result =
+		table_tuple_lock(table->rel, &place, snapshot, table->slot, GetCurrentCommandId(true),
+						 LockTupleExclusive, LockWaitSkip, 0, &failure);
+
+	UnregisterSnapshot(snapshot);
+	if (result != TM_Ok)
+		ExecClearTuple(table->slot);
+	return result == TM_Ok;
 }
 
 Datum

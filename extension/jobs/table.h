@@ -42,6 +42,8 @@ typedef enum HdJobColumn
 	HD_JOB_COL_LINE_AT,
 	HD_JOB_COL_TIMEOUT,
 	HD_JOB_COL_HOLD,
+	HD_JOB_COL_AWAITED,
+	HD_JOB_COL_BATCH,
 	HD_JOB_COL_UNIQUE_KEY,
 	HD_JOB_COL_ORDER_KEY,
 	HD_JOB_COL_BACKOFF,
@@ -88,6 +90,7 @@ typedef struct HdJobTable
 	EState *estate; /* NULL when opened for reading and deleting only */
 	ResultRelInfo *info;
 	struct HdJobTable *history; /* opened at first use, closed with this */
+	struct HdJobEnds *ends;		/* ended jobs that others wait for (after.h); NULL: none */
 } HdJobTable;
 
 /*
@@ -130,6 +133,13 @@ extern bool hd_jobs_table_find(HdJobTable *table, int64 id, ItemPointer tid);
  *		it first; waits for an open transaction that has.
  */
 extern bool hd_jobs_table_delete(HdJobTable *table, ItemPointer tid);
+
+/*
+ * hd_jobs_table_try_lock
+ *		Lock the row at a place for deletion, without waiting.  False when an
+ *		open transaction has it, or somebody changed it; the slot is empty then.
+ */
+extern bool hd_jobs_table_try_lock(HdJobTable *table, ItemPointer tid);
 
 /*
  * hd_jobs_table_column

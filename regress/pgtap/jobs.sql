@@ -154,7 +154,7 @@ EXCEPTION WHEN invalid_parameter_value THEN
 	PERFORM set_config('tap.hint', hint, true);
 END $$;
 SELECT ok(current_setting('tap.hint') LIKE '%' || word || '%', 'and the hint knows ' || word)
-FROM unnest(ARRAY['backoff', 'expires_at', 'timeout', 'traceparent']) AS word;
+FROM unnest(ARRAY['approval', 'backoff', 'batch', 'expires_at', 'on_failure', 'timeout', 'traceparent']) AS word;
 
 /*
  * Stale and unknown: false, lost; never an error
@@ -352,7 +352,7 @@ SELECT is(hotdash.job_explain((3::bigint << 52) + 7) ->> 'id', '1351079888211149
 SELECT is((SELECT string_agg(attname::text, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = ('hotdash.' || name)::regclass AND attnum > 0),
 	columns, 'columns of ' || name) FROM (VALUES
 	('jobs', 'id kind queue state priority attempt max_attempts run_at enqueued_at started_at finished_at worker last_error tenant unique_key order_key tags payload result progress'),
-	('queues', 'queue ready scheduled running dead oldest_ready_age paused'),
+	('queues', 'queue ready scheduled running dead oldest_ready_age paused held'),
 	('workers', 'worker running oldest_started_at next_lease_expires'),
 	('claimed_job', 'id token kind payload queue attempt max_attempts tenant order_key traceparent lease_expires tags')
 ) AS v (name, columns);
