@@ -23,6 +23,7 @@
 #include "core/settings.h"
 #include "core/spi.h"
 #include "jobs/after.h"
+#include "jobs/load.h"
 #include "jobs/tx.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
