@@ -26,6 +26,7 @@
 #include "core/settings.h"
 #include "core/spi.h"
 #include "jobs/backoff.h"
+#include "jobs/history.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/tx.h"
@@ -49,15 +50,6 @@ typedef struct Ending
 /*
  * Statements.
  */
-
-static HdSpiPlan attempt_insert = {
-	.sql =
-		"INSERT INTO hotdash._job_attempt (job_id, attempt, outcome, started_at, finished_at, worker, "
-		"error, tenant) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-	.nargs = 8,
-	.argtypes = {INT8OID, INT2OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
-				 TEXTOID},
-};
 
 static HdSpiPlan dead_insert = {
 	.sql =
@@ -215,6 +207,17 @@ delete_row(HdJobTable *table, Ending *end)
 						errmsg("could not end the job because its row was changed by hand")));
 }
 
+/* What the attempt took, into two columns. */
+static void
+put_cost(const HdJobTable *table, Datum *values, bool *nulls)
+{
+	nulls[0] = nulls[1] = table->cost == NULL;
+	if (table->cost == NULL)
+		return;
+	values[0] = Int64GetDatum(table->cost->cpu_us);
+	values[1] = Int64GetDatum(table->cost->wal_bytes);
+}
+
 /* Into the history: state is "completed" or "cancelled". */
 static void
 file_history(HdJobTable *table, const Ending *end, const char *state, Jsonb *result)
@@ -252,7 +255,8 @@ file_history(HdJobTable *table, const Ending *end, const char *state, Jsonb *res
 	nulls[HD_JOB_HISTORY_STARTED_AT - 1] = nulls[HD_JOB_HISTORY_WORKER - 1] = !end->leased;
 	values[HD_JOB_HISTORY_RESULT - 1] = JsonbPGetDatum(result);
 	nulls[HD_JOB_HISTORY_RESULT - 1] = result == NULL;
-	hd_jobs_table_file(table, values, nulls);
+	put_cost(table, &values[HD_JOB_HISTORY_CPU - 1], &nulls[HD_JOB_HISTORY_CPU - 1]);
+	hd_jobs_history_file(table, values[HD_JOB_HISTORY_KIND - 1], values, nulls);
 }
 
 static void
@@ -286,19 +290,25 @@ static void
 file_attempt(HdJobTable *table, const Ending *end, int attempt, const char *outcome,
 			 const char *error)
 {
-	Datum values[8];
-	bool nulls[8] = {false};
+	Datum values[HD_JOB_ATTEMPT_COUNT] = {0};
+	bool nulls[HD_JOB_ATTEMPT_COUNT] = {false};
 
-	copy_column(table, HD_JOB_COL_ID, &values[0], &nulls[0]);
-	copy_column(table, HD_JOB_COL_TENANT, &values[7], &nulls[7]);
-	values[1] = Int16GetDatum(attempt);
-	values[2] = CStringGetTextDatum(outcome);
-	values[3] = TimestampTzGetDatum(end->lease.started);
-	values[5] = CStringGetTextDatum(end->lease.worker);
-	nulls[3] = nulls[5] = !end->leased;
-	values[4] = TimestampTzGetDatum(hd_clock_now());
-	values[6] = CStringGetTextDatum(error);
-	run(&attempt_insert, values, nulls);
+	copy_column(table, HD_JOB_COL_ID, &values[HD_JOB_ATTEMPT_JOB - 1],
+				&nulls[HD_JOB_ATTEMPT_JOB - 1]);
+	copy_column(table, HD_JOB_COL_TENANT, &values[HD_JOB_ATTEMPT_TENANT - 1],
+				&nulls[HD_JOB_ATTEMPT_TENANT - 1]);
+	copy_column(table, HD_JOB_COL_TRACEPARENT, &values[HD_JOB_ATTEMPT_TRACEPARENT - 1],
+				&nulls[HD_JOB_ATTEMPT_TRACEPARENT - 1]);
+	values[HD_JOB_ATTEMPT_NUMBER - 1] = Int16GetDatum(attempt);
+	values[HD_JOB_ATTEMPT_OUTCOME - 1] = CStringGetTextDatum(outcome);
+	values[HD_JOB_ATTEMPT_STARTED_AT - 1] = TimestampTzGetDatum(end->lease.started);
+	values[HD_JOB_ATTEMPT_WORKER - 1] = CStringGetTextDatum(end->lease.worker);
+	nulls[HD_JOB_ATTEMPT_STARTED_AT - 1] = nulls[HD_JOB_ATTEMPT_WORKER - 1] = !end->leased;
+	values[HD_JOB_ATTEMPT_FINISHED_AT - 1] = TimestampTzGetDatum(hd_clock_now());
+	values[HD_JOB_ATTEMPT_ERROR - 1] = CStringGetTextDatum(error);
+	put_cost(table, &values[HD_JOB_ATTEMPT_CPU - 1], &nulls[HD_JOB_ATTEMPT_CPU - 1]);
+	hd_jobs_history_file_attempt(table, hd_jobs_table_column(table, HD_JOB_COL_KIND, NULL), values,
+								 nulls);
 }
 
 /* A job that expires before another time is due then, to be found dead; a parked one stays parked. */
