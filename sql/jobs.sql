@@ -439,7 +439,7 @@ CREATE FUNCTION hotdash.job_fail(id bigint, token bigint, error text, retry_in i
 	RETURNS text
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_fail' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_fail IS
-	'Fails a claimed job; returns scheduled, dead, or lost when the token is stale';
+	'Fails a claimed job; returns scheduled, dead, cancelled where that was asked for, or lost when the token is stale';
 REVOKE ALL ON FUNCTION hotdash.job_fail FROM PUBLIC;
 
 CREATE FUNCTION hotdash.job_fail_many(ids bigint[], tokens bigint[], errors text[],
@@ -461,14 +461,14 @@ CREATE FUNCTION hotdash.job_renew(ids bigint[], tokens bigint[], lease interval 
 	RETURNS TABLE (id bigint, state text, lease_expires timestamptz)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_renew' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_renew IS
-	'Prolongs leases at once, whatever the transaction does; state renewed or lost';
+	'Prolongs leases at once, whatever the transaction does; state renewed, cancelled or lost';
 REVOKE ALL ON FUNCTION hotdash.job_renew FROM PUBLIC;
 
 CREATE FUNCTION hotdash.job_cancel(id bigint)
 	RETURNS bool
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_cancel' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_cancel IS
-	'Cancels a job that waits; false when it is running or has ended';
+	'Cancels a job that waits, asks for the end of one that runs; false when it has ended or is just being claimed or ended';
 REVOKE ALL ON FUNCTION hotdash.job_cancel FROM PUBLIC;
 
 CREATE PROCEDURE hotdash.job_wait(queues text[] DEFAULT NULL, wait interval DEFAULT NULL,
@@ -544,7 +544,7 @@ REVOKE ALL ON FUNCTION hotdash._name_check FROM PUBLIC;
 
 CREATE FUNCTION hotdash._job_running()
 	RETURNS TABLE (id bigint, attempt int, started_at timestamptz, lease_expires timestamptz,
-		worker text)
+		worker text, cancelled bool)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_running' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION hotdash._job_running IS
 	'Jobs of this database that are claimed, from shared memory';
@@ -762,6 +762,10 @@ BEGIN
 	IF job.id IS NULL THEN
 		code := 'unknown';
 		why := 'There is no such job; its history may have been dropped.';
+	ELSIF job.state = 'running' AND EXISTS (SELECT FROM hotdash._job_running() r
+			WHERE r.id = job.id AND r.cancelled) THEN
+		code := 'cancelling';
+		why := format('It is to be cancelled; %s, which runs it, has not ended it yet.', job.worker);
 	ELSIF job.state = 'running' THEN
 		code := 'running';
 		why := format('It is running since %s by %s, %s.', job.started_at, job.worker, attempts);

@@ -22,7 +22,7 @@
 #include "storage/fd.h"
 
 #define LEDGER_FILE "hotdash.leases"
-#define LEDGER_MAGIC 0x48444c32 /* "HDL2": a change of the slot's layout changes it */
+#define LEDGER_MAGIC 0x48444c33 /* "HDL3": a change of the slot's layout changes it */
 #define LEDGER_HEADER_SIZE 4096
 
 typedef struct LedgerHeader
@@ -169,6 +169,7 @@ restore_lease(int32 index, const HdLedgerSlot *lease)
 	{
 		slots[index].crashed = true;
 		slots[index].bound = false;
+		slots[index].handling = false;
 		entry->lease_expires = slots[index].lease_expires = DT_NOBEGIN;
 	}
 	hd_jobs_ledger_seal(index);

@@ -19,6 +19,7 @@
 #include "core/counters.h"
 #include "core/spi.h"
 #include "core/worker.h"
+#include "jobs/cancel.h"
 #include "jobs/ledger.h"
 #include "jobs/load.h"
 #include "miscadmin.h"
@@ -185,6 +186,8 @@ was_running(HdJobState before)
 static void
 give_back(int32 index)
 {
+	if (hd_jobs_cancel_keeps(index))
+		return;
 	hd_jobs_ledger_clear(index);
 	hd_jobs_queue(hd_jobs_entry(index)->queue)->running--;
 	hd_jobs_list_push(index);

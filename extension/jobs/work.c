@@ -26,6 +26,7 @@
 
 #include <limits.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -36,7 +37,9 @@
 #include "core/duration.h"
 #include "core/settings.h"
 #include "core/spi.h"
+#include "executor/instrument.h"
 #include "fmgr.h"
+#include "jobs/cancel.h"
 #include "jobs/claim.h"
 #include "jobs/finish.h"
 #include "jobs/kinds.h"
@@ -326,6 +329,101 @@ error_text(const ErrorData *error, int timeout_ms)
 	return text.data;
 }
 
+/*
+ * What the process has used so far: work that it does for the job, and none
+ * that others do for it (parallel workers).
+ */
+static HdJobCost
+cost_so_far(void)
+{
+	struct rusage usage;
+	HdJobCost cost = {0, (int64) pgWalUsage.wal_bytes};
+
+	if (getrusage(RUSAGE_SELF, &usage) == 0)
+		cost.cpu_us = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * USECS_PER_SEC +
+					  usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+	return cost;
+}
+
+/* How a handler's run ended. */
+typedef struct Outcome
+{
+	Jsonb *result;
+	char *error;  /* NULL: none */
+	bool stopped; /* interrupted, since the job is to be cancelled */
+	HdJobCost cost;
+} Outcome;
+
+/*
+ * Call the handler; until it is back, its timeout and a cancel of its job
+ * interrupt it.  Raises an error when either did, also if the handler took
+ * no notice.
+ */
+static Jsonb *
+call_interruptibly(const HdJobKind *kind, const HandledJob *job, int timeout_ms)
+{
+	Jsonb *result;
+	bool stopped;
+
+	hd_jobs_cancel_watch(job->id, job->token);
+	arm_timeout(timeout_ms);
+	result = call_as_role(kind, job);
+	HOLD_INTERRUPTS();
+	disarm_timeout(timeout_ms);
+	stopped = hd_jobs_cancel_unwatch(job->id, job->token);
+	RESUME_INTERRUPTS();
+	if (timed_out || stopped)
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("handler interrupted")));
+	return result;
+}
+
+/*
+ * The handler's error was caught: undo what it did, and judge.  Errors that
+ * are not its own go on.
+ */
+static void
+handler_failed(const HandledJob *job, int timeout_ms, MemoryContext context, ResourceOwner owner,
+			   Outcome *outcome)
+{
+	ErrorData *data;
+
+	HOLD_INTERRUPTS();
+	disarm_timeout(timeout_ms);
+	MemoryContextSwitchTo(context);
+	data = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	outcome->stopped = hd_jobs_cancel_unwatch(job->id, job->token);
+	RESUME_INTERRUPTS();
+	if (is_cancel(data))
+	{
+		if (!outcome->stopped)
+			ReThrowError(data);
+		return;
+	}
+	outcome->stopped = outcome->stopped && data->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out;
+	if (!outcome->stopped)
+		outcome->error = error_text(data, timeout_ms);
+}
+
+static void
+record(const HandledJob *job, const Outcome *outcome)
+{
+	HdJobTable table;
+
+	hd_jobs_table_open(&table, false);
+	table.cost = &outcome->cost;
+	if (outcome->stopped)
+		hd_jobs_finish_stopped(&table, job->id, job->token);
+	else if (outcome->error != NULL)
+		(void) hd_jobs_finish_failed(&table, job->id, job->token, outcome->error, -1, false);
+	else
+		(void) hd_jobs_finish_complete(&table, job->id, job->token, outcome->result);
+	hd_jobs_table_close(&table);
+}
+
 /* Run one claimed job and record how it ended, all in the current transaction. */
 static void
 run_job(HandledJob *job)
@@ -335,46 +433,30 @@ run_job(HandledJob *job)
 	HdJobKind kind = *hd_jobs_kind_get(job->kind);
 	int timeout_ms =
 		(job->timeout_ms > 0) ? job->timeout_ms : (int) Min(kind.timeout_us / 1000, INT_MAX);
-	Jsonb *volatile result = NULL;
-	char *volatile error = NULL;
-	HdJobTable table;
+	HdJobCost before = cost_so_far();
+	volatile Outcome outcome = {0};
+	Outcome known;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		arm_timeout(timeout_ms);
-		result = call_as_role(&kind, job);
-		disarm_timeout(timeout_ms);
-		if (timed_out)
-			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("handler timeout")));
+		outcome.result = call_interruptibly(&kind, job, timeout_ms);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 	}
 	PG_CATCH();
 	{
-		ErrorData *data;
-
-		disarm_timeout(timeout_ms);
-		MemoryContextSwitchTo(context);
-		data = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (is_cancel(data))
-			ReThrowError(data);
-		error = error_text(data, timeout_ms);
+		handler_failed(job, timeout_ms, context, owner, (Outcome *) &outcome);
 	}
 	PG_END_TRY();
 
-	hd_jobs_table_open(&table, false);
-	if (error != NULL)
-		(void) hd_jobs_finish_failed(&table, job->id, job->token, error, -1, false);
-	else
-		(void) hd_jobs_finish_complete(&table, job->id, job->token, result);
-	hd_jobs_table_close(&table);
+	known = outcome;
+	known.cost = cost_so_far();
+	known.cost.cpu_us -= before.cpu_us;
+	known.cost.wal_bytes -= before.wal_bytes;
+	record(job, &known);
 }
 
 /* Ask for the kinds that have handlers; false when there are none. */
