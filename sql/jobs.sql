@@ -485,6 +485,12 @@ COMMENT ON PROCEDURE hotdash.job_work IS
 	'Runs SQL handlers, each job in a transaction of its own';
 REVOKE ALL ON PROCEDURE hotdash.job_work FROM PUBLIC;
 
+CREATE PROCEDURE hotdash._work_relay()
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_relay' LANGUAGE C;
+COMMENT ON PROCEDURE hotdash._work_relay IS
+	'job_work for pg_cron: goes on until the next run has begun';
+REVOKE ALL ON PROCEDURE hotdash._work_relay FROM PUBLIC;
+
 CREATE PROCEDURE hotdash._tick()
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_tick' LANGUAGE C;
 COMMENT ON PROCEDURE hotdash._tick IS
@@ -827,7 +833,8 @@ CREATE FUNCTION hotdash._jobs_rights() RETURNS TABLE (level text, object text)
 				'hotdash.job_snooze(bigint, bigint, interval)',
 				'hotdash.job_renew(bigint[], bigint[], interval)',
 				'hotdash.job_wait(text[], interval, bool)',
-				'hotdash.job_work(text[], interval, bool)', 'hotdash._tick()']) AS o
+				'hotdash.job_work(text[], interval, bool)', 'hotdash._work_relay()',
+				'hotdash._tick()']) AS o
 		UNION ALL
 		SELECT l, o FROM unnest(ARRAY['operator', 'admin']) AS l,
 			unnest(ARRAY[

@@ -44,6 +44,7 @@
 #include "jobs/finish.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
+#include "jobs/relay.h"
 #include "jobs/wait.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
@@ -67,6 +68,9 @@
 
 #define DEFAULT_RUNTIME_US (55 * USECS_PER_SEC)
 
+/* pg_cron comes back to the same run after two minutes, or as soon as it ends if that is later. */
+#define RELAY_RUNTIME_US (150 * USECS_PER_SEC)
+
 typedef struct HandledJob
 {
 	bool found;
@@ -82,6 +86,7 @@ static volatile sig_atomic_t timed_out = false;
 static TimeoutId handler_timeout = MAX_TIMEOUTS;
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_work);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_relay);
 
 static void
 on_timeout(void)
@@ -522,25 +527,69 @@ step(ArrayType *queues, MemoryContext context, TimestampTz *due)
 	return result;
 }
 
-static void
-work(ArrayType *queues, int64 runtime_us, bool until_empty, MemoryContext context)
+/* A run of job_work. */
+typedef struct Run
 {
-	TimestampTz deadline = hd_clock_real() + runtime_us;
+	ArrayType *queues;
+	TimestampTz deadline; /* of the real clock */
+	bool until_empty;
+	uint32 relay; /* number among those that take over from each other; 0: none of them */
+} Run;
 
+static void
+work(const Run *run, MemoryContext context)
+{
 	do
 	{
+		TimestampTz until = run->deadline;
 		TimestampTz due;
 		Step result;
 
 		CHECK_FOR_INTERRUPTS();
-		result = step(queues, context, &due);
+		result = step(run->queues, context, &due);
 		SPI_commit();
 		if (result == STEP_WORKED)
 			continue;
-		if (until_empty && due != DT_NOBEGIN)
+		if (run->until_empty && due != DT_NOBEGIN)
 			break;
-		hd_jobs_wait_sleep(due, deadline);
-	} while (hd_clock_real() < deadline);
+
+		/* A younger run wakes this one; whoever needs the database to himself does not. */
+		if (run->relay != 0)
+			until = Min(until, hd_clock_real() + USECS_PER_SEC);
+		hd_jobs_wait_sleep(due, until);
+	} while (hd_clock_real() < run->deadline &&
+			 (run->relay == 0 || hd_jobs_relay_goes_on(run->relay)));
+}
+
+/* Between transactions of a procedure: the caller has connected to SPI. */
+static void
+work_to_the_end(const Run *run)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "hotdash job", ALLOCSET_DEFAULT_SIZES);
+
+	PG_TRY();
+	{
+		work(run, context);
+	}
+	PG_FINALLY();
+	{
+		hd_jobs_wait_leave();
+		if (run->relay != 0)
+			hd_jobs_relay_end(run->relay);
+	}
+	PG_END_TRY();
+}
+
+static void
+refuse_in_transaction(FunctionCallInfo fcinfo)
+{
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		castNode(CallContext, fcinfo->context)->atomic)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+						errmsg("job_work cannot run inside a transaction block"),
+						errdetail("Each job is worked in a transaction of its own.")));
+	hd_jobs_claim_check();
 }
 
 /*
@@ -550,32 +599,39 @@ work(ArrayType *queues, int64 runtime_us, bool until_empty, MemoryContext contex
 Datum
 hd_jobs_sql_work(PG_FUNCTION_ARGS)
 {
-	bool atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-				  castNode(CallContext, fcinfo->context)->atomic;
-	ArrayType *queues = PG_ARGISNULL(0) ? NULL : PG_GETARG_ARRAYTYPE_P_COPY(0);
 	int64 runtime_us = DEFAULT_RUNTIME_US;
-	bool until_empty = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
-	MemoryContext context;
+	Run run = {0};
 
-	if (atomic)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-						errmsg("job_work cannot run inside a transaction block"),
-						errdetail("Each job is worked in a transaction of its own.")));
-	hd_jobs_claim_check();
+	refuse_in_transaction(fcinfo);
 	if (!PG_ARGISNULL(1))
 		runtime_us = hd_duration_us(PG_GETARG_INTERVAL_P(1), "max_runtime", 0);
-	context = AllocSetContextCreate(CurrentMemoryContext, "hotdash job", ALLOCSET_DEFAULT_SIZES);
-
+	run.queues = PG_ARGISNULL(0) ? NULL : PG_GETARG_ARRAYTYPE_P_COPY(0);
+	run.deadline = hd_clock_real() + runtime_us;
+	run.until_empty = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	PG_TRY();
+	work_to_the_end(&run);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
+ * hd_jobs_sql_relay
+ *		SQL: CALL _work_relay(): job_work as pg_cron runs it.
+ */
+Datum
+hd_jobs_sql_relay(PG_FUNCTION_ARGS)
+{
+	Run run = {.deadline = hd_clock_real() + RELAY_RUNTIME_US};
+
+	refuse_in_transaction(fcinfo);
+	run.relay = hd_jobs_relay_begin(run.deadline);
+	if (run.relay == 0)
 	{
-		work(queues, runtime_us, until_empty, context);
+		run.deadline = hd_clock_real() + DEFAULT_RUNTIME_US;
+		run.until_empty = true;
 	}
-	PG_FINALLY();
-	{
-		hd_jobs_wait_leave();
-	}
-	PG_END_TRY();
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	work_to_the_end(&run);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -1,0 +1,51 @@
+/*-------------------------------------------------------------------------
+ * relay.h
+ *		Runs of job_work that take over from each other, for pg_cron.
+ *
+ * Model: pg_cron starts a run each minute, in turn through two of its jobs,
+ * since it never runs one job twice at once.  A run works until a younger one
+ * has begun, so that at each moment one is at work; for a moment two are,
+ * which share the jobs as any two workers do.  A run that is kept by a long
+ * handler ends after it; one that nobody follows ends after two and a half minutes.
+ *
+ * pg_cron has five places for all databases, so no more than
+ * HD_JOB_RELAY_DATABASES of them keep one for good.  The others, and where a
+ * background worker runs handlers, have the run end when there is no more to
+ * do, until the next minute.
+ *
+ * Locking: the list's lock.
+ *
+ * What a crash loses: who is the youngest; the sessions are gone with it.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_JOBS_RELAY_H
+#define HD_JOBS_RELAY_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+
+#define HD_JOB_RELAY_DATABASES 2
+
+/*
+ * hd_jobs_relay_begin
+ *		Take over from the run of this database that began last, and have it end.
+ *		until: when this one ends at the latest.  Returns the run's number; 0 when
+ *		this database is not to have one.
+ */
+extern uint32 hd_jobs_relay_begin(TimestampTz until);
+
+/*
+ * hd_jobs_relay_goes_on
+ *		Whether a run is still the youngest, and wanted: not when the extension is
+ *		gone or somebody needs the database to himself.  In a transaction.
+ */
+extern bool hd_jobs_relay_goes_on(uint32 number);
+
+/*
+ * hd_jobs_relay_end
+ *		The run is over.
+ */
+extern void hd_jobs_relay_end(uint32 number);
+
+#endif /* HD_JOBS_RELAY_H */
