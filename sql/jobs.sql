@@ -281,12 +281,16 @@ CREATE FUNCTION hotdash._history_keep() RETURNS bool
 DECLARE
 	now_at CONSTANT timestamptz := hotdash._now();
 	wanted CONSTANT smallint[] := ARRAY(SELECT hotdash._history_days(k.retention) FROM hotdash._kind k
-		UNION SELECT hotdash._history_days(NULL));
+		UNION SELECT hotdash._history_days(NULL) ORDER BY 1);
 	old hotdash._history_part;
 	class smallint;
 	done bool := true;
 BEGIN
 	LOCK TABLE hotdash._history_part IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+	-- A clock that was ahead for a while must not keep parts for ever.
+	UPDATE hotdash._history_part p
+	SET opened_at = least(p.opened_at, now_at), closed_at = CASE WHEN p.closed_at > now_at THEN now_at ELSE p.closed_at END
+	WHERE greatest(p.opened_at, p.closed_at) > now_at;
 	FOR old IN SELECT * FROM hotdash._history_part p
 		WHERE p.closed_at + make_interval(days => p.days) <= now_at
 	LOOP
