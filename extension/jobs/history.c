@@ -124,8 +124,7 @@ refresh(void)
 	if (kinds != NULL)
 		hash_destroy(kinds);
 	control.hcxt = TopMemoryContext;
-	kinds =
-		hash_create("hotdash history", 32, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	kinds = hash_create("hotdash history", 32, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	kinds_retention = hd_jobs_setting_retention;
 	stale = false;
 }

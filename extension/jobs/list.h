@@ -98,11 +98,11 @@ typedef struct HdJobDatabase
 	Oid database;  /* InvalidOid: slot is free */
 	Oid extension; /* of the CREATE EXTENSION that the entries belong to */
 	bool loaded;   /* rows that are not shelved have their entries */
-	uint32 relay;  /* number of the youngest run that pg_cron started (relay.h) */
-	int relay_procno;		 /* its process */
-	TimestampTz relay_until; /* it ends before; 0: it has ended */
 	int nprepared; /* prepared transactions that enqueued; -1: too many to list */
 	TransactionId prepared[HD_JOB_MAX_PREPARED];
+	uint32 relay;			 /* number of the youngest run that pg_cron started (relay.h) */
+	int relay_procno;		 /* its process */
+	TimestampTz relay_until; /* it ends before; 0: it has ended */
 } HdJobDatabase;
 
 typedef struct HdJobWaiter

@@ -22,6 +22,10 @@
 #include "storage/proc.h"
 #include "utils/timestamp.h"
 
+/* How long a run waits for the next one; and how much before its minute it may begin. */
+#define OVERLAP_US (2 * USECS_PER_SEC)
+#define EARLY_US (10 * USECS_PER_SEC)
+
 /* Whether other databases leave a place. Lock held. */
 static bool
 has_place(int32 db, TimestampTz now)
@@ -47,9 +51,22 @@ is_needed(void)
 	return nkinds > 0;
 }
 
-uint32
-hd_jobs_relay_begin(TimestampTz until)
+/* The end of a run that began now: see relay.h. */
+static TimestampTz
+latest_end(TimestampTz now)
 {
+	TimestampTz minute = (now / USECS_PER_MINUTE + 1) * USECS_PER_MINUTE;
+
+	/* One that pg_cron's clock started a little early is that of the coming minute. */
+	if (minute - now < EARLY_US)
+		minute += USECS_PER_MINUTE;
+	return minute + OVERLAP_US;
+}
+
+uint32
+hd_jobs_relay_begin(TimestampTz *until)
+{
+	TimestampTz now = hd_clock_real();
 	Oid extension = hd_spi_extension();
 	uint32 number = 0;
 	int32 db;
@@ -58,17 +75,17 @@ hd_jobs_relay_begin(TimestampTz until)
 		return 0;
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
-	if (db >= 0 && has_place(db, hd_clock_real()))
+	if (db >= 0 && has_place(db, now))
 	{
 		HdJobDatabase *database = &hd_jobs_list->databases[db];
 
 		/* A latch of somebody else by now does no harm. */
-		if (database->relay_until > hd_clock_real())
+		if (database->relay_until > now)
 			SetLatch(&ProcGlobal->allProcs[database->relay_procno].procLatch);
 		do
 			number = ++database->relay;
 		while (number == 0);
-		database->relay_until = until;
+		database->relay_until = *until = latest_end(now);
 		database->relay_procno = HD_MY_PROCNO;
 	}
 	LWLockRelease(hd_jobs_lock);

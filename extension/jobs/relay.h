@@ -5,8 +5,12 @@
  * Model: pg_cron starts a run each minute, in turn through two of its jobs,
  * since it never runs one job twice at once.  A run works until a younger one
  * has begun, so that at each moment one is at work; for a moment two are,
- * which share the jobs as any two workers do.  A run that is kept by a long
- * handler ends after it; one that nobody follows ends after two and a half minutes.
+ * which share the jobs as any two workers do.
+ *
+ * pg_cron before 1.5, with cron.use_background_workers, starts nothing while
+ * it waits for something that it has started.  So a run that nobody follows
+ * ends two seconds after the minute all the same; such a pg_cron then starts
+ * the next within milliseconds, and everything else that is due.
  *
  * pg_cron has five places for all databases, so no more than
  * HD_JOB_RELAY_DATABASES of them keep one for good.  The others, and where a
@@ -30,10 +34,10 @@
 /*
  * hd_jobs_relay_begin
  *		Take over from the run of this database that began last, and have it end.
- *		until: when this one ends at the latest.  Returns the run's number; 0 when
+ *		Returns the run's number, and in *until when it ends at the latest; 0 when
  *		this database is not to have one.
  */
-extern uint32 hd_jobs_relay_begin(TimestampTz until);
+extern uint32 hd_jobs_relay_begin(TimestampTz *until);
 
 /*
  * hd_jobs_relay_goes_on

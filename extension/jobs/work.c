@@ -68,9 +68,6 @@
 
 #define DEFAULT_RUNTIME_US (55 * USECS_PER_SEC)
 
-/* pg_cron comes back to the same run after two minutes, or as soon as it ends if that is later. */
-#define RELAY_RUNTIME_US (150 * USECS_PER_SEC)
-
 typedef struct HandledJob
 {
 	bool found;
@@ -621,10 +618,10 @@ hd_jobs_sql_work(PG_FUNCTION_ARGS)
 Datum
 hd_jobs_sql_relay(PG_FUNCTION_ARGS)
 {
-	Run run = {.deadline = hd_clock_real() + RELAY_RUNTIME_US};
+	Run run = {0};
 
 	refuse_in_transaction(fcinfo);
-	run.relay = hd_jobs_relay_begin(run.deadline);
+	run.relay = hd_jobs_relay_begin(&run.deadline);
 	if (run.relay == 0)
 	{
 		run.deadline = hd_clock_real() + DEFAULT_RUNTIME_US;
