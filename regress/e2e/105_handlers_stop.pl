@@ -113,7 +113,7 @@ is(sql("SELECT count(*) FROM app.effect WHERE job = $slow"), '0', 'its effects a
 is(job($next, 'state'), 'completed', 'and job_work went on with the next');
 is(sql("SELECT hotdash.job_cancel($slow)"), 'f', 'what has ended cannot be cancelled');
 
-my $deaf = enqueue('handle', qq{DO \$do\$ BEGIN $SLEEP; EXCEPTION WHEN query_canceled THEN NULL; END \$do\$} =~ s/SELECT pg_sleep/PERFORM pg_sleep/r);
+my $deaf = enqueue('handle', qq{DO \$do\$ BEGIN $SLEEP; EXCEPTION WHEN query_canceled THEN NULL; END \$do\$} =~ s/SELECT pg_sleep/PERFORM pg_sleep/r);	# busy: until it is stopped
 start_work();
 sql("SELECT hotdash.job_cancel($deaf)");
 wait_for_work();
