@@ -142,6 +142,17 @@ sql(q{SELECT hotdash.job_kind_set('a', retention => '1 day')});
 tick_in('0');
 ended('a', 'hotdash.job_complete(:id, :token)');
 is(sql(q{SELECT p.days FROM hotdash._job_history h JOIN hotdash._history_part p USING (part) WHERE state = 'completed'}), '1', 'a new retention holds at once');
+
+# A transaction whose snapshot is older than the part files into the part of now, or its rows would go too early
+my $waiting = sql(q{SELECT hotdash.job_enqueue('a')});
+my $old = $node->session('app');
+$old->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class');
+tick_in('4 hours');
+$old->query("SELECT hotdash.job_cancel($waiting); COMMIT");
+is(sql("SELECT part FROM hotdash._job_history WHERE id = $waiting"),
+	sql('SELECT part FROM hotdash._history_part WHERE days = 1 AND closed_at IS NULL'), 'an old snapshot does not lead to a closed part');
+$old->quit;
+
 $node->append_conf('postgresql.conf', "hotdash.job_retention = '90d'");
 $node->reload;
 poll_until(sub { sql('SHOW hotdash.job_retention') eq '90d' }, 60, 'the setting');

@@ -153,6 +153,36 @@ sub test_runs_without_a_gap
 	return;
 }
 
+# Runs as pg_cron starts them, without waiting for its minutes: the younger takes over, and leaves for
+# who needs the database to himself.
+sub test_runs_by_hand
+{
+	my ($node) = @_;
+	my @call = ('psql', '-XAtq', '-d', $node->connstr('hand'), '-c', 'CALL hotdash._work_relay()');
+
+	$node->create_db_with_extension('hand');
+	my $idle = HotDash::Process->start('relay0', undef, @call);
+	poll_until(sub { !$idle->is_running }, 60, 'a run to end');
+	is($idle->{status}, 0, 'without a SQL handler a run ends at once');
+
+	$node->safe_psql('hand', q{
+		CREATE FUNCTION public.greet(job jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT job';
+		CREATE ROLE greeter;
+		SELECT hotdash.job_kind_set('greet', handler => 'public.greet(jsonb)', run_as => 'greeter')});
+	my $older = HotDash::Process->start('relay1', undef, @call);
+	poll_until(sub { relays($node, 'hand') eq '1' }, 60, 'a run to begin');
+	my $younger = HotDash::Process->start('relay2', undef, @call);
+	poll_until(sub { !$older->is_running }, 30, 'the older run to end');
+	is($older->{status}, 0, 'the older run ends when the younger has begun');
+	ok($younger->is_running, 'which goes on');
+	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'hand' AND backend_xmin IS NOT NULL}),
+		'0', 'without a snapshot');
+	is($node->psql('home', 'DROP DATABASE hand'), 0, 'until somebody drops the database');
+	poll_until(sub { !$younger->is_running }, 30, 'the younger run to end');
+	is($younger->{status}, 0, 'and then ends well');
+	return;
+}
+
 # Who needs the database to himself gets it.
 sub test_leaves_for_a_drop
 {
@@ -188,6 +218,7 @@ my $node = HotDash->cluster('main', cron_db => 'home');
 $node->safe_psql('postgres', 'CREATE ROLE ticker LOGIN; CREATE ROLE nologin');
 $node->create_db_with_extension('home');
 test_missing_in_its_own_database($node);
+test_runs_by_hand($node);
 test_install($node);
 my $other = test_other_database($node);
 test_runs_without_a_gap($node, $other);
