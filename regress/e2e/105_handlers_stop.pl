@@ -5,6 +5,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use HotDash;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = HotDash->cluster('main');
@@ -166,6 +167,19 @@ poll_until(sub { job($in_worker, 'state') eq 'cancelled' }, 60, 'it to be cancel
 my $after = enqueue('handle', 'SELECT 1');
 poll_until(sub { job($after, 'state') eq 'completed' }, 60, 'the next job');
 is(sql('SELECT worker_pid FROM hotdash._worker_status()'), $worker, 'is interrupted, and the worker goes on');
+
+# Cancelled itself, it gives the job back, uncharged, and goes on too
+my $log = -s $node->logfile;
+my $twice = enqueue('handle', $SLEEP);
+my $runs = q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'hotdash worker' AND wait_event = 'PgSleep'};
+poll_until(sub { sql($runs) eq '1' }, 60, 'the worker to run it');
+sql("SELECT pg_cancel_backend($worker)");
+poll_until(sub { slurp_file($node->logfile, $log) =~ /canceling statement due to user request/ }, 60, 'the worker to be cancelled');
+poll_until(sub { sql($runs) eq '1' }, 60, 'the worker to run it again');
+sql("SELECT hotdash.job_cancel($twice)");
+poll_until(sub { job($twice, 'state') eq 'cancelled' }, 60, 'it to be cancelled');
+is(attempts($twice, 'attempt, outcome'), '1|cancelled', 'a background worker that is cancelled gives its job back, uncharged');
+is(sql('SELECT worker_pid FROM hotdash._worker_status()'), $worker, 'and goes on');
 
 $node->stop;
 done_testing();
