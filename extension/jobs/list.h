@@ -102,7 +102,8 @@ typedef struct HdJobDatabase
 	TransactionId prepared[HD_JOB_MAX_PREPARED];
 	uint32 relay;			 /* number of the youngest run that pg_cron started (relay.h) */
 	int relay_procno;		 /* its process */
-	TimestampTz relay_until; /* it ends before; 0: it has ended */
+	int relay_runs;			 /* how many of them have not ended */
+	TimestampTz relay_until; /* the youngest ends before; 0: it has ended */
 } HdJobDatabase;
 
 typedef struct HdJobWaiter

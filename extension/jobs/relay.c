@@ -18,6 +18,7 @@
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 #include "utils/timestamp.h"
@@ -25,6 +26,11 @@
 /* How long a run waits for the next one; and how much before its minute it may begin. */
 #define OVERLAP_US (2 * USECS_PER_SEC)
 #define EARLY_US (10 * USECS_PER_SEC)
+
+/* The run of this process; number 0: none. */
+static uint32 my_number = 0;
+static int32 my_db = -1;
+static Oid my_extension = InvalidOid;
 
 /* Whether other databases leave a place. Lock held. */
 static bool
@@ -63,16 +69,43 @@ latest_end(TimestampTz now)
 	return minute + OVERLAP_US;
 }
 
+/* This process's run is over; it may have been ended in its midst. */
+static void
+leave(int code, Datum arg)
+{
+	HdJobDatabase *database;
+
+	if (my_number == 0)
+		return;
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	database = &hd_jobs_list->databases[my_db];
+
+	/* After DROP EXTENSION the slot may be another's. */
+	if (database->database == MyDatabaseId && database->extension == my_extension)
+	{
+		database->relay_runs--;
+		if (database->relay == my_number)
+			database->relay_until = 0;
+	}
+	LWLockRelease(hd_jobs_lock);
+	my_number = 0;
+}
+
 uint32
 hd_jobs_relay_begin(TimestampTz *until)
 {
+	static bool exit_registered = false;
 	TimestampTz now = hd_clock_real();
 	Oid extension = hd_spi_extension();
-	uint32 number = 0;
 	int32 db;
 
 	if (!is_needed())
 		return 0;
+	if (!exit_registered)
+	{
+		before_shmem_exit(leave, (Datum) 0);
+		exit_registered = true;
+	}
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
 	if (db >= 0 && has_place(db, now))
@@ -80,45 +113,43 @@ hd_jobs_relay_begin(TimestampTz *until)
 		HdJobDatabase *database = &hd_jobs_list->databases[db];
 
 		/* A latch of somebody else by now does no harm. */
-		if (database->relay_until > now)
+		if (database->relay_runs > 0)
 			SetLatch(&ProcGlobal->allProcs[database->relay_procno].procLatch);
-		do
-			number = ++database->relay;
-		while (number == 0);
+		if (++database->relay == 0)
+			database->relay = 1;
+		my_db = db;
+		my_extension = extension;
+		my_number = database->relay;
+		database->relay_runs++;
 		database->relay_until = *until = latest_end(now);
 		database->relay_procno = HD_MY_PROCNO;
 	}
 	LWLockRelease(hd_jobs_lock);
-	return number;
+	return my_number;
 }
 
 bool
-hd_jobs_relay_goes_on(uint32 number)
+hd_jobs_relay_goes_on(uint32 number, TimestampTz *until)
 {
+	TimestampTz now = hd_clock_real();
 	Oid extension = hd_spi_extension_missing_ok();
+	HdJobDatabase *database;
 	bool youngest;
-	int32 db;
 
 	if (!OidIsValid(extension) || hd_worker_is_held(MyDatabaseId))
 		return false;
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	db = hd_jobs_list_database(MyDatabaseId, extension);
-	youngest = db >= 0 && hd_jobs_list->databases[db].relay == number;
+	database = &hd_jobs_list->databases[my_db];
+	youngest = extension == my_extension && database->database == MyDatabaseId &&
+			   database->extension == my_extension && database->relay == number;
+	if (youngest && database->relay_runs > 1 && now >= *until)
+		database->relay_until = *until = now + OVERLAP_US;
 	LWLockRelease(hd_jobs_lock);
 	return youngest;
 }
 
 void
-hd_jobs_relay_end(uint32 number)
+hd_jobs_relay_end(void)
 {
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	for (int32 i = 0; i < HD_JOB_MAX_DATABASES; i++)
-	{
-		HdJobDatabase *database = &hd_jobs_list->databases[i];
-
-		if (database->database == MyDatabaseId && database->relay == number &&
-			database->relay_procno == HD_MY_PROCNO)
-			database->relay_until = 0;
-	}
-	LWLockRelease(hd_jobs_lock);
+	leave(0, (Datum) 0);
 }

@@ -10,7 +10,9 @@
  * pg_cron before 1.5, with cron.use_background_workers, starts nothing while
  * it waits for something that it has started.  So a run that nobody follows
  * ends two seconds after the minute all the same; such a pg_cron then starts
- * the next within milliseconds, and everything else that is due.
+ * the next within milliseconds, and everything else that is due.  Only while
+ * the run before is still kept by a long handler does it stay: pg_cron has
+ * nobody else to start then.
  *
  * pg_cron has five places for all databases, so no more than
  * HD_JOB_RELAY_DATABASES of them keep one for good.  The others, and where a
@@ -42,14 +44,15 @@ extern uint32 hd_jobs_relay_begin(TimestampTz *until);
 /*
  * hd_jobs_relay_goes_on
  *		Whether a run is still the youngest, and wanted: not when the extension is
- *		gone or somebody needs the database to himself.  In a transaction.
+ *		gone or somebody needs the database to himself.  Puts *until off while
+ *		nobody can follow.  In a transaction.
  */
-extern bool hd_jobs_relay_goes_on(uint32 number);
+extern bool hd_jobs_relay_goes_on(uint32 number, TimestampTz *until);
 
 /*
  * hd_jobs_relay_end
- *		The run is over.
+ *		This process's run is over, if it has one.
  */
-extern void hd_jobs_relay_end(uint32 number);
+extern void hd_jobs_relay_end(void);
 
 #endif /* HD_JOBS_RELAY_H */

@@ -534,7 +534,7 @@ typedef struct Run
 } Run;
 
 static void
-work(const Run *run, MemoryContext context)
+work(Run *run, MemoryContext context)
 {
 	do
 	{
@@ -554,13 +554,13 @@ work(const Run *run, MemoryContext context)
 		if (run->relay != 0)
 			until = Min(until, hd_clock_real() + USECS_PER_SEC);
 		hd_jobs_wait_sleep(due, until);
-	} while (hd_clock_real() < run->deadline &&
-			 (run->relay == 0 || hd_jobs_relay_goes_on(run->relay)));
+	} while ((run->relay == 0 || hd_jobs_relay_goes_on(run->relay, &run->deadline)) &&
+			 hd_clock_real() < run->deadline);
 }
 
 /* Between transactions of a procedure: the caller has connected to SPI. */
 static void
-work_to_the_end(const Run *run)
+work_to_the_end(Run *run)
 {
 	MemoryContext context =
 		AllocSetContextCreate(CurrentMemoryContext, "hotdash job", ALLOCSET_DEFAULT_SIZES);
@@ -572,8 +572,7 @@ work_to_the_end(const Run *run)
 	PG_FINALLY();
 	{
 		hd_jobs_wait_leave();
-		if (run->relay != 0)
-			hd_jobs_relay_end(run->relay);
+		hd_jobs_relay_end();
 	}
 	PG_END_TRY();
 }

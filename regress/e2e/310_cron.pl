@@ -153,8 +153,7 @@ sub test_runs_without_a_gap
 	return;
 }
 
-# Runs as pg_cron starts them, without waiting for its minutes: the younger takes over, and leaves for
-# who needs the database to himself.
+# Runs as pg_cron starts them, without waiting for its minutes: the younger takes over.
 sub test_runs_by_hand
 {
 	my ($node) = @_;
@@ -177,9 +176,36 @@ sub test_runs_by_hand
 	ok($younger->is_running, 'which goes on');
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'hand' AND backend_xmin IS NOT NULL}),
 		'0', 'without a snapshot');
-	is($node->psql('home', 'DROP DATABASE hand'), 0, 'until somebody drops the database');
-	poll_until(sub { !$younger->is_running }, 30, 'the younger run to end');
-	is($younger->{status}, 0, 'and then ends well');
+
+	# A handler that lasts keeps it, and another follows: for what that does see the end of this.
+	$node->safe_psql('hand', q{
+		CREATE FUNCTION public.last(job jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT pg_sleep(900); SELECT job';	-- busy: until it is cancelled
+		SELECT hotdash.job_kind_set('last', handler => 'public.last(jsonb)', run_as => 'greeter');
+		SELECT hotdash.job_enqueue('last')});
+	poll_until(sub { $node->safe_psql('hand', q{SELECT count(*) FROM hotdash.jobs WHERE state = 'running'}) eq '1' }, 60, 'a handler to run');
+	my $third = HotDash::Process->start('relay3', undef, @call);
+	poll_until(sub { relays($node, 'hand') eq '2' }, 60, 'the third run to begin');
+	return ($younger, $third);
+}
+
+# More than a minute later.
+sub test_kept_by_a_handler
+{
+	my ($node, $kept, $after) = @_;
+
+	ok($kept->is_running && $after->is_running, 'while a handler keeps a run, the one after it stays');
+	$node->safe_psql('hand', q{SELECT hotdash.job_enqueue('greet')});
+	poll_until(sub { $node->safe_psql('hand', q{SELECT count(*) FROM hotdash.jobs WHERE state = 'completed'}) eq '1' }, 30, 'a job to be done');
+	pass('and works');
+	$node->safe_psql('hand', q{SELECT hotdash.job_cancel(id) FROM hotdash.jobs WHERE kind = 'last'});
+	poll_until(sub { !$kept->is_running && !$after->is_running }, 30, 'both runs to end');
+	is("$kept->{status} $after->{status}", '0 0', 'both end with the handler');
+
+	my $last = HotDash::Process->start('relay4', undef, 'psql', '-XAtq', '-d', $node->connstr('hand'), '-c', 'CALL hotdash._work_relay()');
+	poll_until(sub { relays($node, 'hand') eq '1' }, 60, 'a run to begin');
+	is($node->psql('home', 'DROP DATABASE hand'), 0, 'the database can be dropped under a run');
+	poll_until(sub { !$last->is_running }, 30, 'the run to end');
+	is($last->{status}, 0, 'which ends well');
 	return;
 }
 
@@ -218,10 +244,11 @@ my $node = HotDash->cluster('main', cron_db => 'home');
 $node->safe_psql('postgres', 'CREATE ROLE ticker LOGIN; CREATE ROLE nologin');
 $node->create_db_with_extension('home');
 test_missing_in_its_own_database($node);
-test_runs_by_hand($node);
+my @by_hand = test_runs_by_hand($node);
 test_install($node);
 my $other = test_other_database($node);
 test_runs_without_a_gap($node, $other);
+test_kept_by_a_handler($node, @by_hand);
 test_leaves_for_a_drop($node);
 test_remove($node, $other);
 $node->stop;
