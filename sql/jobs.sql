@@ -32,7 +32,8 @@ CREATE TABLE hotdash._kind (
 	backoff jsonb,
 	timeout interval,
 	concurrency int,
-	concurrency_per_key int
+	concurrency_per_key int,
+	retention interval
 );
 COMMENT ON TABLE hotdash._kind IS 'Kinds of jobs made by job_kind_set';
 COMMENT ON COLUMN hotdash._kind.handler IS 'Qualified signature, resolved when a job runs';
@@ -93,12 +94,32 @@ CREATE TABLE hotdash._job_horizon (
 );
 COMMENT ON TABLE hotdash._job_horizon IS
 	'The leases of jobs with a key or a concurrency end before the latest of these';
+/*
+ * The history. Rows of ended jobs and of attempts lie in numbered parts, a table of each for one
+ * number. A part takes the rows of one class of retention until it is closed; when the youngest of
+ * them is old enough, the part is dropped as a whole. Part 0 is the extension's own, for rows of a
+ * class that has no part yet. extension/jobs/history.h says how, and why it is done like that.
+ */
+
+CREATE TABLE hotdash._history_part (
+	part smallint NOT NULL CONSTRAINT _history_part_pkey PRIMARY KEY,
+	days smallint NOT NULL,
+	opened_at timestamptz NOT NULL,
+	closed_at timestamptz
+);
+CREATE UNIQUE INDEX _history_part_open ON hotdash._history_part (days) WHERE closed_at IS NULL;
+COMMENT ON TABLE hotdash._history_part IS 'Parts of the history: from when to when each took rows';
+COMMENT ON COLUMN hotdash._history_part.days IS 'Class of retention: how long rows are kept after closed_at';
+COMMENT ON COLUMN hotdash._history_part.closed_at IS 'NULL while rows of the class go there';
 
 CREATE TABLE hotdash._job_history (
 	id bigint NOT NULL,
 	enqueued_at timestamptz NOT NULL,
 	started_at timestamptz,
 	finished_at timestamptz NOT NULL,
+	cpu_us bigint,
+	wal_bytes bigint,
+	part smallint NOT NULL,
 	priority smallint NOT NULL,
 	attempt smallint NOT NULL,
 	max_attempts smallint NOT NULL,
@@ -111,22 +132,38 @@ CREATE TABLE hotdash._job_history (
 	order_key text COLLATE "C",
 	tags text[],
 	result jsonb
-);
-CREATE INDEX _job_history_id ON hotdash._job_history USING brin (id) WITH (autosummarize = on);
+) PARTITION BY LIST (part);
 COMMENT ON TABLE hotdash._job_history IS 'Jobs that were completed or cancelled';
+COMMENT ON COLUMN hotdash._job_history.cpu_us IS 'Of the last attempt, where its handler ran in the server';
+COMMENT ON COLUMN hotdash._job_history.wal_bytes IS 'Likewise';
 
 CREATE TABLE hotdash._job_attempt (
 	job_id bigint NOT NULL,
 	started_at timestamptz,
 	finished_at timestamptz NOT NULL,
+	cpu_us bigint,
+	wal_bytes bigint,
+	part smallint NOT NULL,
 	attempt smallint NOT NULL,
 	outcome text COLLATE "C" NOT NULL,
 	tenant text COLLATE "C" NOT NULL,
 	worker text,
+	traceparent text,
 	error text
-);
-CREATE INDEX _job_attempt_job ON hotdash._job_attempt (job_id);
-COMMENT ON TABLE hotdash._job_attempt IS 'Attempts that failed: failed, lost (lease ran out), crashed';
+) PARTITION BY LIST (part);
+COMMENT ON TABLE hotdash._job_attempt IS
+	'Attempts that did not complete: failed, lost (lease ran out), crashed, cancelled';
+
+-- Indexes are the parts' own: one of the parent would be made twice by a restore, when the dump
+-- attaches a part that has it already.
+CREATE TABLE hotdash._job_history_0 PARTITION OF hotdash._job_history FOR VALUES IN (0);
+CREATE INDEX _job_history_0_id ON hotdash._job_history_0 USING brin (id) WITH (autosummarize = on);
+ALTER TABLE hotdash._job_history_0 ENABLE ROW LEVEL SECURITY;
+COMMENT ON TABLE hotdash._job_history_0 IS 'Part 0 of the history of jobs';
+CREATE TABLE hotdash._job_attempt_0 PARTITION OF hotdash._job_attempt FOR VALUES IN (0);
+CREATE INDEX _job_attempt_0_job ON hotdash._job_attempt_0 (job_id);
+ALTER TABLE hotdash._job_attempt_0 ENABLE ROW LEVEL SECURITY;
+COMMENT ON TABLE hotdash._job_attempt_0 IS 'Part 0 of the attempts';
 
 CREATE TABLE hotdash._job_dead (
 	id bigint NOT NULL PRIMARY KEY,
@@ -242,6 +279,9 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._job', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_unique', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_history', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_attempt', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._history_part', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_history_0', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_attempt_0', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_dead', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_dependency', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_recheck', '');
@@ -259,6 +299,158 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._config_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._queue
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._config_changed();
+
+-- History: which part takes a row, and what the tick does to the parts.
+
+CREATE FUNCTION hotdash._history_changed() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_history_changed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._history_changed() IS 'Tells every session at commit that parts of the history changed';
+REVOKE ALL ON FUNCTION hotdash._history_changed() FROM PUBLIC;
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._history_part
+	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._history_changed();
+
+CREATE FUNCTION hotdash._history_days(retention interval) RETURNS smallint
+	LANGUAGE sql STABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT min(d)::smallint FROM unnest(ARRAY[1, 3, 7, 14, 30, 90, 365]) AS d
+		WHERE make_interval(days => d) >= coalesce(retention, current_setting('hotdash.job_retention')::interval)
+	$$;
+COMMENT ON FUNCTION hotdash._history_days(interval) IS
+	'Class of a retention: days, rounded up; NULL stands for hotdash.job_retention, and for longer than the longest';
+REVOKE ALL ON FUNCTION hotdash._history_days(interval) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._history_part_of(kind text) RETURNS smallint
+	LANGUAGE sql STABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT coalesce((SELECT p.part FROM hotdash._history_part p
+			WHERE p.closed_at IS NULL AND p.days = hotdash._history_days(
+				(SELECT k.retention FROM hotdash._kind k WHERE k.kind = $1))), 0::smallint)
+	$$;
+COMMENT ON FUNCTION hotdash._history_part_of(text) IS 'Part of the history that takes the rows of a kind now';
+REVOKE ALL ON FUNCTION hotdash._history_part_of(text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._history_open(days smallint) RETURNS void
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	number CONSTANT int := (SELECT min(n) FROM generate_series(1, (SELECT count(*) + 1 FROM hotdash._history_part)) AS n
+		WHERE NOT EXISTS (SELECT FROM hotdash._history_part p WHERE p.part = n));
+	parent text;
+BEGIN
+	FOREACH parent IN ARRAY ARRAY['_job_history', '_job_attempt'] LOOP
+		EXECUTE format('CREATE TABLE hotdash.%1$s_%2$s (LIKE hotdash.%1$s)', parent, number);
+		-- Nobody gets at the rows but through the parent: no policy lets none through.
+		EXECUTE format('ALTER TABLE hotdash.%s_%s ENABLE ROW LEVEL SECURITY', parent, number);
+		EXECUTE format('ALTER TABLE hotdash.%1$s ATTACH PARTITION hotdash.%1$s_%2$s FOR VALUES IN (%2$s)',
+			parent, number);
+	END LOOP;
+	EXECUTE format('CREATE INDEX _job_history_%1$s_id ON hotdash._job_history_%1$s USING brin (id) WITH (autosummarize = on)',
+		number);
+	EXECUTE format('CREATE INDEX _job_attempt_%1$s_job ON hotdash._job_attempt_%1$s (job_id)', number);
+	INSERT INTO hotdash._history_part (part, days, opened_at) VALUES (number, days, hotdash._now());
+END
+$$;
+COMMENT ON FUNCTION hotdash._history_open(smallint) IS 'Makes a part of the history that takes the rows of a class';
+REVOKE ALL ON FUNCTION hotdash._history_open(smallint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._history_drop(part smallint) RETURNS bool
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	SET lock_timeout = '100ms'
+	AS $$
+#variable_conflict use_variable
+BEGIN
+	-- Whoever waits for such a lock holds up all who come after: take it at once or not at all.
+	EXECUTE format('LOCK TABLE ONLY hotdash._job_history, ONLY hotdash._job_attempt,
+		hotdash._job_history_%1$s, hotdash._job_attempt_%1$s IN ACCESS EXCLUSIVE MODE NOWAIT', part);
+	EXECUTE format(CASE part WHEN 0 THEN 'TRUNCATE' ELSE 'DROP TABLE' END
+		|| ' hotdash._job_history_%1$s, hotdash._job_attempt_%1$s', part);
+	DELETE FROM hotdash._history_part p WHERE p.part = part;
+	RETURN true;
+EXCEPTION WHEN lock_not_available OR object_in_use THEN
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION hotdash._history_drop(smallint) IS
+	'Drops a part of the history, empties part 0; false when somebody is using it';
+REVOKE ALL ON FUNCTION hotdash._history_drop(smallint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._history_has_rows(part smallint) RETURNS bool
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	result bool;
+BEGIN
+	EXECUTE format('SELECT EXISTS (SELECT FROM hotdash._job_history_%1$s)
+		OR EXISTS (SELECT FROM hotdash._job_attempt_%1$s)', part) INTO result;
+	RETURN result;
+END
+$$;
+COMMENT ON FUNCTION hotdash._history_has_rows(smallint) IS 'Whether a part of the history has rows';
+REVOKE ALL ON FUNCTION hotdash._history_has_rows(smallint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._history_keep() RETURNS bool
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	SET lock_timeout = '100ms'
+	AS $$
+DECLARE
+	now_at CONSTANT timestamptz := hotdash._now();
+	wanted CONSTANT smallint[] := ARRAY(SELECT hotdash._history_days(k.retention) FROM hotdash._kind k
+		UNION SELECT hotdash._history_days(NULL) ORDER BY 1);
+	old hotdash._history_part;
+	class smallint;
+	done bool := true;
+BEGIN
+	LOCK TABLE hotdash._history_part IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+	-- A clock that was ahead for a while must not keep parts for ever.
+	UPDATE hotdash._history_part p
+	SET opened_at = least(p.opened_at, now_at), closed_at = CASE WHEN p.closed_at > now_at THEN now_at ELSE p.closed_at END
+	WHERE greatest(p.opened_at, p.closed_at) > now_at;
+	FOR old IN SELECT * FROM hotdash._history_part p
+		WHERE p.closed_at + make_interval(days => p.days) <= now_at
+	LOOP
+		done := hotdash._history_drop(old.part) AND done;
+	END LOOP;
+
+	-- A part takes rows for an eighth of the time that they are kept, so rows stay that much longer.
+	FOR old IN SELECT * FROM hotdash._history_part p
+		WHERE p.closed_at IS NULL AND p.opened_at + interval '3 hours' * p.days <= now_at
+	LOOP
+		IF old.days = ANY (wanted) AND NOT hotdash._history_has_rows(old.part) THEN
+			UPDATE hotdash._history_part p SET opened_at = now_at WHERE p.part = old.part;
+			CONTINUE;
+		END IF;
+		UPDATE hotdash._history_part p SET closed_at = now_at WHERE p.part = old.part;
+		PERFORM brin_summarize_new_values(format('hotdash._job_history_%s_id', old.part)::regclass);
+		IF old.days = ANY (wanted) THEN
+			PERFORM hotdash._history_open(old.days);
+		END IF;
+	END LOOP;
+
+	FOR class IN SELECT w FROM unnest(wanted) AS w
+		WHERE NOT EXISTS (SELECT FROM hotdash._history_part p WHERE p.days = w AND p.closed_at IS NULL)
+	LOOP
+		PERFORM hotdash._history_open(class);
+		-- Until now its rows went to part 0.
+		UPDATE hotdash._history_part p SET closed_at = now_at, days = greatest(p.days, class) WHERE p.part = 0;
+	END LOOP;
+	IF NOT EXISTS (SELECT FROM hotdash._history_part p WHERE p.part = 0) AND hotdash._history_has_rows(0::smallint) THEN
+		INSERT INTO hotdash._history_part (part, days, opened_at, closed_at)
+		VALUES (0, (SELECT max(w) FROM unnest(wanted) AS w), now_at, now_at);
+	END IF;
+	RETURN done;
+EXCEPTION WHEN lock_not_available THEN
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION hotdash._history_keep() IS
+	'Closes, makes and drops parts of the history as their time has come; false when a lock was not to be had';
+REVOKE ALL ON FUNCTION hotdash._history_keep() FROM PUBLIC;
 
 CREATE TYPE hotdash.claimed_job AS (
 	id bigint,
@@ -371,7 +563,7 @@ CREATE FUNCTION hotdash.job_fail(id bigint, token bigint, error text, retry_in i
 	RETURNS text
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_fail' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_fail IS
-	'Fails a claimed job; returns scheduled, dead, or lost when the token is stale';
+	'Fails a claimed job; returns scheduled, dead, cancelled where that was asked for, or lost when the token is stale';
 REVOKE ALL ON FUNCTION hotdash.job_fail FROM PUBLIC;
 
 CREATE FUNCTION hotdash.job_fail_many(ids bigint[], tokens bigint[], errors text[],
@@ -393,14 +585,14 @@ CREATE FUNCTION hotdash.job_renew(ids bigint[], tokens bigint[], lease interval 
 	RETURNS TABLE (id bigint, state text, lease_expires timestamptz)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_renew' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_renew IS
-	'Prolongs leases at once, whatever the transaction does; state renewed or lost';
+	'Prolongs leases at once, whatever the transaction does; state renewed, cancelled or lost';
 REVOKE ALL ON FUNCTION hotdash.job_renew FROM PUBLIC;
 
 CREATE FUNCTION hotdash.job_cancel(id bigint)
 	RETURNS bool
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_cancel' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_cancel IS
-	'Cancels a job that waits; false when it is running or has ended';
+	'Cancels a job that waits, asks for the end of one that runs; false when it has ended or is just being claimed or ended';
 REVOKE ALL ON FUNCTION hotdash.job_cancel FROM PUBLIC;
 
 CREATE PROCEDURE hotdash.job_wait(queues text[] DEFAULT NULL, wait interval DEFAULT NULL,
@@ -416,6 +608,12 @@ CREATE PROCEDURE hotdash.job_work(queues text[] DEFAULT NULL, max_runtime interv
 COMMENT ON PROCEDURE hotdash.job_work IS
 	'Runs SQL handlers, each job in a transaction of its own';
 REVOKE ALL ON PROCEDURE hotdash.job_work FROM PUBLIC;
+
+CREATE PROCEDURE hotdash._work_relay()
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_relay' LANGUAGE C;
+COMMENT ON PROCEDURE hotdash._work_relay IS
+	'job_work for pg_cron: goes on until the next run has begun';
+REVOKE ALL ON PROCEDURE hotdash._work_relay FROM PUBLIC;
 
 CREATE PROCEDURE hotdash._tick()
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_tick' LANGUAGE C;
@@ -484,7 +682,7 @@ REVOKE ALL ON FUNCTION hotdash._name_check FROM PUBLIC;
 
 CREATE FUNCTION hotdash._job_running()
 	RETURNS TABLE (id bigint, attempt int, started_at timestamptz, lease_expires timestamptz,
-		worker text)
+		worker text, cancelled bool)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_running' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION hotdash._job_running IS
 	'Jobs of this database that are claimed, from shared memory';
@@ -954,9 +1152,16 @@ CREATE VIEW hotdash.jobs WITH (security_invoker = true) AS
 COMMENT ON VIEW hotdash.jobs IS 'Every job: waiting, running and ended';
 
 CREATE VIEW hotdash.job_attempts WITH (security_invoker = true) AS
-	SELECT job_id, attempt::int AS attempt, outcome, started_at, finished_at, worker, error
-	FROM hotdash._job_attempt;
-COMMENT ON VIEW hotdash.job_attempts IS 'Attempts that failed, with their errors';
+	SELECT job_id, attempt::int AS attempt, outcome, started_at, finished_at,
+		finished_at - started_at AS duration, cpu_us * interval '1 microsecond' AS cpu, wal_bytes,
+		worker, error, traceparent
+	FROM hotdash._job_attempt
+	UNION ALL
+	SELECT id, attempt, state, started_at, finished_at, finished_at - started_at,
+		cpu_us * interval '1 microsecond', wal_bytes, worker, NULL, NULL
+	FROM hotdash._job_history WHERE state = 'completed';
+COMMENT ON VIEW hotdash.job_attempts IS
+	'Attempts that ended, with their errors; cpu and wal_bytes where a handler ran in the server';
 
 CREATE VIEW hotdash.dead_jobs WITH (security_invoker = true) AS
 	SELECT id, kind, queue, reason, attempt::int AS attempt, max_attempts::int AS max_attempts,
@@ -1138,6 +1343,10 @@ BEGIN
 	IF job.id IS NULL THEN
 		code := 'unknown';
 		why := 'There is no such job; its history may have been dropped.';
+	ELSIF job.state = 'running' AND EXISTS (SELECT FROM hotdash._job_running() r
+			WHERE r.id = job.id AND r.cancelled) THEN
+		code := 'cancelling';
+		why := format('It is to be cancelled; %s, which runs it, has not ended it yet.', job.worker);
 	ELSIF job.state = 'running' THEN
 		code := 'running';
 		why := format('It is running since %s by %s, %s.', job.started_at, job.worker, attempts);
@@ -1275,7 +1484,8 @@ CREATE FUNCTION hotdash._jobs_rights() RETURNS TABLE (level text, object text)
 				'hotdash.job_renew(bigint[], bigint[], interval)',
 				'hotdash.job_progress(bigint, bigint, float8, text)',
 				'hotdash.job_wait(text[], interval, bool)',
-				'hotdash.job_work(text[], interval, bool)', 'hotdash._tick()']) AS o
+				'hotdash.job_work(text[], interval, bool)', 'hotdash._work_relay()',
+				'hotdash._tick()']) AS o
 		UNION ALL
 		SELECT l, o FROM unnest(ARRAY['operator', 'admin']) AS l,
 			unnest(ARRAY[

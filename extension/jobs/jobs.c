@@ -3,9 +3,10 @@
  *		The module's entry, and its periodic work.
  *
  * Model: the tick ends leases that ran out, brings a fresh start's rows into
- * the list, notices the end of prepared transactions and forgets databases
- * that were dropped; by CALL it fires schedules too, for which the worker has
- * a task of its own.  The background worker runs it each second; pg_cron,
+ * the list, notices the end of prepared transactions, forgets databases
+ * that were dropped and drops what of the history has expired; by CALL it
+ * fires schedules too, for which the worker has a task of its own.  The
+ * background worker runs it each second; pg_cron,
  * through CALL hotdash._tick(), each minute; several at once do no harm.
  *-------------------------------------------------------------------------
  */
@@ -25,6 +26,7 @@
 #include "jobs/after.h"
 #include "jobs/claim.h"
 #include "jobs/finish.h"
+#include "jobs/history.h"
 #include "jobs/horizon.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
@@ -63,6 +65,12 @@ hd_jobs_init(void)
 	DefineCustomIntVariable("hotdash.job_max_payload", "Largest payload of a job.", NULL,
 							&hd_jobs_setting_max_payload, 1024, 1, 1024 * 1024, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.job_retention",
+							"How long ended jobs are kept whose kind says nothing.",
+							"Rounded up to 1, 3, 7, 14, 30, 90 or 365 days.",
+							&hd_jobs_setting_retention, 7 * 24 * 60, 1,
+							HD_JOB_MAX_RETENTION_DAYS * 24 * 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL,
+							NULL, NULL);
 	if (!hd_settings_preloaded())
 		return;
 	DefineCustomIntVariable("hotdash.job_queues", "Queues of the whole cluster kept in memory.",
@@ -146,7 +154,11 @@ tick_once(void)
 	hd_jobs_load_check_prepared(db);
 	more = hd_jobs_after_tick();
 	prune_horizon();
-	return hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH || more;
+	more |= hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH;
+
+	/* Last, since its locks on the history keep readers out until the transaction ends. */
+	hd_jobs_history_tick();
+	return more;
 }
 
 static TimestampTz

@@ -20,6 +20,7 @@
 #include "core/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "jobs/cancel.h"
 #include "jobs/ledger.h"
 #include "jobs/list.h"
 #include "jobs/place.h"
@@ -48,24 +49,33 @@ sees(const HdJobEntry *entry)
 							  hd_jobs_place_tenant_hash(own, (int) strlen(own));
 }
 
-/* True when the lease is still the caller's. Lock held. */
-static bool
-renew(int32 db, int64 id, int64 token, TimestampTz expires)
+/*
+ * Prolong a lease to *expires, if it is still the caller's.  That of a job
+ * which is to be cancelled stays as it is: *expires gets its end.  Returns
+ * what job_renew says.  Lock held.
+ */
+static const char *
+renew(int32 db, int64 id, int64 token, TimestampTz *expires)
 {
 	int32 index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
 	HdJobEntry *entry;
 
 	if (index < 0)
-		return false;
+		return "lost";
 	entry = hd_jobs_entry(index);
 	if (!sees(entry) || entry->token != token ||
 		(entry->state != HD_JOB_LEASED &&
 		 !(entry->state == HD_JOB_CLAIMED && entry->owner == MyProcPid)))
-		return false;
-	entry->lease_expires = expires;
-	hd_jobs_ledger_slot(index)->lease_expires = expires;
+		return "lost";
+	if (hd_jobs_cancel_is_asked(index))
+	{
+		*expires = entry->lease_expires;
+		return "cancelled";
+	}
+	entry->lease_expires = *expires;
+	hd_jobs_ledger_slot(index)->lease_expires = *expires;
 	hd_jobs_ledger_seal(index);
-	return true;
+	return "renewed";
 }
 
 /*
@@ -82,7 +92,6 @@ hd_jobs_sql_renew(PG_FUNCTION_ARGS)
 	int nids;
 	int ntokens;
 	int32 db;
-	TimestampTz expires;
 
 	hd_require_arg(fcinfo, 0, "ids");
 	hd_require_arg(fcinfo, 1, "tokens");
@@ -98,22 +107,22 @@ hd_jobs_sql_renew(PG_FUNCTION_ARGS)
 						errmsg("ids and tokens must have the same length")));
 
 	InitMaterializedSRF(fcinfo, 0);
-	expires = hd_clock_now() + lease_us;
 	(void) hd_spi_extension();
 	for (int i = 0; i < nids; i++)
 	{
 		Datum values[3];
 		bool nulls[3] = {false, false, false};
-		bool renewed;
+		TimestampTz expires = hd_clock_now() + lease_us;
+		const char *state;
 
 		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 		db = my_database();
-		renewed = renew(db, DatumGetInt64(ids[i]), DatumGetInt64(tokens[i]), expires);
+		state = renew(db, DatumGetInt64(ids[i]), DatumGetInt64(tokens[i]), &expires);
 		LWLockRelease(hd_jobs_lock);
 		values[0] = ids[i];
-		values[1] = CStringGetTextDatum(renewed ? "renewed" : "lost");
+		values[1] = CStringGetTextDatum(state);
 		values[2] = TimestampTzGetDatum(expires);
-		nulls[2] = !renewed;
+		nulls[2] = strcmp(state, "lost") == 0;
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;
@@ -126,6 +135,7 @@ typedef struct Running
 	TimestampTz started;
 	TimestampTz expires;
 	int attempt;
+	bool cancelled;
 	char worker[NAMEDATALEN];
 } Running;
 
@@ -147,6 +157,7 @@ copy_running(int32 db, Running *running)
 		running[n].started = slot->started;
 		running[n].expires = entry->lease_expires;
 		running[n].attempt = slot->attempt;
+		running[n].cancelled = slot->cancelled;
 		strlcpy(running[n].worker, slot->worker, NAMEDATALEN);
 		n++;
 	}
@@ -156,7 +167,7 @@ copy_running(int32 db, Running *running)
 /*
  * hd_jobs_sql_running
  *		SQL: _job_running() -> setof (id, attempt, started_at, lease_expires,
- *		worker); empty without preload.
+ *		worker, cancelled); empty without preload.
  */
 Datum
 hd_jobs_sql_running(PG_FUNCTION_ARGS)
@@ -176,14 +187,15 @@ hd_jobs_sql_running(PG_FUNCTION_ARGS)
 	LWLockRelease(hd_jobs_lock);
 	for (int i = 0; i < n; i++)
 	{
-		Datum values[5];
-		bool nulls[5] = {false};
+		Datum values[6];
+		bool nulls[6] = {false};
 
 		values[0] = Int64GetDatum(running[i].id);
 		values[1] = Int32GetDatum(running[i].attempt);
 		values[2] = TimestampTzGetDatum(running[i].started);
 		values[3] = TimestampTzGetDatum(running[i].expires);
 		values[4] = CStringGetTextDatum(running[i].worker);
+		values[5] = BoolGetDatum(running[i].cancelled);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	pfree(running);

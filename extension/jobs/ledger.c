@@ -224,6 +224,7 @@ restore_lease(int32 index, const HdLedgerSlot *lease)
 	{
 		slots[index].crashed = true;
 		slots[index].bound = false;
+		slots[index].handling = false;
 		entry->lease_expires = slots[index].lease_expires = DT_NOBEGIN;
 	}
 	hd_jobs_ledger_seal(index);

@@ -43,8 +43,10 @@ typedef struct HdLedgerSlot
 	uint8 use;	   /* HdLedgerUse */
 	uint8 priority;
 	bool bound;
-	bool crashed; /* was running in a server or session that is gone */
-	bool strict;  /* of the gate */
+	bool crashed;	/* was running in a server or session that is gone */
+	bool cancelled; /* the job is not to be retried: see cancel.h */
+	bool handling;	/* its SQL handler runs now, and may be interrupted */
+	bool strict;	/* of the gate */
 	Oid database;
 	Oid extension;
 	int64 id;

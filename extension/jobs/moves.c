@@ -21,6 +21,7 @@
 #include "core/counters.h"
 #include "core/spi.h"
 #include "core/worker.h"
+#include "jobs/cancel.h"
 #include "jobs/gates.h"
 #include "jobs/lanes.h"
 #include "jobs/ledger.h"
@@ -215,6 +216,8 @@ give_back(int32 index)
 {
 	HdJobEntry *entry = hd_jobs_entry(index);
 
+	if (hd_jobs_cancel_keeps(index))
+		return;
 	hd_jobs_ledger_clear(index);
 	hd_jobs_list_stopped(index);
 	if (entry->gate >= 0)

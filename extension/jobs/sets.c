@@ -21,6 +21,7 @@
 #include "core/spi.h"
 #include "fmgr.h"
 #include "jobs/backoff.h"
+#include "jobs/history.h"
 #include "jobs/kinds.h"
 #include "limits/limits.h"
 #include "miscadmin.h"
@@ -195,7 +196,6 @@ hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
 	values[7] = concurrency_argument(fcinfo, 7, "concurrency", &nulls[7]);
 	values[8] = concurrency_argument(fcinfo, 8, "concurrency_per_key", &nulls[8]);
 	refuse_later(fcinfo, 9, "payload_schema");
-	refuse_later(fcinfo, 10, "retention");
 	refuse_options(fcinfo, 11);
 	check_hash(kind);
 
@@ -230,6 +230,7 @@ hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
 	hd_spi_begin(&spi);
 	hd_spi_run(&kind_upsert, values, nulls, false, 0);
 	hd_spi_end(&spi);
+	hd_jobs_history_set(kind, PG_ARGISNULL(10) ? NULL : PG_GETARG_INTERVAL_P(10));
 	PG_RETURN_VOID();
 }
 

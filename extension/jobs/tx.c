@@ -520,6 +520,7 @@ hd_jobs_tx_lease(int32 index, HdJobLease *lease)
 		return false;
 	lease->started = slot->started;
 	lease->crashed = slot->crashed;
+	lease->cancelled = slot->cancelled;
 	strlcpy(lease->worker, slot->worker, NAMEDATALEN);
 	return true;
 }

@@ -145,7 +145,8 @@ typedef struct HdJobLease
 {
 	TimestampTz started;
 	char worker[NAMEDATALEN];
-	bool crashed; /* its server or session is gone */
+	bool crashed;	/* its server or session is gone */
+	bool cancelled; /* job_cancel asked for its end */
 } HdJobLease;
 
 extern bool hd_jobs_tx_lease(int32 index, HdJobLease *lease);

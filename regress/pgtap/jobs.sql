@@ -45,6 +45,10 @@ SELECT throws_ok(call, state, NULL, format('%s: %s', state, call)) FROM (VALUES
 	($$SELECT hotdash.job_kind_set('k', timeout => '0')$$, '22023'),
 	($$SELECT hotdash.job_kind_set('k', timeout => '1 month')$$, '22023'),
 	($$SELECT hotdash.job_kind_set('k', timeout => '106751000 days')$$, '22015'),
+	($$SELECT hotdash.job_kind_set('k', retention => '0')$$, '22023'),
+	($$SELECT hotdash.job_kind_set('k', retention => '-1 day')$$, '22023'),
+	($$SELECT hotdash.job_kind_set('k', retention => '1 year')$$, '22023'),
+	($$SELECT hotdash.job_kind_set('k', retention => '366 days')$$, '22023'),
 	($$SELECT hotdash.job_kind_set('k', options => '{"x":1}')$$, '22023'),
 	($$SELECT hotdash.job_kind_set('k', options => '[]')$$, '22023'),
 	($$SELECT hotdash.job_kind_set('k', handler => 'pg_catalog.now()', run_as => 'pg_monitor')$$, '42P13'),
@@ -155,6 +159,19 @@ EXCEPTION WHEN invalid_parameter_value THEN
 END $$;
 SELECT ok(current_setting('tap.hint') LIKE '%' || word || '%', 'and the hint knows ' || word)
 FROM unnest(ARRAY['approval', 'backoff', 'batch', 'expires_at', 'on_failure', 'timeout', 'traceparent']) AS word;
+
+/*
+ * Retention: the class of a kind decides which part of the history takes its rows
+ */
+
+SELECT is(hotdash._history_days(wanted)::int, days, format('kept %s: class of %s days', wanted, days)) FROM (VALUES
+	('1 minute'::interval, 1), ('24 hours', 1), ('25 hours', 3), ('3 days', 3), ('8 days', 14), ('30 days', 30),
+	('31 days', 90), ('365 days', 365)) AS v (wanted, days);
+SELECT is(hotdash._history_days(NULL), hotdash._history_days(current_setting('hotdash.job_retention')::interval), 'the setting is the default');
+SELECT lives_ok($$SELECT hotdash.job_kind_set('tap-kept', retention => '2 days')$$, 'a kind with a retention of its own');
+SELECT is((SELECT retention FROM hotdash._kind WHERE kind = 'tap-kept'), '2 days'::interval, 'is kept');
+SELECT lives_ok($$SELECT hotdash.job_kind_set('tap-kept')$$, 'stated anew without');
+SELECT is((SELECT retention FROM hotdash._kind WHERE kind = 'tap-kept'), NULL, 'it has none');
 
 /*
  * Stale and unknown: false, lost; never an error
@@ -269,7 +286,7 @@ SELECT is(hotdash.job_explain(:id) ->> 'code', 'running', 'explain: running');
 SELECT is((SELECT worker FROM hotdash.workers WHERE worker LIKE 'é%'), repeat('é', 31), 'a long name of a worker is cut between characters');
 SELECT is((SELECT state || attempt FROM hotdash.jobs WHERE id = :id), 'running1', 'jobs: running');
 SELECT is((SELECT running FROM hotdash.queues WHERE queue = 'tap'), 1::bigint, 'queues: running');
-SELECT is(hotdash.job_cancel(:id), false, 'a running job is not cancelled');
+SELECT is(hotdash.job_cancel(:id), true, 'the end of a running job is asked for, when this commits');
 SELECT is((SELECT string_agg(state || lease_expires, '') FROM hotdash.job_renew(ARRAY[:id]::bigint[], ARRAY[:c_token]::bigint[], '1 hour')),
 	'renewed2030-01-01 01:00:00+00', 'renewed');
 SELECT is(hotdash.job_fail(:id, :c_token, E'broken\x01\nline'), 'scheduled', 'failed once');
@@ -277,6 +294,7 @@ SELECT is(hotdash.job_fail(:id, :c_token, 'again'), 'lost', 'a token is good onc
 SELECT results_eq(format('SELECT attempt::int, at, last_error FROM hotdash._job WHERE id = %s', :id),
 	$$VALUES (1, '2030-01-01 00:00:10+00'::timestamptz, E'broken \nline')$$, 'retried by the policy of its kind, without control characters');
 SELECT is((SELECT string_agg(outcome, ',') FROM hotdash.job_attempts WHERE job_id = :id), 'failed', 'job_attempts');
+SELECT is((SELECT num_nulls(cpu, wal_bytes) FROM hotdash.job_attempts WHERE job_id = :id), 2, 'what a worker outside took is not known');
 
 -- What happens to a job between two commits happens once, so each end has a job of its own.
 CREATE FUNCTION pg_temp.claim_one(max_attempts int DEFAULT 1, OUT id bigint, OUT token bigint) LANGUAGE plpgsql AS $$
