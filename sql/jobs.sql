@@ -277,6 +277,7 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._queue', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._kind', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_unique', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_horizon', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_history', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._history_part', '');

@@ -110,7 +110,7 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 	queues->rates = palloc(sizeof(HdJobRate) * Max(nnames, 1));
 	queues->rated = false;
 	queues->n = 0;
-	hd_jobs_kind_capped(queues);
+	hd_jobs_kind_limits(queues);
 
 	/* A restored copy must not act: it finds nothing to claim until it is adopted. */
 	if (!hd_instance_is_ours())
@@ -178,13 +178,41 @@ confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 	return CONFIRM_YES;
 }
 
+/* How long the attempt may take in all, by the job or its kind; 0: any time. */
 static int64
-hold(HdJobTable *table, int32 index, ItemPointer tid, const HdJobHold *how)
+attempt_timeout(HdJobTable *table, const HdJobQueues *queues, int32 index)
+{
+	uint32 kind_hash = hd_jobs_lane(hd_jobs_entry(index)->lane)->kind_hash;
+	bool isnull;
+	Datum own = hd_jobs_table_column(table, HD_JOB_COL_TIMEOUT, &isnull);
+
+	if (!isnull)
+		return (int64) DatumGetInt32(own) * 1000;
+	for (int i = 0; i < queues->nlimits; i++)
+		if (queues->limits[i].kind_hash == kind_hash)
+			return queues->limits[i].timeout_us;
+	return 0;
+}
+
+/* Lease a confirmed job; its end goes to *expires.  Returns the token. */
+static int64
+hold(HdJobTable *table, const HdJobQueues *queues, int32 index, ItemPointer tid,
+	 const HdJobHold *how, TimestampTz *expires)
 {
 	int32 fence = DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL));
 	int attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1;
+	int64 timeout_us = attempt_timeout(table, queues, index);
+	HdJobHold own = *how;
 
-	return hd_jobs_tx_hold(index, fence, attempt, tid, how);
+	/* A handler is interrupted by its own timer. */
+	own.deadline = DT_NOEND;
+	if (timeout_us > 0 && !how->handler)
+	{
+		own.deadline = how->now + timeout_us;
+		own.expires = Min(own.expires, own.deadline);
+	}
+	*expires = own.expires;
+	return hd_jobs_tx_hold(index, fence, attempt, tid, &own);
 }
 
 /*
@@ -201,6 +229,7 @@ take_entries(HdJobTable *table, HdJobQueues *queues, int n, int32 *taken)
 	for (;;)
 	{
 		bool search = misses > MAX_MISSES;
+		bool ordered;
 		int brought;
 		int ntaken;
 
@@ -208,7 +237,10 @@ take_entries(HdJobTable *table, HdJobQueues *queues, int n, int32 *taken)
 		if (queues->rated)
 			hd_jobs_rate_look(queues, &next);
 		brought = hd_jobs_load_lines(table, queues, n, search);
-		ntaken = hd_jobs_tx_claim(queues, n, brought > 0, taken);
+
+		/* A session whose clock is moved leaves the lines hungry, and must not wait for them. */
+		ordered = brought > 0 && !hd_clock_overridden();
+		ntaken = hd_jobs_tx_claim(queues, n, ordered, taken);
 		if (ntaken > 0 || searched)
 			return ntaken;
 		searched = search;
@@ -229,8 +261,8 @@ is_limited(const HdJobQueues *queues, int32 index)
 
 	if (entry->gate >= 0)
 		return true;
-	for (int i = 0; i < queues->ncapped; i++)
-		if (queues->capped[i] == lane->kind_hash)
+	for (int i = 0; i < queues->nlimits; i++)
+		if (queues->limits[i].kind_hash == lane->kind_hash && queues->limits[i].concurrency > 0)
 			return true;
 	for (int i = 0; i < queues->n; i++)
 		if (queues->slots[i] == lane->queue)
@@ -261,6 +293,7 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 		{
 			int32 queue = hd_jobs_lane(hd_jobs_entry(taken[i])->lane)->queue;
 			ItemPointerData tid;
+			TimestampTz expires;
 			int64 token;
 			Confirmation answer = confirm(table, taken[i], &tid, now);
 
@@ -271,9 +304,9 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 				later = lappend_int(later, taken[i]);
 			if (answer != CONFIRM_YES)
 				continue;
-			token = hold(table, taken[i], &tid, how);
+			token = hold(table, queues, taken[i], &tid, how, &expires);
 			limited |= is_limited(queues, taken[i]);
-			claimed(table, token, arg);
+			claimed(table, token, expires, arg);
 			total++;
 		}
 	}
@@ -305,12 +338,11 @@ typedef struct ResultRows
 {
 	Tuplestorestate *store;
 	TupleDesc desc;
-	TimestampTz expires;
 } ResultRows;
 
 /* One row of type claimed_job. */
 static void
-emit(HdJobTable *table, int64 token, void *arg)
+emit(HdJobTable *table, int64 token, TimestampTz expires, void *arg)
 {
 	ResultRows *rows = arg;
 	static const HdJobColumn columns[] = {HD_JOB_COL_ID,
@@ -340,7 +372,7 @@ emit(HdJobTable *table, int64 token, void *arg)
 		Int32GetDatum(DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1);
 	values[6] =
 		Int32GetDatum(DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_MAX_ATTEMPTS, NULL)));
-	values[10] = TimestampTzGetDatum(rows->expires);
+	values[10] = TimestampTzGetDatum(expires);
 	nulls[1] = nulls[5] = nulls[6] = nulls[10] = false;
 	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
 }
@@ -400,7 +432,6 @@ claim_into_result(FunctionCallInfo fcinfo, HdJobClaim *claim, int64 lease_us)
 	InitMaterializedSRF(fcinfo, 0);
 	rows.store = rsinfo->setResult;
 	rows.desc = rsinfo->setDesc;
-	rows.expires = claim->hold.expires;
 	hd_jobs_table_open(&table, false);
 	(void) hd_jobs_claim_run(&table, claim, emit, &rows);
 	hd_jobs_table_close(&table);

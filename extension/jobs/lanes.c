@@ -434,10 +434,14 @@ is_wanted(const HdJobQueues *wanted, uint32 kind_hash)
 static bool
 is_at_cap(const HdJobQueues *wanted, const HdJobGroup *group)
 {
-	for (int i = 0; i < wanted->ncapped; i++)
-		if (wanted->capped[i] == group->kind_hash)
+	for (int i = 0; i < wanted->nlimits; i++)
+	{
+		const HdJobKindLimit *limit = &wanted->limits[i];
+
+		if (limit->kind_hash == group->kind_hash && limit->concurrency > 0)
 			return wanted->held_back ||
-				   hd_jobs_kind_count(group->kind)->running >= wanted->kind_caps[i];
+				   hd_jobs_kind_count(group->kind)->running >= limit->concurrency;
+	}
 	return false;
 }
 

@@ -21,6 +21,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "jobs/cancel.h"
+#include "jobs/horizon.h"
 #include "jobs/ledger.h"
 #include "jobs/list.h"
 #include "jobs/place.h"
@@ -58,11 +59,13 @@ static const char *
 renew(int32 db, int64 id, int64 token, TimestampTz *expires)
 {
 	int32 index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
+	HdLedgerSlot *slot;
 	HdJobEntry *entry;
 
 	if (index < 0)
 		return "lost";
 	entry = hd_jobs_entry(index);
+	slot = hd_jobs_ledger_slot(index);
 	if (!sees(entry) || entry->token != token ||
 		(entry->state != HD_JOB_LEASED &&
 		 !(entry->state == HD_JOB_CLAIMED && entry->owner == MyProcPid)))
@@ -72,8 +75,10 @@ renew(int32 db, int64 id, int64 token, TimestampTz *expires)
 		*expires = entry->lease_expires;
 		return "cancelled";
 	}
-	entry->lease_expires = *expires;
-	hd_jobs_ledger_slot(index)->lease_expires = *expires;
+	if (slot->deadline <= hd_clock_now())
+		return "lost";
+	*expires = Min(*expires, slot->deadline);
+	entry->lease_expires = slot->lease_expires = *expires;
 	hd_jobs_ledger_seal(index);
 	return "renewed";
 }
@@ -91,7 +96,8 @@ hd_jobs_sql_renew(PG_FUNCTION_ARGS)
 	Datum *tokens;
 	int nids;
 	int ntokens;
-	int32 db;
+	int32 db = -1;
+	TimestampTz latest = 0;
 
 	hd_require_arg(fcinfo, 0, "ids");
 	hd_require_arg(fcinfo, 1, "tokens");
@@ -123,8 +129,13 @@ hd_jobs_sql_renew(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(state);
 		values[2] = TimestampTzGetDatum(expires);
 		nulls[2] = strcmp(state, "lost") == 0;
+		latest = nulls[2] ? latest : Max(latest, expires);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
+
+	/* Where nothing is limited, no horizon was ever written, and none need be. */
+	if (latest != 0 && hd_jobs_list->databases[db].covered_until != 0)
+		hd_jobs_horizon_cover(db, latest);
 	return (Datum) 0;
 }
 

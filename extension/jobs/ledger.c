@@ -27,7 +27,7 @@
 #include "storage/fd.h"
 
 #define LEDGER_FILE "hotdash.leases"
-#define LEDGER_MAGIC 0x48444c34 /* "HDL4": a change of the slot's layout changes it */
+#define LEDGER_MAGIC 0x48444c35 /* "HDL5": a change of the slot's layout changes it */
 #define LEDGER_HEADER_SIZE 4096
 
 /* The kernel's name for the time between two starts of the machine. */

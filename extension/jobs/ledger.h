@@ -54,6 +54,7 @@ typedef struct HdLedgerSlot
 	TimestampTz at;
 	TimestampTz lease_expires;
 	TimestampTz started;
+	TimestampTz deadline; /* the lease is not renewed beyond it */
 	int32 attempt; /* number of this attempt, from 1 */
 	uint32 kind_hash;
 	uint32 tenant_hash;

@@ -217,6 +217,14 @@ typedef struct HdJobList
 	HdJobDatabase databases[HD_JOB_MAX_DATABASES];
 } HdJobList;
 
+/* What a kind says about how its jobs run. */
+typedef struct HdJobKindLimit
+{
+	uint32 kind_hash;
+	int concurrency;	/* how many may run at once; 0: any number */
+	int64 timeout_us; /* an attempt's longest time; 0: none */
+} HdJobKindLimit;
+
 /* What a session asks for: queues by name with their slots as last resolved, kinds, tenant. */
 typedef struct HdJobQueues
 {
@@ -230,9 +238,8 @@ typedef struct HdJobQueues
 	bool held_back; /* what has a concurrency waits for the horizon */
 	int nkinds;	   /* 0: any kind */
 	uint32 *kinds; /* their hashes */
-	int ncapped;   /* kinds with a concurrency of their own */
-	uint32 *capped;
-	int *kind_caps;
+	int nlimits;   /* kinds with a concurrency or a timeout */
+	HdJobKindLimit *limits;
 	uint32 tenant; /* hash of the tenant that the session is bound to; 0: any */
 } HdJobQueues;
 

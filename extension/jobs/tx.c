@@ -236,6 +236,7 @@ fill_ledger(int32 index, const HdJobEntry *entry, int attempt, const HdJobHold *
 	slot->at = entry->at;
 	slot->lease_expires = entry->lease_expires;
 	slot->started = hold->now;
+	slot->deadline = hold->deadline;
 	slot->attempt = attempt;
 	slot->kind_hash = lane->kind_hash;
 	slot->tenant_hash = lane->tenant_hash;

@@ -168,7 +168,7 @@ describe(HdJobTable *table, int64 id)
 }
 
 static void
-remember(HdJobTable *table, int64 token, void *arg)
+remember(HdJobTable *table, int64 token, TimestampTz expires, void *arg)
 {
 	HandledJob *job = arg;
 	bool isnull;

@@ -271,7 +271,7 @@ SELECT hotdash.job_kind_set('tap', queue => 'tap', max_attempts => 2, backoff =>
 DELETE FROM hotdash._job WHERE queue = 'tap';
 SELECT hotdash.job_enqueue('tap', '{"n":1}', priority => 3, tags => '{a,b}', tenant => 't', unique_key => 'u',
 	options => '{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}') AS id \gset
-SELECT is(hotdash.job_explain(:id) ->> 'code', 'ready', 'explain: ready');
+SELECT is(hotdash.job_explain(:id) ->> 'code', 'no_worker', 'explain: no_worker');
 SELECT hotdash.queue_pause('tap');
 SELECT is(hotdash.job_explain(:id) ->> 'code', 'queue_paused', 'explain: queue_paused');
 SELECT is((SELECT count(*) FROM hotdash.job_claim(ARRAY['tap'])), 0::bigint, 'nothing to claim from a paused queue');
