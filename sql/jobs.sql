@@ -690,10 +690,10 @@ COMMENT ON FUNCTION hotdash._job_running IS
 REVOKE ALL ON FUNCTION hotdash._job_running FROM PUBLIC;
 
 CREATE FUNCTION hotdash._job_queue_state(queue text, OUT asked_at timestamptz, OUT waiting int,
-	OUT rate_at timestamptz)
+	OUT rate_at timestamptz, OUT horizon timestamptz)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_queue_state' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION hotdash._job_queue_state(text) IS
-	'When a queue was last asked for jobs, who waits for them, when its rate lets one begin';
+	'When a queue was last asked for jobs, who waits for them, what else holds its jobs up';
 REVOKE ALL ON FUNCTION hotdash._job_queue_state(text) FROM PUBLIC;
 
 /*
@@ -1266,6 +1266,13 @@ BEGIN
 	SELECT * INTO queue FROM hotdash._queue q WHERE q.queue = job.queue;
 	SELECT * INTO state FROM hotdash._job_queue_state(job.queue);
 
+	IF state.horizon IS NOT NULL AND (job.order_key IS NOT NULL OR kind.concurrency IS NOT NULL
+		OR queue.concurrency IS NOT NULL) THEN
+		code := 'lost_leases';
+		why := format('The server stopped and lost its leases; jobs with a key or a concurrency wait until '
+			|| 'none of them can be out, at %s.', state.horizon);
+		RETURN;
+	END IF;
 	IF job.order_key IS NOT NULL AND job.line_at IS NULL THEN
 		SELECT j.id, j.at INTO first, first_at FROM hotdash._job j
 			WHERE j.line = job.line AND j.line_at IS NULL AND j.id < job.id ORDER BY j.id LIMIT 1;

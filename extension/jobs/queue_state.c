@@ -61,17 +61,19 @@ rate_opens_at(const char *queue)
 
 /*
  * hd_jobs_sql_queue_state
- *		SQL: _job_queue_state(queue, OUT asked_at, OUT waiting, OUT rate_at): when
- *		somebody last asked for its jobs, how many sessions wait for them, and
- *		when its rate lets the next begin (null: now).  All null without preload.
+ *		SQL: _job_queue_state(queue, OUT asked_at, OUT waiting, OUT rate_at, OUT
+ *		horizon): when somebody last asked for its jobs, how many sessions wait for
+ *		them, when its rate lets the next begin (null: now), and until when limited
+ *		jobs wait for lost leases.  All null without preload.
  */
 Datum
 hd_jobs_sql_queue_state(PG_FUNCTION_ARGS)
 {
 	char *queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Datum values[3] = {0};
-	bool nulls[3] = {true, true, true};
+	Datum values[4] = {0};
+	bool nulls[4] = {true, true, true, true};
 	TimestampTz asked_at = 0;
+	TimestampTz horizon = 0;
 	TimestampTz rate_at;
 	TupleDesc desc;
 	int waiting = 0;
@@ -93,6 +95,7 @@ hd_jobs_sql_queue_state(PG_FUNCTION_ARGS)
 			if (slot >= 0)
 				asked_at = hd_jobs_queue(slot)->asked_at;
 			waiting = count_waiters(db, hd_jobs_place_queue_hash(queue));
+			horizon = hd_jobs_list->databases[db].horizon;
 		}
 		LWLockRelease(hd_jobs_lock);
 		values[0] = TimestampTzGetDatum(asked_at);
@@ -101,6 +104,8 @@ hd_jobs_sql_queue_state(PG_FUNCTION_ARGS)
 		nulls[1] = false;
 		values[2] = TimestampTzGetDatum(rate_at);
 		nulls[2] = rate_at == DT_NOBEGIN;
+		values[3] = TimestampTzGetDatum(horizon);
+		nulls[3] = horizon <= hd_clock_now();
 	}
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
