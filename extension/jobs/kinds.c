@@ -137,7 +137,7 @@ read_queues(void)
 	Datum period;
 
 	hd_spi_begin(&spi);
-	hd_spi_run(&queues_plan, NULL, NULL, false, 0);
+	hd_spi_run_latest(&queues_plan, NULL, NULL);
 	nqueue_configs = (int) SPI_processed;
 	queue_configs = MemoryContextAllocZero(cache_context, sizeof(HdJobQueueConfig) * nqueue_configs);
 	for (int i = 0; i < nqueue_configs; i++)
@@ -231,7 +231,7 @@ hd_jobs_kind_get_missing_ok(const char *name)
 	memset(&found, 0, sizeof(found));
 	values[0] = CStringGetTextDatum(name);
 	hd_spi_begin(&spi);
-	hd_spi_run(&kind_plan, values, NULL, false, 1);
+	hd_spi_run_latest(&kind_plan, values, NULL);
 	exists = SPI_processed > 0;
 	if (exists)
 		read_kind(&found);
@@ -264,7 +264,7 @@ read_handled(void)
 	bool isnull;
 
 	hd_spi_begin(&spi);
-	hd_spi_run(&handled_plan, NULL, NULL, false, 0);
+	hd_spi_run_latest(&handled_plan, NULL, NULL);
 	nhandled = (int) SPI_processed;
 	handled = MemoryContextAlloc(cache_context, sizeof(uint32) * Max(nhandled, 1));
 	for (int i = 0; i < nhandled; i++)
@@ -297,7 +297,7 @@ read_limits(void)
 	bool isnull;
 
 	hd_spi_begin(&spi);
-	hd_spi_run(&limits_plan, NULL, NULL, false, 0);
+	hd_spi_run_latest(&limits_plan, NULL, NULL);
 	nlimits = (int) SPI_processed;
 	limits = MemoryContextAllocZero(cache_context, sizeof(HdJobKindLimit) * Max(nlimits, 1));
 	for (int i = 0; i < nlimits; i++)
