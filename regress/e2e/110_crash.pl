@@ -35,31 +35,7 @@ SELECT hotdash.job_kind_set('poison', handler => 'app.poison(jsonb)', run_as => 
 	backoff => '{"type":"fixed","base":"0s","jitter":"none"}');
 SQL
 
-# Answers again after a crash.
-sub wait_until_up
-{
-	poll_until(sub { my ($status, $out) = $node->psql('app', 'SELECT 1'); $status == 0 && $out eq '1' }, 60, 'the server to be up again');
-}
-
-# SIGKILL, and wait until the last of its children has let go of the data directory; DAMAGE runs in between.
-sub kill_postmaster
-{
-	my ($damage) = @_;
-	my $postmaster = $node->{_pid};
-
-	$node->kill9;
-	poll_until(sub { !kill 0, $postmaster }, 60, 'the postmaster to die');
-	$damage->() if $damage;
-	poll_until(sub { $node->start(fail_ok => 1) }, 60, 'the server to start');
-}
-
-# Like safe_psql, but across a restart of the server.
-sub sql
-{
-	my ($sql) = @_;
-
-	return poll_until(sub { my ($status, $out) = eval { $node->psql('app', $sql) }; defined $status && $status == 0 ? [$out] : undef }, 60, $sql)->[0];
-}
+sub sql { return $node->sql_through('app', shift) }
 
 sub claim { return split /\|/, sql("SELECT id, token, attempt FROM hotdash.job_claim(ARRAY['outside'], lease => '1 hour')") }
 
@@ -70,9 +46,9 @@ sql('SELECT 1');
 my $victim = $node->session('app');
 my $pid = $victim->query('SELECT pg_backend_pid()');
 kill 'KILL', $pid;
-wait_until_up();
+sql('SELECT 1');
 is(sql("SELECT hotdash.job_complete($held[0][0], $held[0][1])"), 't', 'a token holds after a backend was killed');
-kill_postmaster();
+$node->kill_postmaster();
 is(sql("SELECT hotdash.job_complete($held[1][0], $held[1][1])"), 't', 'and after the postmaster was');
 is(sql("SELECT count(*) FROM hotdash.jobs WHERE state = 'running'"), '3', 'the other leases are there');
 is(sql("SELECT count(*) FROM hotdash.job_claim(ARRAY['outside'], 10, lease => '1 hour')"), '1', 'nobody claims what is leased');
@@ -110,7 +86,7 @@ foreach my $what (sort keys %damage)
 	sql("DELETE FROM hotdash._job WHERE queue = 'outside'");
 	sql(q{SELECT hotdash.job_enqueue('outside') FROM generate_series(1, 4)});
 	my @before = map { [ claim() ] } 1 .. 4;
-	kill_postmaster($damage{$what});
+	$node->kill_postmaster($damage{$what});
 	is(sql("SELECT hotdash.job_complete($before[0][0], $before[0][1])"), 't', "ledger $what: a token of before is honoured");
 	is(sql("SELECT hotdash.job_fail($before[1][0], $before[1][1], 'x', final => true)"), 'dead', "ledger $what: for a failure too");
 	is(sql("SELECT accepted FROM hotdash._job_release_many(ARRAY[$before[2][0]], ARRAY[$before[2][1]])"), 't', "ledger $what: and for giving back");
@@ -147,7 +123,7 @@ poll_until(
 	sub {
 		$node->psql('app', "CALL hotdash.job_work(until_empty => true, max_runtime => '20 s')");
 		$runs++;
-		wait_until_up();
+		sql('SELECT 1');
 		sql('CALL hotdash._tick()');
 		return sql("SELECT state FROM hotdash.jobs WHERE id = $poison") eq 'dead';
 	}, 90, 'the poisonous job to be given up');
@@ -209,13 +185,13 @@ while ($kills < $KILLS)
 	poll_until(sub { sql('SELECT count(*) FROM hotdash._job_history') > $done }, 60, 'work to go on');
 	if ($kills % 3 == 0)
 	{
-		kill_postmaster();
+		$node->kill_postmaster();
 	}
 	else
 	{
-		my ($status, $out) = $node->psql('app', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'
-			AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1});
-		next if $status != 0 || $out eq '' || !kill('KILL', $out);
+		my ($status, $out) = eval { $node->psql('app', q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'
+			AND pid <> pg_backend_pid() ORDER BY random() LIMIT 1}) };
+		next if !defined $status || $status != 0 || $out eq '' || !kill('KILL', $out);
 	}
 	$kills++;
 }
@@ -223,7 +199,7 @@ open my $flag, '>', $stop or die $!;
 close $flag;
 waitpid $_, 0 foreach @children;
 is($kills, $KILLS, "$kills kills");
-wait_until_up();
+sql('SELECT 1');
 
 # drain
 poll_until(

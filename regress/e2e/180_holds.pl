@@ -62,27 +62,7 @@ BEGIN
 END $$;
 SQL
 
-sub wait_until_up
-{
-	poll_until(sub { my ($status, $out) = $node->psql('app', 'SELECT 1'); $status == 0 && $out eq '1' }, 60, 'the server to be up again');
-}
-
-sub kill_postmaster
-{
-	my $postmaster = $node->{_pid};
-
-	$node->kill9;
-	poll_until(sub { !kill 0, $postmaster }, 60, 'the postmaster to die');
-	poll_until(sub { $node->start(fail_ok => 1) }, 60, 'the server to start');
-}
-
-# Like safe_psql, but across a restart of the server.
-sub sql
-{
-	my ($sql) = @_;
-
-	return poll_until(sub { my ($status, $out) = eval { $node->psql('app', $sql) }; defined $status && $status == 0 ? [$out] : undef }, 60, $sql)->[0];
-}
+sub sql { return $node->sql_through('app', shift) }
 
 # Processes of their own, each running SQL again and again until the flag is there.
 my $stop = $node->basedir . '/stop';
@@ -118,7 +98,7 @@ while ($kills < $KILLS)
 	poll_until(sub { sql('SELECT count(*) FROM hotdash._job_history') > $done + 20 }, 60, 'work to go on');
 	if ($kills % 3 == 0)
 	{
-		kill_postmaster();
+		$node->kill_postmaster();
 	}
 	else
 	{
@@ -131,7 +111,7 @@ while ($kills < $KILLS)
 open my $flag, '>', $stop or die $!;
 close $flag;
 waitpid $_, 0 foreach @children;
-wait_until_up();
+sql('SELECT 1');
 is($kills, $KILLS, "$kills kills");
 
 # Producers that were killed left batches open.
@@ -161,7 +141,7 @@ is(sql('SELECT count(*) FROM hotdash._job_progress'), '0', 'and no progress');
 my $first = sql(q{SELECT hotdash.job_enqueue('node')});
 my $second = sql("SELECT hotdash.job_enqueue('node', after => ARRAY[$first])");
 my $asked = sql(q{SELECT hotdash.job_enqueue('node', needs_approval => true)});
-kill_postmaster();
+$node->kill_postmaster();
 is(sql(q{SELECT string_agg(id::text, ',') FROM hotdash.job_claim(batch => 10, lease => '1 hour')}), $first, 'after a crash only what waits for nothing is claimed');
 is(sql("SELECT string_agg(state, ',' ORDER BY id) FROM hotdash.jobs WHERE id IN ($second, $asked)"), 'blocked,waiting_approval', 'the others wait as before');
 is(sql("SELECT hotdash.job_approve($asked, 'ann')"), 't', 'and go on when they are let go');

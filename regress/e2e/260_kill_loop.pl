@@ -39,16 +39,8 @@ SELECT hotdash.endpoint_create('$url/shaky?delay=30', secret => '$secret', timeo
 	backoff => '{"type":"fixed","base":"100ms","jitter":"none"}');
 SQL
 
-# Like safe_psql, but across a restart of the server. Returns the lines. psql() itself dies when the client
-# has given up before it has read the statement.
-sub sql
-{
-	my ($sql) = @_;
-	my $answer = poll_until(
-		sub { my ($status, $out) = eval { $node->psql($db, $sql) }; defined $status && $status == 0 ? [$out] : undef }, 60, $sql);
-
-	return split /\n/, $answer->[0];
-}
+# The lines of the answer, also across a restart of the server.
+sub sql { return split /\n/, $node->sql_through($db, shift) }
 
 sub start_edge
 {
@@ -131,21 +123,11 @@ sub kill_server_process
 	return;
 }
 
-sub kill_postmaster
-{
-	my $postmaster = $node->{_pid};
-
-	$node->kill9;
-	poll_until(sub { !kill 0, $postmaster }, 60, 'the postmaster to die');
-	poll_until(sub { $node->start(fail_ok => 1) }, 60, 'the server to start');
-	return;
-}
-
 my @turns = (
 	[ edge => \&kill_edge ],
 	[ backend => sub { kill_server_process("datname = '$db' AND application_name IN ('hotdash-edge', 'publisher')") } ],
 	[ worker => sub { kill_server_process("datname = '$db' AND backend_type = 'hotdash worker'") } ],
-	[ postmaster => \&kill_postmaster ]);
+	[ postmaster => sub { $node->kill_postmaster } ]);
 
 # How many are published, and how many delivered.
 sub progress

@@ -215,6 +215,45 @@ sub psql_ok
 
 =pod
 
+=item $node->sql_through(DATABASE, SQL)
+
+Like safe_psql, but tried again for a minute while the server crashes and restarts. psql() itself dies
+when the client gives up before it has read the statement.
+
+=cut
+
+sub sql_through
+{
+	my ($self, $database, $sql) = @_;
+	my $answer = poll_until(
+		sub { my ($status, $out) = eval { $self->psql($database, $sql) }; defined $status && $status == 0 ? [$out] : undef }, 60, $sql);
+
+	return $answer->[0];
+}
+
+=pod
+
+=item $node->kill_postmaster(DAMAGE)
+
+SIGKILL the server, wait until the last of its children has let go of the data directory, call DAMAGE
+if it is given, and start the server again.
+
+=cut
+
+sub kill_postmaster
+{
+	my ($self, $damage) = @_;
+	my $postmaster = $self->{_pid};
+
+	$self->kill9;
+	poll_until(sub { !kill 0, $postmaster }, 60, 'the postmaster to die');
+	$damage->() if $damage;
+	poll_until(sub { $self->start(fail_ok => 1) }, 60, 'the server to start');
+	return;
+}
+
+=pod
+
 =item $node->session(DATABASE)
 
 A psql session that stays open (PostgreSQL::Test::BackgroundPsql) and survives errors. query(SQL)
