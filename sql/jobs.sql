@@ -29,10 +29,13 @@ CREATE TABLE hotdash._kind (
 	backoff jsonb,
 	timeout interval,
 	concurrency int,
-	concurrency_per_key int
+	concurrency_per_key int,
+	payload_schema jsonb
 );
 COMMENT ON TABLE hotdash._kind IS 'Kinds of jobs made by job_kind_set';
 COMMENT ON COLUMN hotdash._kind.handler IS 'Qualified signature, resolved when a job runs';
+COMMENT ON COLUMN hotdash._kind.payload_schema IS
+	'JSON Schema that payloads are held against when they are enqueued; NULL: any payload';
 
 CREATE TABLE hotdash._job (
 	id bigint NOT NULL CONSTRAINT _job_pkey PRIMARY KEY,
@@ -183,7 +186,7 @@ CREATE FUNCTION hotdash.job_kind_set(kind text, handler regprocedure DEFAULT NUL
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_kind_set' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_kind_set IS
-	'Registers a kind of job, or states it anew: handler, queue, attempts, backoff, timeout';
+	'Registers a kind of job, or states it anew: handler, queue, attempts, backoff, timeout, schema';
 REVOKE ALL ON FUNCTION hotdash.job_kind_set FROM PUBLIC;
 
 CREATE FUNCTION hotdash.queue_set(queue text, concurrency int DEFAULT NULL, rate int DEFAULT NULL,

@@ -68,6 +68,7 @@ typedef struct Request
 	HdJobOptions options;
 	HdJobPlace place; /* of a job without a key */
 	int per_key;	  /* the kind's concurrency_per_key */
+	bool has_schema;  /* payloads must fit the kind's */
 } Request;
 
 static HdSpiRelation id_sequence = {.name = "_job_id"};
@@ -145,6 +146,7 @@ read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *req
 	if (request->queue == NULL)
 		request->queue = pstrdup(kind->queue);
 	request->per_key = kind->per_key;
+	request->has_schema = kind->payload_schema != NULL;
 	request->max_attempts = int_argument(fcinfo, places->max_attempts, kind->max_attempts, 1,
 										 MAX_ATTEMPTS, "max_attempts");
 	(void) hd_jobs_queue_get(request->queue);
@@ -210,18 +212,45 @@ prepare_row(const Request *request, TimestampTz now, HdJobRow *row)
 	set_column(row, HD_JOB_COL_ORDER_KEY, 0, true);
 }
 
-/* Set the payload column, within the limit. */
 static void
-set_payload(HdJobRow *row, Datum payload, bool isnull)
+check_size(Datum payload)
 {
 	Size limit = (Size) hd_jobs_setting_max_payload * 1024;
 
-	if (!isnull && toast_raw_datum_size(payload) - VARHDRSZ > limit)
+	if (toast_raw_datum_size(payload) - VARHDRSZ > limit)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("payload of a job is larger than %d kB", hd_jobs_setting_max_payload),
 				 errhint("Keep large data in a table and pass its key, or raise "
 						 "hotdash.job_max_payload.")));
+}
+
+/* Hold payloads against the kind's schema, all of them before any is enqueued. */
+static void
+check_payloads(const Request *request, const Datum *payloads, const bool *nulls, int n)
+{
+	for (int i = 0; request->has_schema && i < n; i++)
+	{
+		Jsonb *payload = NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!nulls[i])
+		{
+			check_size(payloads[i]);
+			payload = DatumGetJsonbP(payloads[i]);
+		}
+		hd_jobs_kind_check_payload(request->kind, payload);
+		if (!nulls[i] && PointerGetDatum(payload) != payloads[i])
+			pfree(payload);
+	}
+}
+
+/* Set the payload column, within the limit. */
+static void
+set_payload(HdJobRow *row, Datum payload, bool isnull)
+{
+	if (!isnull)
+		check_size(payload);
 	set_column(row, HD_JOB_COL_PAYLOAD, isnull ? 0 : payload, isnull);
 }
 
@@ -304,12 +333,11 @@ static HdSpiPlan unique_move = {
 
 /* New payload, and a new time unless throttled; the row is found by its time from then on. */
 static HdSpiPlan job_replace = {
-	.sql =
-		"UPDATE hotdash._job SET payload = $2, at = CASE WHEN $4 THEN at ELSE $3 END, "
-		"shelf = hold IS NULL, line = CASE WHEN hold IS NULL THEN coalesce(line, $5) END, "
-		"line_at = CASE WHEN hold IS NULL AND (line IS NULL OR line_at IS NOT NULL) "
-		"THEN CASE WHEN $4 THEN at ELSE $3 END END, "
-		"fence = fence + 1 WHERE id = $1 RETURNING at, hold IS NOT NULL",
+	.sql = "UPDATE hotdash._job SET payload = $2, at = CASE WHEN $4 THEN at ELSE $3 END, "
+		   "shelf = hold IS NULL, line = CASE WHEN hold IS NULL THEN coalesce(line, $5) END, "
+		   "line_at = CASE WHEN hold IS NULL AND (line IS NULL OR line_at IS NOT NULL) "
+		   "THEN CASE WHEN $4 THEN at ELSE $3 END END, "
+		   "fence = fence + 1 WHERE id = $1 RETURNING at, hold IS NOT NULL",
 	.nargs = 5,
 	.argtypes = {INT8OID, JSONBOID, TIMESTAMPTZOID, BOOLOID, INT8OID},
 };
@@ -484,6 +512,7 @@ hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 	refuse_later(!PG_ARGISNULL(10), "after");
 	refuse_later(!PG_ARGISNULL(11) && PG_GETARG_BOOL(11), "needs_approval");
 
+	check_payloads(&request, &fcinfo->args[1].value, &fcinfo->args[1].isnull, 1);
 	prepare_row(&request, now, &row);
 	set_payload(&row, PG_GETARG_DATUM(1), PG_ARGISNULL(1));
 	set_column(&row, HD_JOB_COL_UNIQUE_KEY, 0, true);
@@ -589,6 +618,7 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 	hd_require_arg(fcinfo, 1, "payloads");
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &payloads,
 					  &nulls, &n);
+	check_payloads(&request, payloads, nulls, n);
 	keys = sorted_keys(keys_argument(fcinfo, 6, n, "unique_keys"), n);
 	order_keys = keys_argument(fcinfo, 7, n, "order_keys");
 
@@ -610,8 +640,8 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 		set_column(&row, HD_JOB_COL_UNIQUE_KEY, 0, true);
 		set_order_key(&request, &row, order_keys[which], &place);
 		if (keys[i].key != NULL)
-			ids[which] = Int64GetDatum(
-				enqueue_unique(&table, &request, &place, &row, id, keys[i].key));
+			ids[which] =
+				Int64GetDatum(enqueue_unique(&table, &request, &place, &row, id, keys[i].key));
 		else
 			insert_job(&table, &request, &place, &row, id, now);
 	}

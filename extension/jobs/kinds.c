@@ -45,7 +45,7 @@ PG_FUNCTION_INFO_V1(hd_jobs_sql_name_check);
 
 static HdSpiPlan kind_plan = {
 	.sql = "SELECT queue, handler, run_as, max_attempts, timeout, backoff, concurrency, "
-		   "concurrency_per_key FROM hotdash._kind WHERE kind = $1",
+		   "concurrency_per_key, payload_schema FROM hotdash._kind WHERE kind = $1",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
 };
@@ -137,7 +137,8 @@ read_queues(void)
 	hd_spi_begin(&spi);
 	hd_spi_run(&queues_plan, NULL, NULL, false, 0);
 	nqueue_configs = (int) SPI_processed;
-	queue_configs = MemoryContextAllocZero(cache_context, sizeof(HdJobQueueConfig) * nqueue_configs);
+	queue_configs =
+		MemoryContextAllocZero(cache_context, sizeof(HdJobQueueConfig) * nqueue_configs);
 	for (int i = 0; i < nqueue_configs; i++)
 	{
 		strlcpy(queue_configs[i].name, TextDatumGetCString(result(i, 1, &isnull)), NAMEDATALEN);
@@ -203,6 +204,14 @@ read_kind(HdJobKind *kind)
 	kind->concurrency = isnull ? 0 : DatumGetInt32(value);
 	value = result(0, 8, &isnull);
 	kind->per_key = isnull ? 0 : DatumGetInt32(value);
+	value = result(0, 9, &isnull);
+	if (!isnull)
+	{
+		Jsonb *source = DatumGetJsonbP(value);
+
+		kind->payload_schema = MemoryContextAlloc(cache_context, VARSIZE(source));
+		memcpy(kind->payload_schema, source, VARSIZE(source));
+	}
 }
 
 const HdJobKind *
@@ -248,6 +257,30 @@ hd_jobs_kind_get(const char *name)
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("job kind \"%s\" does not exist", name),
 				 errhint("Register it with hotdash.job_kind_set('%s').", name)));
 	return kind;
+}
+
+static bool
+refuse_payload(void *arg, const HdSchemaError *error)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("payload of kind \"%s\" breaks the rule \"%s\" of its schema at \"%s\"",
+						   (const char *) arg, error->rule, error->path),
+					errdetail("The value %s.", error->message)));
+	return false;
+}
+
+void
+hd_jobs_kind_check_payload(const char *name, Jsonb *source)
+{
+	HdJobKind *kind = unconstify(HdJobKind *, hd_jobs_kind_get(name));
+
+	if (kind->payload_schema == NULL)
+		return;
+
+	/* Here and not when the kind is read: its other users must not fail for a bad schema. */
+	if (kind->compiled == NULL)
+		kind->compiled = hd_schema_compile(kind->payload_schema, cache_context);
+	(void) hd_schema_check(kind->compiled, source, refuse_payload, kind->kind);
 }
 
 static void

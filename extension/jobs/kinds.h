@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 
+#include "core/schema.h"
 #include "jobs/backoff.h"
 #include "jobs/list.h"
 
@@ -29,6 +30,8 @@ typedef struct HdJobKind
 	int concurrency;  /* how many may run at once; 0: any number */
 	int per_key;	  /* of one order key; 0: one, and in order */
 	HdBackoff backoff;
+	Jsonb *payload_schema; /* NULL: any payload */
+	HdSchema *compiled;	   /* the same; NULL until a payload is checked */
 } HdJobKind;
 
 typedef struct HdJobQueueConfig
@@ -57,6 +60,15 @@ extern const HdJobKind *hd_jobs_kind_get(const char *name);
  *		The same, NULL when there is none.
  */
 extern const HdJobKind *hd_jobs_kind_get_missing_ok(const char *name);
+
+/*
+ * hd_jobs_kind_check_payload
+ *		Raise 22023 unless a payload fits the kind's schema, with the path and
+ *		the rule that it breaks first.  source NULL: no payload, checked as null.
+ *
+ * Nothing is done for a kind without a schema.
+ */
+extern void hd_jobs_kind_check_payload(const char *name, Jsonb *source);
 
 /*
  * hd_jobs_kind_handled
