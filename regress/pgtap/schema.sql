@@ -3,7 +3,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(305);
+SELECT plan(306);
 
 -- "path rule" of each error, in order; "fits" when there is none.
 CREATE FUNCTION pg_temp.verdict(schema jsonb, value jsonb) RETURNS text LANGUAGE sql AS $$
@@ -235,10 +235,13 @@ SELECT is(pg_temp.verdict('{"uniqueItems":true}', (SELECT jsonb_agg(jsonb_build_
 SELECT is(pg_temp.verdict((SELECT jsonb_build_object('properties', jsonb_object_agg('p' || i, '{"type":"integer"}'::jsonb), 'additionalProperties', false)
 	FROM generate_series(1, 20000) AS i), (SELECT jsonb_object_agg('p' || i, i) FROM generate_series(1, 20000) AS i)), 'fits', 'twenty thousand properties');
 SELECT is(pg_temp.verdict((SELECT jsonb_build_object('enum', jsonb_agg(i)) FROM generate_series(1, 50000) AS i), '50000'), 'fits', 'a long enum');
-SELECT throws_ok($$SELECT hotdash.validate('{"items":{"$ref":"#"}}', (repeat('[', 5500) || repeat(']', 5500))::jsonb)$$, '54001', NULL,
-	'a value nested too deeply for the stack');
-SELECT is(pg_temp.verdict('{"items":{"$ref":"#"},"type":"array"}', (repeat('[', 500) || '1' || repeat(']', 500))::jsonb), repeat('/0', 500) || ' type',
-	'500 levels are not');
+CREATE TEMPORARY TABLE deep AS
+	SELECT (repeat('[', 500) || '1' || repeat(']', 500))::jsonb AS value, (repeat('{"not":', 500) || 'true' || repeat('}', 500))::jsonb AS schema;
+SELECT is(pg_temp.verdict('{"items":{"$ref":"#"},"type":"array"}', value), repeat('/0', 500) || ' type', '500 levels') FROM deep;
+SET LOCAL max_stack_depth = '100kB';
+SELECT throws_ok($$SELECT hotdash.validate('{"items":{"$ref":"#"}}', value) FROM deep$$, '54001', NULL, 'too many levels for the stack');
+SELECT throws_ok($$SELECT hotdash.validate(schema, '1') FROM deep$$, '54001', NULL, 'the same for a schema');
+RESET max_stack_depth;
 
 CREATE FUNCTION pg_temp.interrupted(schema jsonb, value jsonb) RETURNS bool LANGUAGE plpgsql AS $$
 BEGIN
