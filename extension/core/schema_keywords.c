@@ -314,15 +314,6 @@ compile_types(HdSchemaBuilder *builder, HdSchemaRuleKind kind, const JsonbValue 
 	rule(builder, kind)->as.types = types;
 }
 
-static int
-compare_constants(const void *a, const void *b)
-{
-	const HdSchemaConstant *x = a;
-	const HdSchemaConstant *y = b;
-
-	return (x->hash > y->hash) - (x->hash < y->hash);
-}
-
 static void
 compile_const(HdSchemaBuilder *builder, HdSchemaRuleKind kind, const JsonbValue *value,
 			  const HdSchemaPath *place)
@@ -330,8 +321,7 @@ compile_const(HdSchemaBuilder *builder, HdSchemaRuleKind kind, const JsonbValue 
 	HdSchemaConstants *constants = palloc0(sizeof(HdSchemaConstants));
 
 	constants->n = 1;
-	constants->constants = palloc(sizeof(HdSchemaConstant));
-	constants->constants[0].hash = hd_schema_hash(value);
+	constants->constants = palloc0(sizeof(HdSchemaConstant));
 	constants->constants[0].value = *value;
 	constants->shown = hd_schema_show(value);
 	rule(builder, kind)->as.constants = constants;
@@ -354,7 +344,7 @@ compile_enum(HdSchemaBuilder *builder, HdSchemaRuleKind kind, const JsonbValue *
 		constants->constants[constants->n].hash = hd_schema_hash(&element);
 		constants->constants[constants->n++].value = element;
 	}
-	qsort(constants->constants, constants->n, sizeof(HdSchemaConstant), compare_constants);
+	hd_schema_constants_sort(constants->constants, constants->n);
 	constants->shown = hd_schema_show(value);
 	rule(builder, kind)->as.constants = constants;
 }

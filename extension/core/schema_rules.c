@@ -323,15 +323,6 @@ check_contains(HdSchemaRun *run, const HdSchemaRule *rule, const HdSchemaPart *p
 							  (contains->least == 1) ? "s" : "");
 }
 
-static int
-compare_hashes(const void *a, const void *b)
-{
-	const HdSchemaConstant *x = a;
-	const HdSchemaConstant *y = b;
-
-	return (x->hash > y->hash) - (x->hash < y->hash);
-}
-
 static bool
 check_unique_items(HdSchemaRun *run, const HdSchemaRule *rule, const HdSchemaPart *part, bool *seen)
 {
@@ -345,7 +336,7 @@ check_unique_items(HdSchemaRun *run, const HdSchemaRule *rule, const HdSchemaPar
 		elements[walk.index].hash = hd_schema_hash(&walk.part.value);
 		elements[walk.index].value = walk.part.value;
 	}
-	qsort(elements, part->members, sizeof(HdSchemaConstant), compare_hashes);
+	hd_schema_constants_sort(elements, (int) part->members);
 	for (uint32 i = 0; unique && i < part->members; i++)
 		for (uint32 j = i + 1; unique && j < part->members && elements[j].hash == elements[i].hash;
 			 j++)

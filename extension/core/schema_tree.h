@@ -135,7 +135,7 @@ typedef struct HdSchemaConstant
 	JsonbValue value;
 } HdSchemaConstant;
 
-/* By hash. */
+/* In the order of their hashes; a single one, of const, has none. */
 typedef struct HdSchemaConstants
 {
 	int n;
@@ -271,6 +271,12 @@ extern bool hd_schema_equal(const JsonbValue *a, const JsonbValue *b);
  *		choose values that meet.
  */
 extern uint64 hd_schema_hash(const JsonbValue *value);
+
+/*
+ * hd_schema_constants_sort
+ *		Into the order of their hashes.
+ */
+extern void hd_schema_constants_sort(HdSchemaConstant *constants, int n);
 
 /*
  * hd_schema_names_compare

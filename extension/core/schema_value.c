@@ -206,3 +206,18 @@ hd_schema_hash(const JsonbValue *value)
 	}
 	return hash;
 }
+
+static int
+compare_hashes(const void *a, const void *b)
+{
+	const HdSchemaConstant *x = a;
+	const HdSchemaConstant *y = b;
+
+	return (x->hash > y->hash) - (x->hash < y->hash);
+}
+
+void
+hd_schema_constants_sort(HdSchemaConstant *constants, int n)
+{
+	qsort(constants, n, sizeof(HdSchemaConstant), compare_hashes);
+}
