@@ -11,6 +11,7 @@
 
 #include "core/counters.h"
 #include "jobs/order.h"
+#include "jobs/rate.h"
 
 /* With fewer entries than this a lane asks for rows of its backlog. */
 #define HUNGRY_BELOW 32
@@ -433,9 +434,14 @@ is_wanted(const HdJobQueues *wanted, uint32 kind_hash)
 static bool
 is_at_cap(const HdJobQueues *wanted, const HdJobGroup *group)
 {
-	for (int i = 0; i < wanted->ncapped; i++)
-		if (wanted->capped[i] == group->kind_hash)
-			return hd_jobs_kind_count(group->kind)->running >= wanted->kind_caps[i];
+	for (int i = 0; i < wanted->nlimits; i++)
+	{
+		const HdJobKindLimit *limit = &wanted->limits[i];
+
+		if (limit->kind_hash == group->kind_hash && limit->concurrency > 0)
+			return wanted->held_back ||
+				   hd_jobs_kind_count(group->kind)->running >= limit->concurrency;
+	}
 	return false;
 }
 
@@ -487,7 +493,8 @@ hd_jobs_lane_next(const HdJobQueues *wanted, int priority)
 		if (wanted->slots[i] < 0)
 			continue;
 		queue = hd_jobs_queue(wanted->slots[i]);
-		if (queue->ready[priority] == 0 || (wanted->caps[i] > 0 && queue->running >= wanted->caps[i]))
+		if (queue->ready[priority] == 0 || wanted->rates[i].left == 0 ||
+			(wanted->caps[i] > 0 && (wanted->held_back || queue->running >= wanted->caps[i])))
 			continue;
 		lane = next_lane(wanted, queue, priority);
 		if (lane < 0)

@@ -3,7 +3,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(306);
+SELECT plan(310);
 
 -- "path rule" of each error, in order; "fits" when there is none.
 CREATE FUNCTION pg_temp.verdict(schema jsonb, value jsonb) RETURNS text LANGUAGE sql AS $$
@@ -402,6 +402,13 @@ SELECT throws_ok($$SELECT hotdash.job_enqueue('tap.schema', '{"to": "x"}', uniqu
 	'payload of kind "tap.schema" breaks the rule "minLength" of its schema at "/to"', 'replace is checked too');
 SELECT is((SELECT payload ->> 'to' FROM hotdash._job WHERE kind = 'tap.schema'), 'abc', 'the payload that was there stays');
 SELECT is(cardinality(hotdash.job_enqueue_many('tap.schema', array_fill('{"to": "many"}'::jsonb, ARRAY[500]))), 500, 'many that fit');
+
+SELECT hotdash.job_enqueue('tap.schema', '{"to": "before"}', needs_approval => true) AS held \gset
+SELECT throws_ok(format($$SELECT hotdash.job_approve(%s, 'ann', payload => '{"to": 1}')$$, :held), '22023',
+	'payload of kind "tap.schema" breaks the rule "type" of its schema at "/to"', 'what an approval changes is checked');
+SELECT is((SELECT state FROM hotdash.jobs WHERE id = :held), 'waiting_approval', 'and the job still waits for one');
+SELECT ok(hotdash.job_approve(:held, 'ann', payload => '{"to": "after"}'), 'a payload that fits');
+SELECT is((SELECT payload ->> 'to' FROM hotdash._job WHERE id = :held), 'after', 'takes the place of the old one');
 
 SELECT lives_ok($$SELECT hotdash.job_kind_set('tap.schema', payload_schema => '{"type": ["object", "null"]}')$$, 'another schema');
 SELECT lives_ok($$SELECT hotdash.job_enqueue('tap.schema'), hotdash.job_enqueue('tap.schema', '{"to": 5}')$$, 'counts at once');
