@@ -10,6 +10,7 @@
 
 #include "core/schema.h"
 
+#include "core/compat.h"
 #include "core/errors.h"
 #include "fmgr.h"
 #include "funcapi.h"

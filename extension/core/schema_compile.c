@@ -16,6 +16,7 @@
 
 #include "core/schema_build.h"
 
+#include "core/compat.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"

@@ -15,6 +15,7 @@
 #include "core/schema_run.h"
 
 #include "catalog/pg_collation.h"
+#include "core/compat.h"
 #include "mb/pg_wchar.h"
 #include "regex/regex.h"
 #include "utils/builtins.h"

@@ -9,6 +9,7 @@
 
 #include "common/hashfn.h"
 #include "common/pg_prng.h"
+#include "core/compat.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
@@ -24,7 +25,7 @@ hd_schema_clip(const char *string, int length)
 	char *result = palloc(kept + sizeof("..."));
 
 	memcpy(result, string, kept);
-	strcpy(result + kept, (kept < length) ? "..." : "");
+	strlcpy(result + kept, (kept < length) ? "..." : "", sizeof("..."));
 	return result;
 }
 

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
+#include "core/compat.h"
 #include "core/duration.h"
 #include "core/settings.h"
 #include "core/spi.h"

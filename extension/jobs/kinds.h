@@ -38,9 +38,9 @@ typedef struct HdJobQueueConfig
 {
 	char name[NAMEDATALEN];
 	bool paused;
-	bool notify;		/* tell listeners of each job */
-	int concurrency;	/* how many may run at once; 0: any number */
-	int rate;			/* how many may begin in a period; 0: any number */
+	bool notify;	 /* tell listeners of each job */
+	int concurrency; /* how many may run at once; 0: any number */
+	int rate;		 /* how many may begin in a period; 0: any number */
 	int64 rate_period_us;
 } HdJobQueueConfig;
 
