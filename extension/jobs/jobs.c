@@ -25,6 +25,7 @@
 #include "fmgr.h"
 #include "jobs/after.h"
 #include "jobs/claim.h"
+#include "jobs/cursors.h"
 #include "jobs/finish.h"
 #include "jobs/history.h"
 #include "jobs/horizon.h"
@@ -83,6 +84,7 @@ hd_jobs_init(void)
 							&hd_jobs_setting_slots, 65536, 64, 16 * 1024 * 1024, PGC_POSTMASTER, 0,
 							NULL, NULL, NULL);
 	hd_jobs_list_register();
+	hd_jobs_cursors_register();
 	hd_worker_register(&tick);
 	hd_worker_register(&schedules);
 	hd_worker_register(&handlers);

@@ -47,8 +47,10 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-/* Looks bring at least this many rows, so that small claims do not look each time. */
+/* Looks bring this many rows, so that not every claim has to look. */
 #define MIN_LOOK 256
+#define MAX_LOOK 4096
+#define CLAIMS_PER_LOOK 8
 
 /* And each lane at least this many. */
 #define MIN_LANE_LOOK 8
@@ -756,7 +758,8 @@ hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search
 
 	/* The first priorities first, while there is room. */
 	qsort(hungry.lanes, hungry.nlanes, sizeof(HungryLane), compare_lanes);
-	limit = Max(Max(want, MIN_LOOK) / Max(hungry.nlanes, 1), MIN_LANE_LOOK);
+	limit = Min(Max(want * CLAIMS_PER_LOOK, MIN_LOOK), Max(want, MAX_LOOK));
+	limit = Max(limit / Max(hungry.nlanes, 1), MIN_LANE_LOOK);
 	for (int i = 0; i < hungry.nlanes; i++)
 		brought += load_lane(table, queues->db, hungry.lanes[i].line, limit, now);
 	for (int i = 0; i < hungry.ngates; i++)

@@ -41,6 +41,7 @@
 #include "fmgr.h"
 #include "jobs/cancel.h"
 #include "jobs/claim.h"
+#include "jobs/cursors.h"
 #include "jobs/finish.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
@@ -56,7 +57,6 @@
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/portal.h"
 #include "utils/regproc.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -214,30 +214,6 @@ resolve_handler(const HdJobKind *kind)
 	return function;
 }
 
-static HdSpiPlan held_cursors = {
-	.sql = "SELECT name FROM pg_catalog.pg_cursors WHERE is_holdable",
-};
-
-/* Close the handler's own cursors WITH HOLD; those of the session were there before. */
-static void
-close_held_cursors(void)
-{
-	HdSpi spi;
-
-	hd_spi_begin(&spi);
-	hd_spi_run(&held_cursors, NULL, NULL, false, 0);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		char *name = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-		Portal portal = GetPortalByName(name);
-
-		/* SPI's own level is not a subtransaction, so the handler's is the current one. */
-		if (PortalIsValid(portal) && portal->createSubid == GetCurrentSubTransactionId())
-			PortalDrop(portal, false);
-	}
-	hd_spi_end(&spi);
-}
-
 /* A tenant's job sees and enqueues for that tenant alone; it belongs to the caller's settings level. */
 static void
 bind_to_tenant(const char *tenant)
@@ -265,6 +241,7 @@ call_as_role(const HdJobKind *kind, const HandledJob *job)
 	SetUserIdAndSecContext(kind->run_as, saved_security | SECURITY_LOCAL_USERID_CHANGE);
 	fmgr_info(resolve_handler(kind), &function);
 
+	hd_jobs_cursors_watch();
 	PushActiveSnapshot(GetTransactionSnapshot());
 	InitFunctionCallInfoData(*fcinfo, &function, 1, InvalidOid, NULL, NULL);
 	fcinfo->args[0].value = JsonbPGetDatum(job->json);
@@ -272,7 +249,7 @@ call_as_role(const HdJobKind *kind, const HandledJob *job)
 	result = FunctionCallInvoke(fcinfo);
 	PopActiveSnapshot();
 	AfterTriggerFireDeferred();
-	close_held_cursors();
+	hd_jobs_cursors_close();
 	if (MyXactFlags & XACT_FLAGS_ACCESSEDTEMPNAMESPACE)
 		ResetTempTableNamespace();
 
