@@ -3,7 +3,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(310);
+SELECT plan(312);
 
 -- "path rule" of each error, in order; "fits" when there is none.
 CREATE FUNCTION pg_temp.verdict(schema jsonb, value jsonb) RETURNS text LANGUAGE sql AS $$
@@ -420,6 +420,16 @@ SELECT lives_ok($$SELECT hotdash.job_enqueue('tap.schema', '5')$$, 'the kind tak
 UPDATE hotdash._kind SET payload_schema = '{"type": "what"}' WHERE kind = 'tap.schema';
 SELECT throws_ok($$SELECT hotdash.job_enqueue('tap.schema', '5')$$, '22023', 'invalid schema at "/type": "what" is not a type', 'a stored schema that is none is told');
 SELECT lives_ok($$SELECT hotdash.job_explain(id), hotdash.job_cancel(id) FROM hotdash.jobs WHERE kind = 'tap.schema'$$, 'and jobs of the kind can be ended');
+
+-- A schedule adds the time it was planned for, which the schema must allow.
+SET LOCAL hotdash.now_override = '2031-01-03 06:30:00+00';
+SELECT lives_ok($$SELECT hotdash.job_kind_set('tap.schema', payload_schema => '{"additionalProperties": false}'),
+	hotdash.schedule_set('tap schema', '0 * * * *', 'tap.schema')$$, 'a schedule of the kind');
+SET LOCAL hotdash.now_override = '2031-01-03 07:00:00+00';
+CALL hotdash._tick();
+SELECT is((SELECT last_error FROM hotdash.schedules WHERE name = 'tap schema'),
+	'22023: payload of kind "tap.schema" breaks the rule "additionalProperties" of its schema at "/scheduled_for"',
+	'what does not fit when it is due is told with the schedule');
 
 SELECT * FROM finish();
 ROLLBACK;
