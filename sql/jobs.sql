@@ -33,10 +33,13 @@ CREATE TABLE hotdash._kind (
 	timeout interval,
 	concurrency int,
 	concurrency_per_key int,
+	payload_schema jsonb,
 	retention interval
 );
 COMMENT ON TABLE hotdash._kind IS 'Kinds of jobs made by job_kind_set';
 COMMENT ON COLUMN hotdash._kind.handler IS 'Qualified signature, resolved when a job runs';
+COMMENT ON COLUMN hotdash._kind.payload_schema IS
+	'JSON Schema that payloads are held against when they are enqueued; NULL: any payload';
 
 CREATE TABLE hotdash._job (
 	id bigint NOT NULL CONSTRAINT _job_pkey PRIMARY KEY,
@@ -474,6 +477,12 @@ CREATE FUNCTION hotdash._job_kind_hash(kind text) RETURNS int
 COMMENT ON FUNCTION hotdash._job_kind_hash(text) IS 'Hash by which shared memory knows a kind';
 REVOKE ALL ON FUNCTION hotdash._job_kind_hash(text) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._job_payload_check(kind text, payload jsonb) RETURNS void
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_payload_check' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_payload_check(text, jsonb) IS
+	'Raises 22023 unless the payload fits the schema of its kind';
+REVOKE ALL ON FUNCTION hotdash._job_payload_check(text, jsonb) FROM PUBLIC;
+
 CREATE FUNCTION hotdash.job_kind_set(kind text, handler regprocedure DEFAULT NULL, queue text DEFAULT NULL,
 	run_as regrole DEFAULT NULL, max_attempts int DEFAULT NULL, backoff jsonb DEFAULT NULL,
 	timeout interval DEFAULT NULL, concurrency int DEFAULT NULL,
@@ -482,7 +491,7 @@ CREATE FUNCTION hotdash.job_kind_set(kind text, handler regprocedure DEFAULT NUL
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_kind_set' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_kind_set IS
-	'Registers a kind of job, or states it anew: handler, queue, attempts, backoff, timeout, concurrency';
+	'Registers a kind of job, or states it anew: handler, queue, attempts, backoff, timeout, concurrency, schema';
 REVOKE ALL ON FUNCTION hotdash.job_kind_set FROM PUBLIC;
 
 CREATE FUNCTION hotdash.queue_set(queue text, concurrency int DEFAULT NULL, rate int DEFAULT NULL,
@@ -917,6 +926,7 @@ BEGIN
 		RETURN false;
 	END IF;
 	IF job_approve.payload IS NOT NULL THEN
+		PERFORM hotdash._job_payload_check(j.kind, job_approve.payload) FROM hotdash._job AS j WHERE j.id = job_approve.id;
 		SELECT j.payload INTO before FROM hotdash._job AS j WHERE j.id = job_approve.id;
 		UPDATE hotdash._job AS j SET payload = job_approve.payload WHERE j.id = job_approve.id;
 	END IF;

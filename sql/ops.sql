@@ -756,6 +756,17 @@ COMMENT ON FUNCTION hotdash.health() IS
 REVOKE ALL ON FUNCTION hotdash.health() FROM PUBLIC;
 
 /*
+ * Validation
+ */
+
+CREATE FUNCTION hotdash.validate(schema jsonb, value jsonb)
+	RETURNS TABLE (path text, rule text, message text)
+	AS 'MODULE_PATHNAME', 'hd_schema_sql_validate' LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 10;
+COMMENT ON FUNCTION hotdash.validate(jsonb, jsonb) IS
+	'What is wrong with a value by a JSON Schema: no rows when it fits';
+REVOKE ALL ON FUNCTION hotdash.validate(jsonb, jsonb) FROM PUBLIC;
+
+/*
  * Rights
  */
 
@@ -765,6 +776,9 @@ CREATE FUNCTION hotdash._ops_rights() RETURNS TABLE (level text, object text)
 	AS $$
 		SELECT l, 'hotdash.version()'
 		FROM unnest(ARRAY['viewer', 'producer', 'worker', 'edge', 'operator', 'admin']) AS l
+		UNION ALL
+		SELECT l, 'hotdash.validate(jsonb, jsonb)'
+		FROM unnest(ARRAY['viewer', 'producer', 'worker', 'operator', 'admin']) AS l
 		UNION ALL
 		SELECT l, 'hotdash.health()' FROM unnest(ARRAY['viewer', 'edge', 'operator', 'admin']) AS l
 		UNION ALL

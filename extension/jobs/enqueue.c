@@ -71,6 +71,7 @@ typedef struct Request
 	HdJobOptions options;
 	HdJobPlace place; /* of a job without a key */
 	int per_key;	  /* the kind's concurrency_per_key */
+	bool has_schema;  /* payloads must fit the kind's */
 	bool notify;	  /* the queue wants listeners to be told */
 	HdJobHeld held;
 	int64 *inserted; /* ids of jobs that are held, as far as they were really inserted */
@@ -153,6 +154,7 @@ read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *req
 	if (request->queue == NULL)
 		request->queue = pstrdup(kind->queue);
 	request->per_key = kind->per_key;
+	request->has_schema = kind->payload_schema != NULL;
 	request->max_attempts = int_argument(fcinfo, places->max_attempts, kind->max_attempts, 1,
 										 MAX_ATTEMPTS, "max_attempts");
 	request->notify = hd_jobs_queue_get(request->queue)->notify;
@@ -220,18 +222,45 @@ prepare_row(const Request *request, TimestampTz now, HdJobRow *row)
 	set_column(row, HD_JOB_COL_BATCH, Int64GetDatum(options->batch), options->batch == 0);
 }
 
-/* Set the payload column, within the limit. */
 static void
-set_payload(HdJobRow *row, Datum payload, bool isnull)
+check_size(Datum payload)
 {
 	Size limit = (Size) hd_jobs_setting_max_payload * 1024;
 
-	if (!isnull && toast_raw_datum_size(payload) - VARHDRSZ > limit)
+	if (toast_raw_datum_size(payload) - VARHDRSZ > limit)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("payload of a job is larger than %d kB", hd_jobs_setting_max_payload),
 				 errhint("Keep large data in a table and pass its key, or raise "
 						 "hotdash.job_max_payload.")));
+}
+
+/* Hold payloads against the kind's schema, all of them before any is enqueued. */
+static void
+check_payloads(const Request *request, const Datum *payloads, const bool *nulls, int n)
+{
+	for (int i = 0; request->has_schema && i < n; i++)
+	{
+		Jsonb *payload = NULL;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!nulls[i])
+		{
+			check_size(payloads[i]);
+			payload = DatumGetJsonbP(payloads[i]);
+		}
+		hd_jobs_kind_check_payload(request->kind, payload);
+		if (!nulls[i] && PointerGetDatum(payload) != payloads[i])
+			pfree(payload);
+	}
+}
+
+/* Set the payload column, within the limit. */
+static void
+set_payload(HdJobRow *row, Datum payload, bool isnull)
+{
+	if (!isnull)
+		check_size(payload);
 	set_column(row, HD_JOB_COL_PAYLOAD, isnull ? 0 : payload, isnull);
 }
 
@@ -526,6 +555,7 @@ enqueue_one(FunctionCallInfo fcinfo, int bits)
 	read_request(fcinfo, &places, &request);
 	key = text_argument(fcinfo, 6);
 	request.if_exists = if_exists_argument(text_argument(fcinfo, 7));
+	check_payloads(&request, &fcinfo->args[1].value, &fcinfo->args[1].isnull, 1);
 	request.held.bits = bits;
 	begin_held(&request, PG_ARGISNULL(10) ? NULL : PG_GETARG_ARRAYTYPE_P(10),
 			   PG_ARGISNULL(11) ? -1 : PG_GETARG_BOOL(11), 1);
@@ -656,6 +686,7 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 	hd_require_arg(fcinfo, 1, "payloads");
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &payloads,
 					  &nulls, &n);
+	check_payloads(&request, payloads, nulls, n);
 	keys = sorted_keys(keys_argument(fcinfo, 6, n, "unique_keys"), n);
 	order_keys = keys_argument(fcinfo, 7, n, "order_keys");
 	begin_held(&request, NULL, -1, n);

@@ -14,6 +14,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "common/hashfn.h"
+#include "core/compat.h"
 #include "core/duration.h"
 #include "core/settings.h"
 #include "core/spi.h"
@@ -41,10 +42,11 @@ static bool stale = true;
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_config_changed);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_name_check);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_payload_check);
 
 static HdSpiPlan kind_plan = {
 	.sql = "SELECT queue, handler, run_as, max_attempts, timeout, backoff, concurrency, "
-		   "concurrency_per_key FROM hotdash._kind WHERE kind = $1",
+		   "concurrency_per_key, payload_schema FROM hotdash._kind WHERE kind = $1",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
 };
@@ -210,6 +212,14 @@ read_kind(HdJobKind *kind)
 	kind->concurrency = isnull ? 0 : DatumGetInt32(value);
 	value = result(0, 8, &isnull);
 	kind->per_key = isnull ? 0 : DatumGetInt32(value);
+	value = result(0, 9, &isnull);
+	if (!isnull)
+	{
+		Jsonb *source = DatumGetJsonbP(value);
+
+		kind->payload_schema = MemoryContextAlloc(cache_context, VARSIZE(source));
+		memcpy(kind->payload_schema, source, VARSIZE(source));
+	}
 }
 
 const HdJobKind *
@@ -255,6 +265,41 @@ hd_jobs_kind_get(const char *name)
 				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("job kind \"%s\" does not exist", name),
 				 errhint("Register it with hotdash.job_kind_set('%s').", name)));
 	return kind;
+}
+
+static bool
+refuse_payload(void *arg, const HdSchemaError *error)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("payload of kind \"%s\" breaks the rule \"%s\" of its schema at \"%s\"",
+						   (const char *) arg, error->rule, error->path),
+					errdetail("The value %s.", error->message)));
+	return false;
+}
+
+void
+hd_jobs_kind_check_payload(const char *name, Jsonb *source)
+{
+	HdJobKind *kind = unconstify(HdJobKind *, hd_jobs_kind_get_missing_ok(name));
+
+	if (kind == NULL || kind->payload_schema == NULL)
+		return;
+
+	/* Here and not when the kind is read: its other users must not fail for a bad schema. */
+	if (kind->compiled == NULL)
+		kind->compiled = hd_schema_compile(kind->payload_schema, cache_context);
+	(void) hd_schema_check(kind->compiled, source, refuse_payload, kind->kind);
+}
+
+/*
+ * hd_jobs_sql_payload_check
+ *		SQL: _job_payload_check(kind text, payload jsonb).
+ */
+Datum
+hd_jobs_sql_payload_check(PG_FUNCTION_ARGS)
+{
+	hd_jobs_kind_check_payload(text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_JSONB_P(1));
+	PG_RETURN_VOID();
 }
 
 static void

@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 
+#include "core/schema.h"
 #include "jobs/backoff.h"
 #include "jobs/list.h"
 
@@ -29,15 +30,17 @@ typedef struct HdJobKind
 	int concurrency;  /* how many may run at once; 0: any number */
 	int per_key;	  /* of one order key; 0: one, and in order */
 	HdBackoff backoff;
+	Jsonb *payload_schema; /* NULL: any payload */
+	HdSchema *compiled;	   /* the same; NULL until a payload is checked */
 } HdJobKind;
 
 typedef struct HdJobQueueConfig
 {
 	char name[NAMEDATALEN];
 	bool paused;
-	bool notify;		/* tell listeners of each job */
-	int concurrency;	/* how many may run at once; 0: any number */
-	int rate;			/* how many may begin in a period; 0: any number */
+	bool notify;	 /* tell listeners of each job */
+	int concurrency; /* how many may run at once; 0: any number */
+	int rate;		 /* how many may begin in a period; 0: any number */
 	int64 rate_period_us;
 } HdJobQueueConfig;
 
@@ -60,6 +63,15 @@ extern const HdJobKind *hd_jobs_kind_get(const char *name);
  *		The same, NULL when there is none.
  */
 extern const HdJobKind *hd_jobs_kind_get_missing_ok(const char *name);
+
+/*
+ * hd_jobs_kind_check_payload
+ *		Raise 22023 unless a payload fits the kind's schema, with the path and
+ *		the rule that it breaks first.  source NULL: no payload, checked as null.
+ *
+ * Nothing is done for a kind without a schema.
+ */
+extern void hd_jobs_kind_check_payload(const char *name, Jsonb *source);
 
 /*
  * hd_jobs_kind_handled

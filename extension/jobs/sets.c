@@ -18,6 +18,7 @@
 #include "core/compat.h"
 #include "core/duration.h"
 #include "core/errors.h"
+#include "core/schema.h"
 #include "core/spi.h"
 #include "fmgr.h"
 #include "jobs/backoff.h"
@@ -41,15 +42,17 @@ PG_FUNCTION_INFO_V1(hd_jobs_sql_queue_resume);
 static HdSpiPlan kind_upsert = {
 	.sql =
 		"INSERT INTO hotdash._kind (kind, handler, queue, run_as, max_attempts, backoff, timeout, "
-		"concurrency, concurrency_per_key) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+		"concurrency, concurrency_per_key, payload_schema) "
+		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
 		"ON CONFLICT (kind) DO UPDATE SET "
 		"handler = EXCLUDED.handler, queue = EXCLUDED.queue, run_as = EXCLUDED.run_as, "
 		"max_attempts = EXCLUDED.max_attempts, backoff = EXCLUDED.backoff, "
 		"timeout = EXCLUDED.timeout, concurrency = EXCLUDED.concurrency, "
-		"concurrency_per_key = EXCLUDED.concurrency_per_key",
-	.nargs = 9,
+		"concurrency_per_key = EXCLUDED.concurrency_per_key, "
+		"payload_schema = EXCLUDED.payload_schema",
+	.nargs = 10,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, REGROLEOID, INT2OID, JSONBOID, INTERVALOID, INT4OID,
-				 INT4OID},
+				 INT4OID, JSONBOID},
 };
 
 static HdSpiPlan hash_taken = {
@@ -153,6 +156,18 @@ run_as_argument(FunctionCallInfo fcinfo, int n)
 	return role;
 }
 
+/* A schema that compiles; null is none. */
+static Datum
+schema_argument(FunctionCallInfo fcinfo, int n, char *null)
+{
+	*null = 'n';
+	if (fcinfo->args[n].isnull)
+		return (Datum) 0;
+	hd_schema_free(hd_schema_compile(DatumGetJsonbP(fcinfo->args[n].value), CurrentMemoryContext));
+	*null = ' ';
+	return fcinfo->args[n].value;
+}
+
 static void
 check_hash(const char *kind)
 {
@@ -180,8 +195,8 @@ hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
 	char *kind;
 	char *queue = HD_JOB_DEFAULT_QUEUE;
 	int max_attempts = PG_ARGISNULL(4) ? HD_JOB_DEFAULT_ATTEMPTS : PG_GETARG_INT32(4);
-	Datum values[9] = {0};
-	char nulls[10] = "         ";
+	Datum values[10] = {0};
+	char nulls[11] = "          ";
 	HdSpi spi;
 
 	hd_require_arg(fcinfo, 0, "kind");
@@ -195,7 +210,7 @@ hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
 						errmsg("max_attempts must be between 1 and 1000")));
 	values[7] = concurrency_argument(fcinfo, 7, "concurrency", &nulls[7]);
 	values[8] = concurrency_argument(fcinfo, 8, "concurrency_per_key", &nulls[8]);
-	refuse_later(fcinfo, 9, "payload_schema");
+	values[9] = schema_argument(fcinfo, 9, &nulls[9]);
 	refuse_options(fcinfo, 11);
 	check_hash(kind);
 

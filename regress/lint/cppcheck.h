@@ -8,6 +8,8 @@
 #define PG_FUNCTION_INFO_V1(name) extern int hd_lint_##name
 #define PG_MODULE_MAGIC extern int hd_lint_magic
 #define PGDLLEXPORT
+#define pg_attribute_printf(format, arguments)
+#define pg_attribute_noreturn() __attribute__((noreturn))
 #define ERROR 21
 #define FATAL 22
 #define PANIC 23

@@ -222,6 +222,7 @@ INSERT INTO contract VALUES
 	('trace_set', 'traceparent text', 'void'),
 	('health', '', 'jsonb'),
 	('version', '', 'text'),
+	('validate', 'schema jsonb, value jsonb', 'TABLE(path text, rule text, message text)'),
 	('cron_install', 'run_as regrole?', 'SETOF text'),
 	('cron_remove', '', 'SETOF text'),
 	('instance_adopt', '', 'void'),
