@@ -65,6 +65,13 @@
 #define HD_GUC_MALLOC(size) malloc(size)
 #endif
 
+/* 18 wants it before the declaration, where all take it. */
+#if PG_VERSION_NUM >= 180000
+#define HD_NORETURN pg_noreturn
+#else
+#define HD_NORETURN pg_attribute_noreturn()
+#endif
+
 /* 18 added a place for instrumentation. */
 #if PG_VERSION_NUM >= 180000
 #define HD_INDEX_BEGINSCAN(heap, index, snapshot, nkeys) \

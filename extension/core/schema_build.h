@@ -9,6 +9,7 @@
 
 #include "postgres.h"
 
+#include "core/compat.h"
 #include "core/schema_tree.h"
 #include "utils/hsearch.h"
 
@@ -53,7 +54,7 @@ extern void hd_schema_build_keyword(HdSchemaBuilder *builder, const JsonbValue *
  * hd_schema_refuse
  *		Raise 22023: the schema is wrong at a place.
  */
-extern void hd_schema_refuse(const HdSchemaPath *place, const char *format, ...)
-	pg_attribute_printf(2, 3) pg_attribute_noreturn();
+HD_NORETURN extern void hd_schema_refuse(const HdSchemaPath *place, const char *format, ...)
+	pg_attribute_printf(2, 3);
 
 #endif /* HD_SCHEMA_BUILD_H */

@@ -18,6 +18,7 @@
 
 #include <ctype.h>
 
+#include "core/compat.h"
 #include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
@@ -78,8 +79,7 @@ typedef struct Reader
 	bool last;	/* this field says L */
 } Reader;
 
-static void refuse(const Reader *reader, const char *at, const char *detail)
-	pg_attribute_noreturn();
+HD_NORETURN static void refuse(const Reader *reader, const char *at, const char *detail);
 
 static void
 refuse(const Reader *reader, const char *at, const char *detail)
