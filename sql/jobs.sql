@@ -391,6 +391,22 @@ CREATE FUNCTION hotdash._job_lanes()
 COMMENT ON FUNCTION hotdash._job_lanes IS
 	'What shared memory knows of each lane of this database';
 REVOKE ALL ON FUNCTION hotdash._job_lanes FROM PUBLIC;
+
+CREATE FUNCTION hotdash._job_memory()
+	RETURNS TABLE (part text, slots bigint, used bigint, running bigint)
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_memory' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 6;
+COMMENT ON FUNCTION hotdash._job_memory IS
+	'How much of the shared memory for jobs is in use, and what it counts as running';
+REVOKE ALL ON FUNCTION hotdash._job_memory FROM PUBLIC;
+
+CREATE FUNCTION hotdash._job_removed() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_removed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_removed() IS
+	'Makes claims look again once rows were deleted by hand: others may have waited for them';
+REVOKE ALL ON FUNCTION hotdash._job_removed() FROM PUBLIC;
+CREATE TRIGGER removed AFTER DELETE OR TRUNCATE ON hotdash._job
+	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._job_removed();
+
 -- Dead jobs come back under their id, with all attempts before them.
 CREATE FUNCTION hotdash._job_revive(ids bigint[]) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER

@@ -10,7 +10,9 @@
 #include "jobs/lanes.h"
 
 #include "core/counters.h"
+#include "jobs/gates.h"
 #include "jobs/order.h"
+#include "jobs/waiters.h"
 
 /* With fewer entries than this a lane asks for rows of its backlog. */
 #define HUNGRY_BELOW 32
@@ -88,6 +90,7 @@ kind_get(int32 db, uint32 kind_hash)
 	hd_jobs_kind_count(vacant)->kind_hash = kind_hash;
 	hd_jobs_kind_count(vacant)->refs = 0;
 	hd_jobs_kind_count(vacant)->running = 0;
+	hd_jobs_kind_count(vacant)->refused = false;
 	hd_jobs_kind_count(vacant)->hash_next = *bucket;
 	*bucket = vacant;
 	return vacant;
@@ -169,19 +172,39 @@ hd_jobs_lane_find(int32 db, int64 line)
 	return -1;
 }
 
-/* A free slot; when there is none, of a lane that has nothing but a backlog. */
-static int32
-take_slot(void)
+/* Forget a lane that has nothing but a backlog, the next one round; false when none was met. */
+static bool
+evict(void)
 {
-	for (int step = 0; hd_jobs_list->free_lane < 0 && step < EVICTION_STEPS; step++)
+	for (int step = 0; step < EVICTION_STEPS; step++)
 	{
 		int32 i = hd_jobs_list->lane_hand;
 
 		hd_jobs_list->lane_hand = (i + 1) % hd_jobs_list->max_lanes;
-		if (hd_jobs_lane(i)->line != 0 && hd_jobs_lane(i)->refs == 0)
-			hd_jobs_lane_forget(i);
+		if (hd_jobs_lane(i)->line == 0 || hd_jobs_lane(i)->refs > 0)
+			continue;
+		hd_jobs_lane_forget(i);
+		return true;
 	}
-	return hd_jobs_list->free_lane;
+	return false;
+}
+
+/* Whether a slot is free, or could be made so. */
+static bool
+has_slot(void)
+{
+	return hd_jobs_list->free_lane >= 0 || evict();
+}
+
+/* The group of a new lane, or -1; lanes that have nothing but a backlog make room for it. */
+static int32
+take_group(int32 queue, const HdJobPlace *place)
+{
+	int32 group = group_get(queue, place->priority, place->kind_hash);
+
+	while (group < 0 && evict())
+		group = group_get(queue, place->priority, place->kind_hash);
+	return group;
 }
 
 /* Into the ring of the same tenant's lanes of other kinds, and at their tag. */
@@ -199,10 +222,9 @@ join_sisters(int32 index)
 
 		if (g == lane->group)
 			continue;
-		other = hd_jobs_lane_find(queue->db,
-								  hd_jobs_place_lane(queue->hash, lane->priority,
-													 hd_jobs_group(g)->kind_hash,
-													 lane->tenant_hash));
+		other = hd_jobs_lane_find(queue->db, hd_jobs_place_lane(queue->hash, lane->priority,
+																hd_jobs_group(g)->kind_hash,
+																lane->tenant_hash));
 		if (other < 0)
 			continue;
 		lane->sister = hd_jobs_lane(other)->sister;
@@ -224,13 +246,13 @@ hd_jobs_lane_get(int32 db, const HdJobPlace *place)
 	if (index >= 0)
 		return index;
 	queue = hd_jobs_list_queue(db, place->queue, true);
-	index = (queue >= 0) ? take_slot() : -1;
-	group = (index >= 0) ? group_get(queue, place->priority, place->kind_hash) : -1;
+	group = (queue >= 0 && has_slot()) ? take_group(queue, place) : -1;
 	if (group < 0)
 	{
 		hd_counters_add(HD_COUNTER_JOBS_QUEUES_FULL, 1);
 		return -1;
 	}
+	index = hd_jobs_list->free_lane;
 	lane = hd_jobs_lane(index);
 	hd_jobs_list->free_lane = lane->hash_next;
 	memset(lane, 0, sizeof(HdJobLane));
@@ -261,7 +283,7 @@ hd_jobs_lane_forget(int32 index)
 	Assert(lane->refs == 0 && lane->order.count == 0);
 	if (lane->backlog.more)
 	{
-		hd_jobs_list->databases[queue->db].lost = true;
+		hd_jobs_list_lose(queue->db);
 		lane->backlog.more = false;
 	}
 	hd_jobs_lane_check(index);
@@ -288,12 +310,12 @@ hd_jobs_lane_fits(int32 db, const HdJobPlace *place)
 	return hd_jobs_list_queue(db, place->queue, false) >= 0 || hd_jobs_list_has_queue_slot();
 }
 
-/* Whether nothing points to a queue but lanes that nothing points to. */
+/* Whether nothing points to a queue but lanes and gates that nothing points to. */
 static bool
 is_idle(int32 queue)
 {
 	const HdJobQueue *q = hd_jobs_queue(queue);
-	int32 nlanes = 0;
+	int32 nlines = 0;
 
 	if (q->listed > 0 || q->running > 0)
 		return false;
@@ -305,9 +327,36 @@ is_idle(int32 queue)
 			continue;
 		if (lane->refs > 0)
 			return false;
-		nlanes++;
+		nlines++;
 	}
-	return nlanes == q->refs;
+	for (int32 i = 0; i < hd_jobs_list->max_gates && nlines < q->refs; i++)
+	{
+		const HdJobGate *gate = hd_jobs_gate(i);
+
+		if (gate->line == 0 || gate->queue != queue)
+			continue;
+		if (gate->refs > 0)
+			return false;
+		nlines++;
+	}
+	return nlines == q->refs;
+}
+
+void
+hd_jobs_lane_unrefuse(int32 kind)
+{
+	for (int32 q = 0; q < hd_jobs_list->max_queues; q++)
+	{
+		const HdJobQueue *queue = hd_jobs_queue(q);
+
+		if (queue->listed == 0 || queue->db != hd_jobs_kind_count(kind)->db)
+			continue;
+		for (int32 p = 0; p < HD_JOB_PRIORITIES; p++)
+			for (int32 g = queue->groups[p]; g >= 0; g = hd_jobs_group(g)->next)
+				if (hd_jobs_group(g)->kind == kind && hd_jobs_group(g)->top >= 0)
+					hd_jobs_waiter_wake_queue(q, 1);
+	}
+	hd_jobs_kind_count(kind)->refused = false;
 }
 
 bool
@@ -322,6 +371,9 @@ hd_jobs_lane_vacate(void)
 	for (int32 i = 0; i < hd_jobs_list->max_lanes && queue >= 0; i++)
 		if (hd_jobs_lane(i)->line != 0 && hd_jobs_lane(i)->queue == queue)
 			hd_jobs_lane_forget(i);
+	for (int32 i = 0; i < hd_jobs_list->max_gates && queue >= 0; i++)
+		if (hd_jobs_gate(i)->line != 0 && hd_jobs_gate(i)->queue == queue)
+			hd_jobs_gate_forget(i);
 	return queue >= 0;
 }
 
@@ -433,9 +485,14 @@ is_wanted(const HdJobQueues *wanted, uint32 kind_hash)
 static bool
 is_at_cap(const HdJobQueues *wanted, const HdJobGroup *group)
 {
+	HdJobKindCount *kind = hd_jobs_kind_count(group->kind);
+
 	for (int i = 0; i < wanted->ncapped; i++)
-		if (wanted->capped[i] == group->kind_hash)
-			return hd_jobs_kind_count(group->kind)->running >= wanted->kind_caps[i];
+		if (wanted->capped[i] == group->kind_hash && kind->running >= wanted->kind_caps[i])
+		{
+			kind->refused = true;
+			return true;
+		}
 	return false;
 }
 
@@ -487,7 +544,8 @@ hd_jobs_lane_next(const HdJobQueues *wanted, int priority)
 		if (wanted->slots[i] < 0)
 			continue;
 		queue = hd_jobs_queue(wanted->slots[i]);
-		if (queue->ready[priority] == 0 || (wanted->caps[i] > 0 && queue->running >= wanted->caps[i]))
+		if (queue->ready[priority] == 0 ||
+			(wanted->caps[i] > 0 && queue->running >= wanted->caps[i]))
 			continue;
 		lane = next_lane(wanted, queue, priority);
 		if (lane < 0)
@@ -512,7 +570,7 @@ hd_jobs_lane_starves(const HdJobQueues *wanted, int priority)
 
 		if (wanted->slots[i] < 0)
 			continue;
-		dlist_foreach(iter, &hd_jobs_queue(wanted->slots[i])->hungry_lanes)
+		dlist_foreach (iter, &hd_jobs_queue(wanted->slots[i])->hungry_lanes)
 		{
 			const HdJobLane *lane = dlist_container(HdJobLane, hungry, iter.cur);
 

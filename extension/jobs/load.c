@@ -33,6 +33,7 @@
 #include "jobs/kinds.h"
 #include "jobs/lanes.h"
 #include "jobs/list.h"
+#include "jobs/moves.h"
 #include "jobs/order.h"
 #include "jobs/scan.h"
 #include "jobs/tx.h"
@@ -59,6 +60,9 @@
 
 /* A search for lost lines is not repeated before so many times what it took. */
 #define SEARCH_PAUSE 20
+
+/* Nor by others before it has had this time. */
+#define SEARCH_TIME_US USECS_PER_SEC
 
 void
 hd_jobs_load_set_ticker(void)
@@ -123,7 +127,7 @@ bring_to_lane(int32 db, const HdJobFound *found)
 
 	if (index < 0)
 	{
-		hd_jobs_list->databases[db].lost = true;
+		hd_jobs_list_lose(db);
 		return;
 	}
 
@@ -143,10 +147,11 @@ bring_to_gate(int32 db, const HdJobFound *found)
 {
 	int32 index = hd_jobs_gate_get(db, &found->place);
 
+	/* Its place in line; its time may have been changed by hand. */
 	if (index >= 0)
-		hd_jobs_gate_due(index, found->at, found->id);
+		hd_jobs_gate_due(index, found->line_at, found->id);
 	else
-		hd_jobs_list->databases[db].lost = true;
+		hd_jobs_list_lose(db);
 }
 
 static void
@@ -168,11 +173,10 @@ static HdSpiPlan unlined_plan = {
 };
 
 static HdSpiPlan line_plan = {
-	.sql =
-		"UPDATE hotdash._job SET line_at = at, "
-		"line = hotdash._job_line(queue, priority, kind, tenant, NULL, NULL) "
-		"WHERE line IS NULL AND id IN (SELECT j.id FROM hotdash._job j "
-		"WHERE j.id = ANY ($1) FOR UPDATE SKIP LOCKED)",
+	.sql = "UPDATE hotdash._job SET line_at = at, "
+		   "line = hotdash._job_line(queue, priority, kind, tenant, NULL, NULL) "
+		   "WHERE line IS NULL AND id IN (SELECT j.id FROM hotdash._job j "
+		   "WHERE j.id = ANY ($1) FOR UPDATE SKIP LOCKED)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 };
@@ -388,11 +392,14 @@ load_due(HdJobTable *table, int32 db, int want, TimestampTz now)
  * Lines that memory does not know.
  */
 
-/* Whether a line's first row says that there may be something to do now. */
+/*
+ * Whether a line's first row says that there may be something to do now;
+ * otherwise its time brings the line back.
+ */
 static bool
 is_of_interest(const HdJobFound *found, TimestampTz now)
 {
-	return found->place.gate != 0 || !found->scheduled || found->at <= now;
+	return !found->scheduled || found->at <= now;
 }
 
 static bool
@@ -418,7 +425,12 @@ note_line(const HdJobQueues *wanted, HdJobFound *found)
 	if (!is_queue_wanted(wanted, found->queue) && !hd_jobs_lane_fits(db, &found->place))
 		return false;
 	if (found->place.gate != 0)
-		return hd_jobs_gate_get(db, &found->place) >= 0;
+	{
+		index = hd_jobs_gate_get(db, &found->place);
+		if (index >= 0)
+			hd_jobs_gate_note(index, found->line_at, found->id);
+		return index >= 0;
+	}
 	index = hd_jobs_lane_get(db, &found->place);
 	if (index >= 0)
 		hd_jobs_lane_note(index, found->at, found->id);
@@ -432,11 +444,14 @@ search_lost(HdJobTable *table, const HdJobQueues *wanted, TimestampTz now)
 	TimestampTz began = hd_clock_real();
 	HdJobFound found;
 	int64 line = PG_INT64_MIN;
+	uint32 losses;
 	bool full = false;
 	int n = 0;
 
+	/* Others leave it to this session, but not for long: it may be interrupted. */
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	database->lost = false;
+	losses = database->losses;
+	database->searched_at = began + SEARCH_TIME_US;
 	LWLockRelease(hd_jobs_lock);
 	while (hd_jobs_scan_next_line(table, line, &found))
 	{
@@ -451,17 +466,20 @@ search_lost(HdJobTable *table, const HdJobQueues *wanted, TimestampTz now)
 		LWLockRelease(hd_jobs_lock);
 	}
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	database->lost |= full;
+	if (!full)
+		database->found = losses;
 	database->searched_at = hd_clock_real() + (hd_clock_real() - began) * SEARCH_PAUSE;
+	if (n > 0)
+		hd_jobs_waiter_wake_database(wanted->db, INT_MAX);
 	LWLockRelease(hd_jobs_lock);
 	return n;
 }
 
 /* Not too often, if there is no room for what it finds. Lock held. */
 static bool
-wants_search(const HdJobDatabase *database)
+wants_search(int32 db)
 {
-	return database->lost && database->searched_at <= hd_clock_real();
+	return hd_jobs_list_has_lost(db) && hd_jobs_list->databases[db].searched_at <= hd_clock_real();
 }
 
 /*
@@ -517,16 +535,21 @@ load_lane(HdJobTable *table, int32 db, int64 line, int limit, TimestampTz now)
  * Hungry gates.
  */
 
-/* How many of a key's jobs may run at once, by what its kind says now. */
+/*
+ * How many of a key's jobs may run at once, by what the kind of its first
+ * row says now; one, where the kind has no width of its own any more.
+ */
 static int
-gate_width(const HdJobFound *found)
+gate_width(HdJobTable *table, int64 line, bool strict)
 {
+	static const HdJobBacklog start = {.at = DT_NOBEGIN, .id = PG_INT64_MIN};
 	const HdJobKind *kind;
+	HdJobFound first;
 
-	if (found->place.strict)
+	if (strict || hd_jobs_scan_line(table, line, false, &start, DT_NOEND, &first, 1) == 0)
 		return 1;
-	kind = hd_jobs_kind_get_missing_ok(found->kind);
-	return (kind != NULL && kind->per_key > 0) ? kind->per_key : INT_MAX;
+	kind = hd_jobs_kind_get_missing_ok(first.kind);
+	return (kind != NULL && kind->per_key > 0) ? kind->per_key : 1;
 }
 
 /* Put a row behind its gate, unless it has an entry; false when there is no room. Lock held. */
@@ -568,6 +591,18 @@ bring_found(int32 db, int32 index, HdJobFound *rows, int n, int limit, Timestamp
 	return brought;
 }
 
+/*
+ * By what this session sees: where its transaction has changed kinds, that
+ * is not for others to use.  Lock held.
+ */
+static void
+set_width(HdJobGate *gate, int32 db, int width)
+{
+	gate->width = width;
+	gate->stale = false;
+	gate->viewer = hd_jobs_moves_made(db, HD_JOB_MOVE_WAKE) ? MyProcPid : 0;
+}
+
 static int
 load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
 {
@@ -575,6 +610,7 @@ load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
 	HdJobGate seen;
 	int limit = HD_JOB_GATE_DEPTH;
 	int brought = 0;
+	bool stale = false;
 	int width = 1;
 	int32 index;
 	int n;
@@ -584,6 +620,7 @@ load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
 	if (index >= 0)
 	{
 		seen = *hd_jobs_gate(index);
+		stale = hd_jobs_gate_is_stale(&seen);
 		if (!hd_jobs_gate_has_room(&seen))
 			limit = Max(seen.width - seen.ready - seen.running, 1);
 		limit = Min(limit, HD_JOB_GATE_DEPTH);
@@ -593,8 +630,8 @@ load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
 		return 0;
 
 	n = hd_jobs_scan_line(table, line, seen.strict, &seen.backlog, now, rows, limit);
-	if (n > 0)
-		width = gate_width(&rows[0]);
+	if (stale)
+		width = gate_width(table, line, seen.strict);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	index = hd_jobs_gate_find(db, line);
 	if (index >= 0)
@@ -604,9 +641,8 @@ load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
 		hd_jobs_gate_hold(index);
 		if (gate->backlog.lowered == seen.backlog.lowered && gate->backlog.id == seen.backlog.id)
 		{
-			if (n > 0)
-				gate->width = width;
-			gate->stale = false;
+			if (stale)
+				set_width(gate, db, width);
 			brought = bring_found(db, index, rows, n, limit, now);
 			hd_jobs_gate_admit(index);
 		}
@@ -647,24 +683,29 @@ wants_lane(const HdJobQueues *wanted, const HdJobLane *lane)
 }
 
 /*
- * The hungry of a queue; gates that were taken go to the end, so that
+ * The hungry of a queue; those that were taken go to the end, so that
  * several sessions, and the next look, take others. Lock held.
  */
 static void
 collect_hungry(const HdJobQueues *wanted, HdJobQueue *queue, HungryLines *hungry)
 {
-	dlist_iter iter;
+	dlist_mutable_iter iter;
+	dlist_node *first = NULL;
 
-	dlist_foreach(iter, &queue->hungry_lanes)
+	dlist_foreach_modify (iter, &queue->hungry_lanes)
 	{
 		const HdJobLane *lane = dlist_container(HdJobLane, hungry, iter.cur);
 
-		if (hungry->nlanes == MAX_LINES)
+		if (hungry->nlanes == MAX_LINES || iter.cur == first)
 			break;
 		if (!wants_lane(wanted, lane))
 			continue;
 		hungry->lanes[hungry->nlanes].priority = lane->priority;
 		hungry->lanes[hungry->nlanes++].line = lane->line;
+		if (first == NULL)
+			first = iter.cur;
+		dlist_delete(iter.cur);
+		dlist_push_tail(&queue->hungry_lanes, iter.cur);
 	}
 	for (int i = hungry->ngates; i < MAX_LINES && !dlist_is_empty(&queue->hungry_gates); i++)
 	{
@@ -691,7 +732,7 @@ is_any_hungry(const HdJobQueues *wanted)
 		queue = hd_jobs_queue(wanted->slots[i]);
 		if (!dlist_is_empty(&queue->hungry_gates))
 			return true;
-		dlist_foreach(iter, &queue->hungry_lanes)
+		dlist_foreach (iter, &queue->hungry_lanes)
 			if (wants_lane(wanted, dlist_container(HdJobLane, hungry, iter.cur)))
 				return true;
 	}
@@ -715,7 +756,7 @@ hd_jobs_load_wanted(HdJobQueues *queues, TimestampTz now)
 
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	hd_jobs_list_resolve(queues);
-	wanted = hd_clock_overridden() || database->next_due <= now || wants_search(database) ||
+	wanted = hd_clock_overridden() || database->next_due <= now || wants_search(queues->db) ||
 			 is_any_hungry(queues);
 	LWLockRelease(hd_jobs_lock);
 	return wanted;
@@ -736,7 +777,7 @@ hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search
 		return 0;
 	LWLockAcquire(hd_jobs_lock, LW_SHARED);
 	due = database->next_due <= now || hd_clock_overridden();
-	lost = wants_search(database) || (search && database->lost);
+	lost = wants_search(queues->db) || (search && hd_jobs_list_has_lost(queues->db));
 	LWLockRelease(hd_jobs_lock);
 	if (due)
 		brought += load_due(table, queues->db, want, now);

@@ -115,6 +115,8 @@ note_keyed(int32 db, const HdJobPlace *place, int64 id, TimestampTz at, bool sch
 
 	if (gate >= 0 && (!scheduled || place->strict))
 		hd_jobs_moves_note(HD_JOB_NOTE_GATE, gate, at, id);
+	else if (gate < 0 && scheduled && place->strict)
+		hd_jobs_moves_note(HD_JOB_NOTE_LINE, place->gate, at, id);
 	else if (gate < 0 && !scheduled)
 		hd_jobs_moves_note(HD_JOB_NOTE_LOST, db, at, id);
 }
@@ -165,7 +167,7 @@ is_turned_back(int32 index)
 {
 	int32 gate = hd_jobs_entry(index)->gate;
 
-	if (gate < 0 || (!hd_jobs_gate(gate)->stale &&
+	if (gate < 0 || (!hd_jobs_gate_is_stale(hd_jobs_gate(gate)) &&
 					 hd_jobs_gate(gate)->running < hd_jobs_gate(gate)->width))
 		return false;
 	hd_jobs_lane_unlink(index);
@@ -245,7 +247,9 @@ release_bound(int code, Datum arg)
 	{
 		HdJobEntry *entry = hd_jobs_entry(i);
 
-		if (entry->state != HD_JOB_LEASED || !entry->bound || entry->owner != MyProcPid)
+		/* One that another transaction is ending may yet come back to be leased. */
+		if ((entry->state != HD_JOB_LEASED && entry->state != HD_JOB_ENDING) || !entry->bound ||
+			entry->owner != MyProcPid)
 			continue;
 		entry->lease_expires = DT_NOBEGIN;
 		entry->owner = 0;
@@ -335,8 +339,8 @@ move_to_ending(int32 index)
 
 	if (before == HD_JOB_READY)
 		hd_jobs_lane_unlink(index);
-	else if (before == HD_JOB_BLOCKED)
-		hd_jobs_gate_unlink(index);
+	else if (entry->gate >= 0 && (before == HD_JOB_BLOCKED || before == HD_JOB_FREE))
+		hd_jobs_gate_seize(index);
 	hd_jobs_moves_record(HD_JOB_MOVE_END, before, index);
 	entry->state = HD_JOB_ENDING;
 	if (!entry->bound)
@@ -379,12 +383,17 @@ static int32
 adopt(int32 db, int64 id, const HdJobPlace *place)
 {
 	int32 lane = (db >= 0) ? hd_jobs_lane_get(db, place) : -1;
-	int32 index = (lane >= 0) ? hd_jobs_list_alloc(lane, id) : -1;
-	int32 gate;
+	int32 gate = -1;
+	int32 index;
 
+	if (lane >= 0 && place->gate != 0)
+		gate = hd_jobs_gate_get(db, place);
+	if (lane < 0 || (place->gate != 0 && gate < 0))
+		return -1;
+	index = hd_jobs_list_alloc(lane, id);
 	if (index < 0)
 		return -1;
-	gate = (place->gate != 0) ? hd_jobs_gate_find(db, place->gate) : -1;
+	hd_jobs_entry(index)->at = place->at;
 	if (gate >= 0)
 		hd_jobs_list_set_gate(index, gate);
 	move_to_ending(index);
@@ -496,6 +505,20 @@ hd_jobs_tx_wake(void)
 	LWLockRelease(hd_jobs_lock);
 	if (db >= 0)
 		hd_jobs_moves_record(HD_JOB_MOVE_WAKE, HD_JOB_FREE, db);
+}
+
+void
+hd_jobs_tx_removed(void)
+{
+	Oid extension = hd_spi_extension();
+	int32 db;
+
+	hd_jobs_moves_prepare_notes();
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	if (db >= 0)
+		hd_jobs_moves_note(HD_JOB_NOTE_REMOVED, db, DT_NOEND, PG_INT64_MAX);
+	LWLockRelease(hd_jobs_lock);
 }
 
 bool

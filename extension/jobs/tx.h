@@ -132,9 +132,12 @@ extern void hd_jobs_tx_let_go(int32 index);
  *		At commit, all rows of a database are in the list or on the shelf.
  * hd_jobs_tx_wake
  *		At commit, all sessions of this database that wait look again.
+ * hd_jobs_tx_removed
+ *		At commit, claims look again at what waited for rows that are gone.
  */
 extern void hd_jobs_tx_loaded(int32 db);
 extern void hd_jobs_tx_wake(void);
+extern void hd_jobs_tx_removed(void);
 
 /*
  * hd_jobs_tx_lease
