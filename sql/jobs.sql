@@ -16,7 +16,10 @@ COMMENT ON SEQUENCE hotdash._job_id IS 'Low 52 bits of job ids; the high bits ar
 CREATE TABLE hotdash._queue (
 	queue text COLLATE "C" NOT NULL PRIMARY KEY,
 	paused bool NOT NULL,
-	concurrency int
+	notify bool NOT NULL,
+	concurrency int,
+	rate int,
+	rate_period interval
 );
 COMMENT ON TABLE hotdash._queue IS 'Queues made by queue_set; queue default exists without a row';
 
@@ -29,7 +32,8 @@ CREATE TABLE hotdash._kind (
 	backoff jsonb,
 	timeout interval,
 	concurrency int,
-	concurrency_per_key int
+	concurrency_per_key int,
+	retention interval
 );
 COMMENT ON TABLE hotdash._kind IS 'Kinds of jobs made by job_kind_set';
 COMMENT ON COLUMN hotdash._kind.handler IS 'Qualified signature, resolved when a job runs';
@@ -51,6 +55,8 @@ CREATE TABLE hotdash._job (
 	line_at timestamptz,
 	timeout_ms int,
 	hold smallint,
+	awaited bool,
+	batch bigint,
 	unique_key text COLLATE "C",
 	order_key text COLLATE "C",
 	backoff jsonb,
@@ -69,7 +75,10 @@ COMMENT ON COLUMN hotdash._job.shelf IS 'Scheduled: found by its time, through i
 COMMENT ON COLUMN hotdash._job.line IS
 	'Number of the lane or gate it waits in; null when it was listed at enqueue, or is held';
 COMMENT ON COLUMN hotdash._job.line_at IS 'Orders the line; null where ids alone do (order keys)';
-COMMENT ON COLUMN hotdash._job.hold IS 'What it waits for: bit 1 approval, bit 2 other jobs; null nothing';
+COMMENT ON COLUMN hotdash._job.hold IS
+	'Not to be claimed yet: 1 approval, 2 other jobs, 4 a batch that is open, 8 a batch or behind one; NULL: none';
+COMMENT ON COLUMN hotdash._job.awaited IS 'Other jobs wait, or waited, for this one: its end looks for them';
+COMMENT ON COLUMN hotdash._job.batch IS 'The batch it is a member of';
 
 CREATE TABLE hotdash._job_unique (
 	kind text COLLATE "C" NOT NULL,
@@ -80,11 +89,37 @@ CREATE TABLE hotdash._job_unique (
 );
 COMMENT ON TABLE hotdash._job_unique IS 'Which job has a unique key; only jobs that ask have a row';
 
+CREATE TABLE hotdash._job_horizon (
+	ends_at timestamptz NOT NULL
+);
+COMMENT ON TABLE hotdash._job_horizon IS
+	'The leases of jobs with a key or a concurrency end before the latest of these';
+/*
+ * The history. Rows of ended jobs and of attempts lie in numbered parts, a table of each for one
+ * number. A part takes the rows of one class of retention until it is closed; when the youngest of
+ * them is old enough, the part is dropped as a whole. Part 0 is the extension's own, for rows of a
+ * class that has no part yet. extension/jobs/history.h says how, and why it is done like that.
+ */
+
+CREATE TABLE hotdash._history_part (
+	part smallint NOT NULL CONSTRAINT _history_part_pkey PRIMARY KEY,
+	days smallint NOT NULL,
+	opened_at timestamptz NOT NULL,
+	closed_at timestamptz
+);
+CREATE UNIQUE INDEX _history_part_open ON hotdash._history_part (days) WHERE closed_at IS NULL;
+COMMENT ON TABLE hotdash._history_part IS 'Parts of the history: from when to when each took rows';
+COMMENT ON COLUMN hotdash._history_part.days IS 'Class of retention: how long rows are kept after closed_at';
+COMMENT ON COLUMN hotdash._history_part.closed_at IS 'NULL while rows of the class go there';
+
 CREATE TABLE hotdash._job_history (
 	id bigint NOT NULL,
 	enqueued_at timestamptz NOT NULL,
 	started_at timestamptz,
 	finished_at timestamptz NOT NULL,
+	cpu_us bigint,
+	wal_bytes bigint,
+	part smallint NOT NULL,
 	priority smallint NOT NULL,
 	attempt smallint NOT NULL,
 	max_attempts smallint NOT NULL,
@@ -97,22 +132,38 @@ CREATE TABLE hotdash._job_history (
 	order_key text COLLATE "C",
 	tags text[],
 	result jsonb
-);
-CREATE INDEX _job_history_id ON hotdash._job_history USING brin (id) WITH (autosummarize = on);
+) PARTITION BY LIST (part);
 COMMENT ON TABLE hotdash._job_history IS 'Jobs that were completed or cancelled';
+COMMENT ON COLUMN hotdash._job_history.cpu_us IS 'Of the last attempt, where its handler ran in the server';
+COMMENT ON COLUMN hotdash._job_history.wal_bytes IS 'Likewise';
 
 CREATE TABLE hotdash._job_attempt (
 	job_id bigint NOT NULL,
 	started_at timestamptz,
 	finished_at timestamptz NOT NULL,
+	cpu_us bigint,
+	wal_bytes bigint,
+	part smallint NOT NULL,
 	attempt smallint NOT NULL,
 	outcome text COLLATE "C" NOT NULL,
 	tenant text COLLATE "C" NOT NULL,
 	worker text,
+	traceparent text,
 	error text
-);
-CREATE INDEX _job_attempt_job ON hotdash._job_attempt (job_id);
-COMMENT ON TABLE hotdash._job_attempt IS 'Attempts that failed: failed, lost (lease ran out), crashed';
+) PARTITION BY LIST (part);
+COMMENT ON TABLE hotdash._job_attempt IS
+	'Attempts that did not complete: failed, lost (lease ran out), crashed, cancelled';
+
+-- Indexes are the parts' own: one of the parent would be made twice by a restore, when the dump
+-- attaches a part that has it already.
+CREATE TABLE hotdash._job_history_0 PARTITION OF hotdash._job_history FOR VALUES IN (0);
+CREATE INDEX _job_history_0_id ON hotdash._job_history_0 USING brin (id) WITH (autosummarize = on);
+ALTER TABLE hotdash._job_history_0 ENABLE ROW LEVEL SECURITY;
+COMMENT ON TABLE hotdash._job_history_0 IS 'Part 0 of the history of jobs';
+CREATE TABLE hotdash._job_attempt_0 PARTITION OF hotdash._job_attempt FOR VALUES IN (0);
+CREATE INDEX _job_attempt_0_job ON hotdash._job_attempt_0 (job_id);
+ALTER TABLE hotdash._job_attempt_0 ENABLE ROW LEVEL SECURITY;
+COMMENT ON TABLE hotdash._job_attempt_0 IS 'Part 0 of the attempts';
 
 CREATE TABLE hotdash._job_dead (
 	id bigint NOT NULL PRIMARY KEY,
@@ -126,6 +177,7 @@ CREATE TABLE hotdash._job_dead (
 	kind text COLLATE "C" NOT NULL,
 	tenant text COLLATE "C" NOT NULL,
 	timeout_ms int,
+	batch bigint,
 	unique_key text COLLATE "C",
 	order_key text COLLATE "C",
 	backoff jsonb,
@@ -136,14 +188,109 @@ CREATE TABLE hotdash._job_dead (
 COMMENT ON TABLE hotdash._job_dead IS
 	'Jobs that gave up: attempts, final, expired; job_retry brings one back';
 
+/*
+ * What holds jobs back. Only jobs that ask have rows here.
+ *
+ * A batch is a job, its callback, that waits for its members; so its id is the
+ * callback's, and members are dependencies like any other (on_failure 3).
+ */
+
+CREATE TABLE hotdash._job_dependency (
+	job_id bigint NOT NULL,
+	after_id bigint NOT NULL,
+	on_failure smallint NOT NULL,
+	CONSTRAINT _job_dependency_pkey PRIMARY KEY (job_id, after_id)
+);
+CREATE INDEX _job_dependency_after ON hotdash._job_dependency (after_id);
+COMMENT ON TABLE hotdash._job_dependency IS 'Which jobs a held job still waits for';
+COMMENT ON COLUMN hotdash._job_dependency.on_failure IS
+	'When the other one ends badly: 0 wait, 1 cancel, 2 run; 3: it is a member of the batch job_id';
+
+CREATE TABLE hotdash._job_recheck (
+	job_id bigint NOT NULL
+);
+COMMENT ON TABLE hotdash._job_recheck IS
+	'Held jobs whose last dependencies ended side by side: the tick decides whether they may run';
+
+CREATE TABLE hotdash._job_deadline (
+	job_id bigint NOT NULL PRIMARY KEY,
+	expires_at timestamptz NOT NULL
+);
+CREATE INDEX _job_deadline_expires ON hotdash._job_deadline (expires_at);
+COMMENT ON TABLE hotdash._job_deadline IS 'Held jobs that expire: the tick ends them';
+
+CREATE TABLE hotdash._job_approval (
+	job_id bigint NOT NULL PRIMARY KEY,
+	requested_at timestamptz NOT NULL,
+	decided_at timestamptz,
+	confidence float8,
+	tenant text COLLATE "C" NOT NULL,
+	decision text COLLATE "C",
+	decided_by text,
+	decided_role name,
+	note text,
+	why text,
+	sources jsonb,
+	payload_before jsonb
+);
+CREATE INDEX _job_approval_open ON hotdash._job_approval (requested_at) WHERE decided_at IS NULL;
+COMMENT ON TABLE hotdash._job_approval IS 'Approvals asked for, and what became of them';
+COMMENT ON COLUMN hotdash._job_approval.decision IS 'approved, rejected, cancelled or expired; NULL: open';
+COMMENT ON COLUMN hotdash._job_approval.decided_role IS 'The session''s role, beside the name it gave';
+COMMENT ON COLUMN hotdash._job_approval.payload_before IS 'Payload that the approval replaced';
+
+CREATE TABLE hotdash._batch (
+	id bigint NOT NULL PRIMARY KEY,
+	created_at timestamptz NOT NULL,
+	closed_at timestamptz,
+	ended_at timestamptz,
+	completed bigint,
+	dead bigint,
+	cancelled bigint,
+	tenant text COLLATE "C" NOT NULL
+);
+COMMENT ON TABLE hotdash._batch IS 'Batches; the numbers are filled in when the last member has ended';
+
+CREATE TABLE hotdash._batch_tally (
+	batch bigint NOT NULL,
+	completed int NOT NULL,
+	dead int NOT NULL,
+	cancelled int NOT NULL
+);
+CREATE INDEX _batch_tally_batch ON hotdash._batch_tally (batch);
+COMMENT ON TABLE hotdash._batch_tally IS
+	'How many members ended how, one row a call that ended some; summed up when the batch ends';
+
+CREATE TABLE hotdash._job_progress (
+	job_id bigint NOT NULL PRIMARY KEY,
+	reported_at timestamptz NOT NULL,
+	percent float8,
+	attempt smallint NOT NULL,
+	tenant text COLLATE "C" NOT NULL,
+	note text
+) WITH (fillfactor = 50);
+COMMENT ON TABLE hotdash._job_progress IS
+	'What running jobs last reported; the tick sweeps out the rows of jobs that have ended';
+
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_id', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._queue', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._kind', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_unique', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_horizon', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_history', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_attempt', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._history_part', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_history_0', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_attempt_0', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_dead', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_dependency', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_recheck', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_deadline', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_approval', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._batch', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._batch_tally', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_progress', '');
 
 CREATE FUNCTION hotdash._config_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_config_changed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -153,6 +300,158 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._config_changed();
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._queue
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._config_changed();
+
+-- History: which part takes a row, and what the tick does to the parts.
+
+CREATE FUNCTION hotdash._history_changed() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_history_changed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._history_changed() IS 'Tells every session at commit that parts of the history changed';
+REVOKE ALL ON FUNCTION hotdash._history_changed() FROM PUBLIC;
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._history_part
+	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._history_changed();
+
+CREATE FUNCTION hotdash._history_days(retention interval) RETURNS smallint
+	LANGUAGE sql STABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT min(d)::smallint FROM unnest(ARRAY[1, 3, 7, 14, 30, 90, 365]) AS d
+		WHERE make_interval(days => d) >= coalesce(retention, current_setting('hotdash.job_retention')::interval)
+	$$;
+COMMENT ON FUNCTION hotdash._history_days(interval) IS
+	'Class of a retention: days, rounded up; NULL stands for hotdash.job_retention, and for longer than the longest';
+REVOKE ALL ON FUNCTION hotdash._history_days(interval) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._history_part_of(kind text) RETURNS smallint
+	LANGUAGE sql STABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT coalesce((SELECT p.part FROM hotdash._history_part p
+			WHERE p.closed_at IS NULL AND p.days = hotdash._history_days(
+				(SELECT k.retention FROM hotdash._kind k WHERE k.kind = $1))), 0::smallint)
+	$$;
+COMMENT ON FUNCTION hotdash._history_part_of(text) IS 'Part of the history that takes the rows of a kind now';
+REVOKE ALL ON FUNCTION hotdash._history_part_of(text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._history_open(days smallint) RETURNS void
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	number CONSTANT int := (SELECT min(n) FROM generate_series(1, (SELECT count(*) + 1 FROM hotdash._history_part)) AS n
+		WHERE NOT EXISTS (SELECT FROM hotdash._history_part p WHERE p.part = n));
+	parent text;
+BEGIN
+	FOREACH parent IN ARRAY ARRAY['_job_history', '_job_attempt'] LOOP
+		EXECUTE format('CREATE TABLE hotdash.%1$s_%2$s (LIKE hotdash.%1$s)', parent, number);
+		-- Nobody gets at the rows but through the parent: no policy lets none through.
+		EXECUTE format('ALTER TABLE hotdash.%s_%s ENABLE ROW LEVEL SECURITY', parent, number);
+		EXECUTE format('ALTER TABLE hotdash.%1$s ATTACH PARTITION hotdash.%1$s_%2$s FOR VALUES IN (%2$s)',
+			parent, number);
+	END LOOP;
+	EXECUTE format('CREATE INDEX _job_history_%1$s_id ON hotdash._job_history_%1$s USING brin (id) WITH (autosummarize = on)',
+		number);
+	EXECUTE format('CREATE INDEX _job_attempt_%1$s_job ON hotdash._job_attempt_%1$s (job_id)', number);
+	INSERT INTO hotdash._history_part (part, days, opened_at) VALUES (number, days, hotdash._now());
+END
+$$;
+COMMENT ON FUNCTION hotdash._history_open(smallint) IS 'Makes a part of the history that takes the rows of a class';
+REVOKE ALL ON FUNCTION hotdash._history_open(smallint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._history_drop(part smallint) RETURNS bool
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	SET lock_timeout = '100ms'
+	AS $$
+#variable_conflict use_variable
+BEGIN
+	-- Whoever waits for such a lock holds up all who come after: take it at once or not at all.
+	EXECUTE format('LOCK TABLE ONLY hotdash._job_history, ONLY hotdash._job_attempt,
+		hotdash._job_history_%1$s, hotdash._job_attempt_%1$s IN ACCESS EXCLUSIVE MODE NOWAIT', part);
+	EXECUTE format(CASE part WHEN 0 THEN 'TRUNCATE' ELSE 'DROP TABLE' END
+		|| ' hotdash._job_history_%1$s, hotdash._job_attempt_%1$s', part);
+	DELETE FROM hotdash._history_part p WHERE p.part = part;
+	RETURN true;
+EXCEPTION WHEN lock_not_available OR object_in_use THEN
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION hotdash._history_drop(smallint) IS
+	'Drops a part of the history, empties part 0; false when somebody is using it';
+REVOKE ALL ON FUNCTION hotdash._history_drop(smallint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._history_has_rows(part smallint) RETURNS bool
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	result bool;
+BEGIN
+	EXECUTE format('SELECT EXISTS (SELECT FROM hotdash._job_history_%1$s)
+		OR EXISTS (SELECT FROM hotdash._job_attempt_%1$s)', part) INTO result;
+	RETURN result;
+END
+$$;
+COMMENT ON FUNCTION hotdash._history_has_rows(smallint) IS 'Whether a part of the history has rows';
+REVOKE ALL ON FUNCTION hotdash._history_has_rows(smallint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._history_keep() RETURNS bool
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	SET lock_timeout = '100ms'
+	AS $$
+DECLARE
+	now_at CONSTANT timestamptz := hotdash._now();
+	wanted CONSTANT smallint[] := ARRAY(SELECT hotdash._history_days(k.retention) FROM hotdash._kind k
+		UNION SELECT hotdash._history_days(NULL) ORDER BY 1);
+	old hotdash._history_part;
+	class smallint;
+	done bool := true;
+BEGIN
+	LOCK TABLE hotdash._history_part IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+	-- A clock that was ahead for a while must not keep parts for ever.
+	UPDATE hotdash._history_part p
+	SET opened_at = least(p.opened_at, now_at), closed_at = CASE WHEN p.closed_at > now_at THEN now_at ELSE p.closed_at END
+	WHERE greatest(p.opened_at, p.closed_at) > now_at;
+	FOR old IN SELECT * FROM hotdash._history_part p
+		WHERE p.closed_at + make_interval(days => p.days) <= now_at
+	LOOP
+		done := hotdash._history_drop(old.part) AND done;
+	END LOOP;
+
+	-- A part takes rows for an eighth of the time that they are kept, so rows stay that much longer.
+	FOR old IN SELECT * FROM hotdash._history_part p
+		WHERE p.closed_at IS NULL AND p.opened_at + interval '3 hours' * p.days <= now_at
+	LOOP
+		IF old.days = ANY (wanted) AND NOT hotdash._history_has_rows(old.part) THEN
+			UPDATE hotdash._history_part p SET opened_at = now_at WHERE p.part = old.part;
+			CONTINUE;
+		END IF;
+		UPDATE hotdash._history_part p SET closed_at = now_at WHERE p.part = old.part;
+		PERFORM brin_summarize_new_values(format('hotdash._job_history_%s_id', old.part)::regclass);
+		IF old.days = ANY (wanted) THEN
+			PERFORM hotdash._history_open(old.days);
+		END IF;
+	END LOOP;
+
+	FOR class IN SELECT w FROM unnest(wanted) AS w
+		WHERE NOT EXISTS (SELECT FROM hotdash._history_part p WHERE p.days = w AND p.closed_at IS NULL)
+	LOOP
+		PERFORM hotdash._history_open(class);
+		-- Until now its rows went to part 0.
+		UPDATE hotdash._history_part p SET closed_at = now_at, days = greatest(p.days, class) WHERE p.part = 0;
+	END LOOP;
+	IF NOT EXISTS (SELECT FROM hotdash._history_part p WHERE p.part = 0) AND hotdash._history_has_rows(0::smallint) THEN
+		INSERT INTO hotdash._history_part (part, days, opened_at, closed_at)
+		VALUES (0, (SELECT max(w) FROM unnest(wanted) AS w), now_at, now_at);
+	END IF;
+	RETURN done;
+EXCEPTION WHEN lock_not_available THEN
+	RETURN false;
+END
+$$;
+COMMENT ON FUNCTION hotdash._history_keep() IS
+	'Closes, makes and drops parts of the history as their time has come; false when a lock was not to be had';
+REVOKE ALL ON FUNCTION hotdash._history_keep() FROM PUBLIC;
 
 CREATE TYPE hotdash.claimed_job AS (
 	id bigint,
@@ -183,7 +482,7 @@ CREATE FUNCTION hotdash.job_kind_set(kind text, handler regprocedure DEFAULT NUL
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_kind_set' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_kind_set IS
-	'Registers a kind of job, or states it anew: handler, queue, attempts, backoff, timeout';
+	'Registers a kind of job, or states it anew: handler, queue, attempts, backoff, timeout, concurrency';
 REVOKE ALL ON FUNCTION hotdash.job_kind_set FROM PUBLIC;
 
 CREATE FUNCTION hotdash.queue_set(queue text, concurrency int DEFAULT NULL, rate int DEFAULT NULL,
@@ -192,7 +491,7 @@ CREATE FUNCTION hotdash.queue_set(queue text, concurrency int DEFAULT NULL, rate
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_queue_set' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.queue_set IS
-	'Creates a queue, or states it anew';
+	'Creates a queue, or states it anew: concurrency, rate, notifications';
 REVOKE ALL ON FUNCTION hotdash.queue_set FROM PUBLIC;
 
 CREATE FUNCTION hotdash.queue_pause(queue text)
@@ -265,7 +564,7 @@ CREATE FUNCTION hotdash.job_fail(id bigint, token bigint, error text, retry_in i
 	RETURNS text
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_fail' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_fail IS
-	'Fails a claimed job; returns scheduled, dead, or lost when the token is stale';
+	'Fails a claimed job; returns scheduled, dead, cancelled where that was asked for, or lost when the token is stale';
 REVOKE ALL ON FUNCTION hotdash.job_fail FROM PUBLIC;
 
 CREATE FUNCTION hotdash.job_fail_many(ids bigint[], tokens bigint[], errors text[],
@@ -287,14 +586,14 @@ CREATE FUNCTION hotdash.job_renew(ids bigint[], tokens bigint[], lease interval 
 	RETURNS TABLE (id bigint, state text, lease_expires timestamptz)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_renew' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_renew IS
-	'Prolongs leases at once, whatever the transaction does; state renewed or lost';
+	'Prolongs leases at once, whatever the transaction does; state renewed, cancelled or lost';
 REVOKE ALL ON FUNCTION hotdash.job_renew FROM PUBLIC;
 
 CREATE FUNCTION hotdash.job_cancel(id bigint)
 	RETURNS bool
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_cancel' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_cancel IS
-	'Cancels a job that waits; false when it is running or has ended';
+	'Cancels a job that waits, asks for the end of one that runs; false when it has ended or is just being claimed or ended';
 REVOKE ALL ON FUNCTION hotdash.job_cancel FROM PUBLIC;
 
 CREATE PROCEDURE hotdash.job_wait(queues text[] DEFAULT NULL, wait interval DEFAULT NULL,
@@ -310,6 +609,12 @@ CREATE PROCEDURE hotdash.job_work(queues text[] DEFAULT NULL, max_runtime interv
 COMMENT ON PROCEDURE hotdash.job_work IS
 	'Runs SQL handlers, each job in a transaction of its own';
 REVOKE ALL ON PROCEDURE hotdash.job_work FROM PUBLIC;
+
+CREATE PROCEDURE hotdash._work_relay()
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_relay' LANGUAGE C;
+COMMENT ON PROCEDURE hotdash._work_relay IS
+	'job_work for pg_cron: goes on until the next run has begun';
+REVOKE ALL ON PROCEDURE hotdash._work_relay FROM PUBLIC;
 
 CREATE PROCEDURE hotdash._tick()
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_tick' LANGUAGE C;
@@ -378,19 +683,18 @@ REVOKE ALL ON FUNCTION hotdash._name_check FROM PUBLIC;
 
 CREATE FUNCTION hotdash._job_running()
 	RETURNS TABLE (id bigint, attempt int, started_at timestamptz, lease_expires timestamptz,
-		worker text)
+		worker text, cancelled bool)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_running' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
 COMMENT ON FUNCTION hotdash._job_running IS
 	'Jobs of this database that are claimed, from shared memory';
 REVOKE ALL ON FUNCTION hotdash._job_running FROM PUBLIC;
 
-CREATE FUNCTION hotdash._job_lanes()
-	RETURNS TABLE (queue text, priority int, listed int, more bool, running int,
-		asked_at timestamptz)
-	AS 'MODULE_PATHNAME', 'hd_jobs_sql_lanes' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
-COMMENT ON FUNCTION hotdash._job_lanes IS
-	'What shared memory knows of each lane of this database';
-REVOKE ALL ON FUNCTION hotdash._job_lanes FROM PUBLIC;
+CREATE FUNCTION hotdash._job_queue_state(queue text, OUT asked_at timestamptz, OUT waiting int,
+	OUT rate_at timestamptz, OUT horizon timestamptz)
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_queue_state' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION hotdash._job_queue_state(text) IS
+	'When a queue was last asked for jobs, who waits for them, what else holds its jobs up';
+REVOKE ALL ON FUNCTION hotdash._job_queue_state(text) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._job_memory()
 	RETURNS TABLE (part text, slots bigint, used bigint, running bigint)
@@ -407,46 +711,73 @@ REVOKE ALL ON FUNCTION hotdash._job_removed() FROM PUBLIC;
 CREATE TRIGGER removed AFTER DELETE OR TRUNCATE ON hotdash._job
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._job_removed();
 
--- Dead jobs come back under their id, with all attempts before them.
+/*
+ * Dead jobs come back under their id, with all attempts before them. What held a job back and was not
+ * done when it died holds it back again: an approval that was not given, jobs that have not completed.
+ */
 CREATE FUNCTION hotdash._job_revive(ids bigint[]) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
 	now_at timestamptz := hotdash._now();
-	dead hotdash._job_dead;
-	per_key int;
-	revived bigint := 0;
 	-- Far from the fences of its life before, so that no token of then is good.
 	new_fence int := extract(epoch FROM now_at)::bigint % 65536;
+	revived bigint[];
+	members bigint[];
+	blocked bigint[];
 BEGIN
-	FOR dead IN DELETE FROM hotdash._job_dead
-			WHERE id = ANY (ids) AND hotdash._tenant_sees(tenant) RETURNING *
-	LOOP
+	WITH dead AS MATERIALIZED (
+		DELETE FROM hotdash._job_dead WHERE id = ANY (ids) AND hotdash._tenant_sees(tenant) RETURNING *
+	), keyed AS (
 		-- A successor may have the key by now; then this one runs without it.
-		IF dead.unique_key IS NOT NULL THEN
-			INSERT INTO hotdash._job_unique (kind, tenant, unique_key, id)
-			VALUES (dead.kind, dead.tenant, dead.unique_key, dead.id)
-			ON CONFLICT DO NOTHING;
-			IF NOT FOUND THEN
-				dead.unique_key := NULL;
-			END IF;
-		END IF;
-		per_key := (SELECT k.concurrency_per_key FROM hotdash._kind k WHERE k.kind = dead.kind);
+		INSERT INTO hotdash._job_unique (kind, tenant, unique_key, id)
+		SELECT d.kind, d.tenant, d.unique_key, d.id FROM dead AS d
+		WHERE d.unique_key IS NOT NULL
+		ORDER BY d.kind, d.tenant, d.unique_key, d.id
+		ON CONFLICT DO NOTHING
+		RETURNING id
+	), held AS (
+		SELECT d.id, nullif(
+			CASE WHEN EXISTS (SELECT FROM hotdash._job_approval AS a
+				WHERE a.job_id = d.id AND a.decision IS DISTINCT FROM 'approved') THEN 1 ELSE 0 END
+			| CASE WHEN EXISTS (SELECT FROM hotdash._batch AS b WHERE b.id = d.id AND b.ended_at IS NULL) THEN 10
+				WHEN EXISTS (SELECT FROM hotdash._job_dependency AS p WHERE p.job_id = d.id) THEN 2
+				ELSE 0 END, 0)::smallint AS hold
+		FROM dead AS d
+	), back AS (
 		INSERT INTO hotdash._job (id, at, enqueued_at, fence, priority, attempt, max_attempts,
-			shelf, queue, kind, tenant, line, line_at, timeout_ms, unique_key, order_key,
-			backoff, tags, last_error, payload)
-		VALUES (dead.id, now_at, dead.enqueued_at, new_fence, dead.priority, 0,
-			dead.max_attempts, true, dead.queue, dead.kind, dead.tenant,
-			hotdash._job_line(dead.queue, dead.priority, dead.kind, dead.tenant, dead.order_key,
-				per_key),
-			CASE WHEN dead.order_key IS NULL OR per_key IS NOT NULL THEN now_at END,
-			dead.timeout_ms, dead.unique_key, dead.order_key,
-			dead.backoff, dead.tags, dead.last_error, dead.payload);
-		PERFORM hotdash._job_announce(dead.id);
-		revived := revived + 1;
-	END LOOP;
-	RETURN revived;
+			shelf, queue, kind, tenant, line, line_at, timeout_ms, hold, awaited, batch, unique_key,
+			order_key, backoff, tags, last_error, payload)
+		SELECT d.id, now_at, d.enqueued_at, new_fence, d.priority, 0, d.max_attempts,
+			h.hold IS NULL, d.queue, d.kind, d.tenant,
+			CASE WHEN h.hold IS NULL THEN hotdash._job_line(d.queue, d.priority, d.kind, d.tenant,
+				d.order_key, c.concurrency_per_key) END,
+			CASE WHEN h.hold IS NULL AND (d.order_key IS NULL OR c.concurrency_per_key IS NOT NULL)
+				THEN now_at END,
+			d.timeout_ms, h.hold, true, d.batch,
+			CASE WHEN k.id IS NOT NULL THEN d.unique_key END, d.order_key, d.backoff, d.tags,
+			d.last_error, d.payload
+		FROM dead AS d JOIN held AS h ON h.id = d.id LEFT JOIN keyed AS k ON k.id = d.id
+			LEFT JOIN hotdash._kind AS c ON c.kind = d.kind
+		RETURNING id, batch, hold
+	)
+	SELECT array_agg(id), array_agg(id) FILTER (WHERE batch IS NOT NULL),
+		array_agg(id) FILTER (WHERE hold & 2 <> 0)
+		INTO revived, members, blocked FROM back;
+
+	UPDATE hotdash._job_approval SET requested_at = now_at, decided_at = NULL, decision = NULL
+		WHERE job_id = ANY (revived) AND decision <> 'approved';
+	IF members IS NOT NULL THEN
+		PERFORM hotdash._batch_rejoin(members);
+	END IF;
+
+	-- Those that they wait for may be ending at this moment, and not have seen them.
+	INSERT INTO hotdash._job_recheck (job_id) SELECT unnest(blocked);
+
+	PERFORM hotdash._job_announce(j.id) FROM hotdash._job AS j
+		WHERE j.id = ANY (revived) AND j.hold IS NULL;
+	RETURN coalesce(cardinality(revived), 0);
 END
 $$;
 COMMENT ON FUNCTION hotdash._job_revive(bigint[]) IS 'Puts dead jobs back into their queues';
@@ -494,6 +825,288 @@ COMMENT ON FUNCTION hotdash.dead_retry(text, text, timestamptz, int) IS
 REVOKE ALL ON FUNCTION hotdash.dead_retry(text, text, timestamptz, int) FROM PUBLIC;
 
 /*
+ * What holds jobs back: approvals, other jobs, batches (extension/jobs/hold.h, after.h).
+ */
+
+CREATE FUNCTION hotdash._job_unhold(ids bigint[], reason smallint) RETURNS int
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_unhold' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_unhold(bigint[], smallint) IS
+	'Takes a reason to be held from jobs; those that have none left may be claimed. Returns how many had it';
+REVOKE ALL ON FUNCTION hotdash._job_unhold(bigint[], smallint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._job_cancel_held(id bigint, result jsonb) RETURNS bool
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_cancel_held' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_cancel_held(bigint, jsonb) IS
+	'Cancels a job that is held, with a result; false when it is not';
+REVOKE ALL ON FUNCTION hotdash._job_cancel_held(bigint, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._batch_try_end(id bigint) RETURNS bool
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_batch_try_end' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._batch_try_end(bigint) IS
+	'Lets the callback of a closed batch go if every member has certainly ended';
+REVOKE ALL ON FUNCTION hotdash._batch_try_end(bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._batch_open(kind text, payload jsonb DEFAULT NULL, queue text DEFAULT NULL,
+	priority int DEFAULT NULL, run_at timestamptz DEFAULT NULL, max_attempts int DEFAULT NULL,
+	unique_key text DEFAULT NULL, if_exists text DEFAULT NULL, order_key text DEFAULT NULL,
+	tenant text DEFAULT NULL, after bigint[] DEFAULT NULL, needs_approval bool DEFAULT NULL,
+	tags text[] DEFAULT NULL, options jsonb DEFAULT NULL)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_batch_open' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._batch_open IS
+	'job_enqueue of a job that is the callback of a new batch';
+REVOKE ALL ON FUNCTION hotdash._batch_open FROM PUBLIC;
+
+-- Dead members that come back before the callback ran are waited for again; afterwards they are not.
+CREATE FUNCTION hotdash._batch_rejoin(members bigint[]) RETURNS void
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		WITH waiting AS MATERIALIZED (
+			-- The lock keeps the callback from being let go meanwhile.
+			SELECT x.id FROM hotdash._job AS x
+			WHERE x.id IN (SELECT j.batch FROM hotdash._job AS j WHERE j.id = ANY (members)) AND x.hold IS NOT NULL
+			ORDER BY x.id FOR NO KEY UPDATE
+		), again AS (
+			INSERT INTO hotdash._job_dependency (job_id, after_id, on_failure)
+			SELECT w.id, j.id, 3 FROM hotdash._job AS j JOIN waiting AS w ON w.id = j.batch
+			WHERE j.id = ANY (members)
+			ON CONFLICT DO NOTHING
+			RETURNING job_id
+		)
+		INSERT INTO hotdash._batch_tally (batch, completed, dead, cancelled)
+		SELECT job_id, 0, -count(*), 0 FROM again GROUP BY job_id
+	$$;
+COMMENT ON FUNCTION hotdash._batch_rejoin(bigint[]) IS 'Makes batches wait again for members that were dead';
+REVOKE ALL ON FUNCTION hotdash._batch_rejoin(bigint[]) FROM PUBLIC;
+
+-- Checks that approving and rejecting share; true when the job is there and waits, and is locked.
+CREATE FUNCTION hotdash._job_approval_lock(id bigint, by_whom text) RETURNS bool
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	IF id IS NULL OR by_whom IS NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+			MESSAGE = format('argument "%s" must not be null', CASE WHEN id IS NULL THEN 'id' ELSE 'by' END);
+	ELSIF btrim(by_whom) = '' THEN
+		RAISE EXCEPTION 'by must name who decides' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+
+	-- The job before its approval: whoever ends it takes them in this order too.
+	PERFORM FROM hotdash._job AS j
+		WHERE j.id = _job_approval_lock.id AND j.hold & 1 <> 0 AND hotdash._tenant_sees(j.tenant)
+		FOR UPDATE;
+	RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION hotdash._job_approval_lock(bigint, text) IS
+	'Locks a job that waits for approval; false when it does not';
+REVOKE ALL ON FUNCTION hotdash._job_approval_lock(bigint, text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._job_approval_decide(id bigint, decision text, by_whom text, note text, before jsonb)
+	RETURNS void
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		UPDATE hotdash._job_approval AS a SET decided_at = hotdash._now(), decision = $2, decided_by = $3,
+			decided_role = session_user, note = $4, payload_before = $5
+		WHERE a.job_id = $1
+	$$;
+COMMENT ON FUNCTION hotdash._job_approval_decide(bigint, text, text, text, jsonb) IS 'Writes down who decided what';
+REVOKE ALL ON FUNCTION hotdash._job_approval_decide(bigint, text, text, text, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.job_approve(id bigint, by text, note text DEFAULT NULL, payload jsonb DEFAULT NULL)
+	RETURNS bool
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	size_limit bigint := pg_size_bytes(current_setting('hotdash.job_max_payload'));
+	before jsonb;
+BEGIN
+	IF octet_length(job_approve.payload::text) > size_limit THEN
+		RAISE EXCEPTION 'payload of a job is larger than % kB', size_limit / 1024
+			USING ERRCODE = 'program_limit_exceeded';
+	ELSIF NOT hotdash._job_approval_lock(id, by) THEN
+		RETURN false;
+	END IF;
+	IF job_approve.payload IS NOT NULL THEN
+		SELECT j.payload INTO before FROM hotdash._job AS j WHERE j.id = job_approve.id;
+		UPDATE hotdash._job AS j SET payload = job_approve.payload WHERE j.id = job_approve.id;
+	END IF;
+	PERFORM hotdash._job_approval_decide(id, 'approved', by, note, before);
+	RETURN hotdash._job_unhold(ARRAY[id], 1::smallint) = 1;
+END
+$$;
+COMMENT ON FUNCTION hotdash.job_approve(bigint, text, text, jsonb) IS
+	'Lets a job go that waits for approval, with another payload if one is given; false when it does not wait for one';
+REVOKE ALL ON FUNCTION hotdash.job_approve(bigint, text, text, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.job_reject(id bigint, by text, note text DEFAULT NULL)
+	RETURNS bool
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	IF NOT hotdash._job_approval_lock(id, by) THEN
+		RETURN false;
+	END IF;
+	PERFORM hotdash._job_approval_decide(id, 'rejected', by, note, NULL);
+	RETURN hotdash._job_cancel_held(id, jsonb_build_object('rejected',
+		jsonb_strip_nulls(jsonb_build_object('by', by, 'note', note))));
+END
+$$;
+COMMENT ON FUNCTION hotdash.job_reject(bigint, text, text) IS
+	'Cancels a job that waits for approval; false when it does not wait for one';
+REVOKE ALL ON FUNCTION hotdash.job_reject(bigint, text, text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.batch_create(callback_kind text, callback_payload jsonb DEFAULT NULL, options jsonb DEFAULT NULL)
+	RETURNS bigint
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	own CONSTANT text[] := ARRAY['queue', 'priority', 'max_attempts', 'tenant', 'needs_approval', 'tags'];
+	wrong text;
+BEGIN
+	IF callback_kind IS NULL THEN
+		RAISE EXCEPTION 'argument "callback_kind" must not be null' USING ERRCODE = 'null_value_not_allowed';
+	ELSIF jsonb_typeof(callback_payload) <> 'object' THEN
+		RAISE EXCEPTION 'callback_payload must be a JSON object' USING ERRCODE = 'invalid_parameter_value',
+			DETAIL = 'The numbers of the batch are added to it under the key "batch".';
+	ELSIF jsonb_typeof(options) <> 'object' THEN
+		RAISE EXCEPTION 'options must be a JSON object' USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	SELECT o.key INTO wrong FROM jsonb_each(options) AS o
+		WHERE jsonb_typeof(o.value) <> CASE o.key WHEN 'queue' THEN 'string' WHEN 'tenant' THEN 'string'
+			WHEN 'priority' THEN 'number' WHEN 'max_attempts' THEN 'number' WHEN 'tags' THEN 'array'
+			WHEN 'needs_approval' THEN 'boolean' ELSE jsonb_typeof(o.value) END;
+	IF FOUND THEN
+		RAISE EXCEPTION 'option "%" has a value of the wrong type', wrong USING ERRCODE = 'invalid_parameter_value';
+	END IF;
+	RETURN hotdash._batch_open(callback_kind, callback_payload, queue => options ->> 'queue',
+		priority => (options ->> 'priority')::numeric::int, max_attempts => (options ->> 'max_attempts')::numeric::int,
+		tenant => options ->> 'tenant', needs_approval => (options ->> 'needs_approval')::bool,
+		tags => CASE WHEN options ? 'tags' THEN ARRAY(SELECT jsonb_array_elements_text(options -> 'tags')) END,
+		options => options - own);
+END
+$$;
+COMMENT ON FUNCTION hotdash.batch_create(text, jsonb, jsonb) IS
+	'Opens a batch: a job that runs when the batch is closed and all members have ended; returns its id';
+REVOKE ALL ON FUNCTION hotdash.batch_create(text, jsonb, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.batch_close(id bigint) RETURNS void
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	closed boolean;
+BEGIN
+	IF batch_close.id IS NULL THEN
+		RAISE EXCEPTION 'argument "id" must not be null' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+
+	-- Waits for open transactions that are adding members, and lets no other begin.
+	PERFORM FROM hotdash._job AS j
+		WHERE j.id = batch_close.id AND j.hold & 4 <> 0 AND hotdash._tenant_sees(j.tenant) FOR UPDATE;
+	SELECT b.closed_at IS NOT NULL INTO closed FROM hotdash._batch AS b
+		WHERE b.id = batch_close.id AND hotdash._tenant_sees(b.tenant);
+	IF closed IS NULL THEN
+		RAISE EXCEPTION 'batch % does not exist', batch_close.id USING ERRCODE = 'undefined_object';
+	ELSIF closed THEN
+		RETURN;
+	END IF;
+	UPDATE hotdash._batch AS b SET closed_at = hotdash._now() WHERE b.id = batch_close.id;
+	UPDATE hotdash._job AS j SET hold = (j.hold & ~4) | 2 WHERE j.id = batch_close.id AND j.hold & 4 <> 0;
+
+	-- Members that end before this is committed see the batch open, and leave it to the note.
+	IF FOUND AND NOT hotdash._batch_try_end(batch_close.id) THEN
+		INSERT INTO hotdash._job_recheck (job_id) VALUES (batch_close.id);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hotdash.batch_close(bigint) IS
+	'Says that no more members come; closing a closed batch changes nothing';
+REVOKE ALL ON FUNCTION hotdash.batch_close(bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.job_progress(id bigint, token bigint, percent float8 DEFAULT NULL, note text DEFAULT NULL)
+	RETURNS void
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_progress' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash.job_progress(bigint, bigint, float8, text) IS
+	'Says how far a running job is; a stale token changes nothing';
+REVOKE ALL ON FUNCTION hotdash.job_progress(bigint, bigint, float8, text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._batch_counts(batch bigint)
+	RETURNS TABLE (pending bigint, completed bigint, dead bigint, cancelled bigint)
+	LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT (SELECT count(*) FROM hotdash._job_dependency AS d WHERE d.job_id = b.id AND d.on_failure = 3),
+			coalesce(b.completed, 0) + t.completed, coalesce(b.dead, 0) + t.dead,
+			coalesce(b.cancelled, 0) + t.cancelled
+		FROM hotdash._batch AS b
+		CROSS JOIN LATERAL (
+			SELECT coalesce(sum(s.completed), 0) AS completed, coalesce(sum(s.dead), 0) AS dead,
+				coalesce(sum(s.cancelled), 0) AS cancelled
+			FROM hotdash._batch_tally AS s WHERE s.batch = b.id) AS t
+		WHERE b.id = $1 AND hotdash._tenant_sees(b.tenant)
+	$$;
+COMMENT ON FUNCTION hotdash._batch_counts(bigint) IS 'Members of a batch by what became of them';
+REVOKE ALL ON FUNCTION hotdash._batch_counts(bigint) FROM PUBLIC;
+
+-- For job_explain: the sentence of a job that is held; empty when it is not.
+CREATE FUNCTION hotdash._job_explain_hold(id bigint) RETURNS TABLE (code text, why text)
+	LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	held smallint;
+	closed timestamptz;
+	waits text[];
+	dead bigint;
+	total bigint;
+BEGIN
+	SELECT j.hold INTO held FROM hotdash._job AS j WHERE j.id = _job_explain_hold.id;
+	IF held IS NULL THEN
+		RETURN;
+	END IF;
+	IF held & 1 <> 0 THEN
+		code := 'waiting_approval';
+		SELECT format('It waits for approval since %s; job_approve(%s, ...) lets it go.', a.requested_at, a.job_id)
+			INTO why FROM hotdash._job_approval AS a WHERE a.job_id = _job_explain_hold.id;
+		RETURN NEXT;
+		RETURN;
+	END IF;
+	SELECT array_agg(s.after_id::text ORDER BY s.after_id) INTO waits FROM (
+		SELECT d.after_id FROM hotdash._job_dependency AS d WHERE d.job_id = _job_explain_hold.id
+		ORDER BY d.after_id LIMIT 10) AS s;
+	SELECT count(*) INTO total FROM hotdash._job_dependency AS d WHERE d.job_id = _job_explain_hold.id;
+	SELECT b.closed_at INTO closed FROM hotdash._batch AS b WHERE b.id = _job_explain_hold.id;
+	IF FOUND THEN
+		code := 'waiting_for_batch';
+		why := format('It is the callback of a batch that is %s; %s of its members have not ended%s.',
+			CASE WHEN closed IS NULL THEN 'open' ELSE 'closed' END, total,
+			coalesce(': ' || array_to_string(waits, ', ') || CASE WHEN total > 10 THEN ' ...' ELSE '' END, ''));
+	ELSIF total = 0 THEN
+		code := 'waiting_for_jobs';
+		why := 'All that it waited for has ended; the next tick lets it go.';
+	ELSE
+		SELECT min(d.after_id) INTO dead FROM hotdash._job_dependency AS d JOIN hotdash._job_dead AS x ON x.id = d.after_id
+			WHERE d.job_id = _job_explain_hold.id;
+		code := 'waiting_for_jobs';
+		why := format('It waits for %s %s%s.%s', CASE WHEN total > 1 THEN 'jobs' ELSE 'job' END, array_to_string(waits, ', '),
+			CASE WHEN total > 10 THEN format(' and %s more', total - 10) ELSE '' END,
+			CASE WHEN dead IS NOT NULL
+				THEN format(' Job %s is dead: job_retry(%s) brings it back.', dead, dead) ELSE '' END);
+	END IF;
+	RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION hotdash._job_explain_hold(bigint) IS 'What holds a job back';
+REVOKE ALL ON FUNCTION hotdash._job_explain_hold(bigint) FROM PUBLIC;
+
+/*
  * Views. The policies are for whoever reads them: the functions act as the
  * extension's owner, whom policies do not bind, and filter by themselves.
  */
@@ -513,10 +1126,23 @@ ALTER TABLE hotdash._job_dead ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON hotdash._job_dead USING (hotdash._tenant_sees(tenant));
 COMMENT ON POLICY tenant ON hotdash._job_dead IS 'A session bound to a tenant sees that tenant alone';
 
+ALTER TABLE hotdash._job_approval ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job_approval USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job_approval IS
+	'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._batch ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._batch USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._batch IS 'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._job_progress ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job_progress USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job_progress IS
+	'A session bound to a tenant sees that tenant alone';
+
 CREATE VIEW hotdash.jobs WITH (security_invoker = true) AS
 	SELECT j.id, j.kind, j.queue,
 		CASE WHEN r.id IS NOT NULL THEN 'running'
-			WHEN j.at = 'infinity' THEN 'blocked'
+			WHEN j.hold & 1 <> 0 THEN 'waiting_approval'
+			WHEN j.hold IS NOT NULL OR j.at = 'infinity' THEN 'blocked'
 			WHEN j.at > hotdash._now() THEN 'scheduled'
 			ELSE 'ready' END AS state,
 		j.priority::int AS priority,
@@ -524,8 +1150,11 @@ CREATE VIEW hotdash.jobs WITH (security_invoker = true) AS
 		j.max_attempts::int AS max_attempts,
 		j.at AS run_at, j.enqueued_at, r.started_at, NULL::timestamptz AS finished_at, r.worker,
 		j.last_error, j.tenant, j.unique_key, j.order_key, j.tags, j.payload,
-		NULL::jsonb AS result, NULL::jsonb AS progress
+		NULL::jsonb AS result,
+		CASE WHEN p.job_id IS NOT NULL THEN jsonb_build_object('percent', p.percent, 'note', p.note,
+			'attempt', p.attempt, 'reported_at', p.reported_at) END AS progress
 	FROM hotdash._job j LEFT JOIN hotdash._job_running() r ON r.id = j.id
+		LEFT JOIN hotdash._job_progress p ON p.job_id = j.id
 	UNION ALL
 	SELECT h.id, h.kind, h.queue, h.state, h.priority, h.attempt, h.max_attempts, NULL,
 		h.enqueued_at, h.started_at, h.finished_at, h.worker, NULL, h.tenant, h.unique_key, h.order_key,
@@ -539,9 +1168,16 @@ CREATE VIEW hotdash.jobs WITH (security_invoker = true) AS
 COMMENT ON VIEW hotdash.jobs IS 'Every job: waiting, running and ended';
 
 CREATE VIEW hotdash.job_attempts WITH (security_invoker = true) AS
-	SELECT job_id, attempt::int AS attempt, outcome, started_at, finished_at, worker, error
-	FROM hotdash._job_attempt;
-COMMENT ON VIEW hotdash.job_attempts IS 'Attempts that failed, with their errors';
+	SELECT job_id, attempt::int AS attempt, outcome, started_at, finished_at,
+		finished_at - started_at AS duration, cpu_us * interval '1 microsecond' AS cpu, wal_bytes,
+		worker, error, traceparent
+	FROM hotdash._job_attempt
+	UNION ALL
+	SELECT id, attempt, state, started_at, finished_at, finished_at - started_at,
+		cpu_us * interval '1 microsecond', wal_bytes, worker, NULL, NULL
+	FROM hotdash._job_history WHERE state = 'completed';
+COMMENT ON VIEW hotdash.job_attempts IS
+	'Attempts that ended, with their errors; cpu and wal_bytes where a handler ran in the server';
 
 CREATE VIEW hotdash.dead_jobs WITH (security_invoker = true) AS
 	SELECT id, kind, queue, reason, attempt::int AS attempt, max_attempts::int AS max_attempts,
@@ -556,10 +1192,11 @@ CREATE VIEW hotdash.queues WITH (security_invoker = true) AS
 		SELECT 'default', false
 		WHERE NOT EXISTS (SELECT FROM hotdash._queue WHERE queue = 'default')
 	), live AS (
-		SELECT j.queue, count(*) AS all_jobs,
-			count(*) FILTER (WHERE j.at > hotdash._now()) AS scheduled,
+		SELECT j.queue, count(*) FILTER (WHERE j.hold IS NULL) AS all_jobs,
+			count(*) FILTER (WHERE j.hold IS NULL AND j.at > hotdash._now()) AS scheduled,
 			count(r.id) AS running,
-			min(j.at) FILTER (WHERE r.id IS NULL AND j.at <= hotdash._now()) AS oldest
+			count(j.hold) AS held,
+			min(j.at) FILTER (WHERE r.id IS NULL AND j.hold IS NULL AND j.at <= hotdash._now()) AS oldest
 		FROM hotdash._job j LEFT JOIN hotdash._job_running() r ON r.id = j.id
 		GROUP BY j.queue
 	), dead AS (
@@ -571,7 +1208,8 @@ CREATE VIEW hotdash.queues WITH (security_invoker = true) AS
 		coalesce(l.running, 0) AS running,
 		coalesce(d.dead, 0) AS dead,
 		hotdash._now() - l.oldest AS oldest_ready_age,
-		n.paused
+		n.paused,
+		coalesce(l.held, 0) AS held
 	FROM names n LEFT JOIN live l USING (queue) LEFT JOIN dead d USING (queue);
 COMMENT ON VIEW hotdash.queues IS 'Queues with the numbers of their jobs';
 
@@ -582,6 +1220,26 @@ CREATE VIEW hotdash.workers WITH (security_invoker = true) AS
 	GROUP BY worker;
 COMMENT ON VIEW hotdash.workers IS 'Workers that hold jobs now';
 
+CREATE VIEW hotdash.approvals WITH (security_invoker = true) AS
+	SELECT a.job_id, j.kind, j.queue, coalesce(a.decision, 'waiting') AS state, a.requested_at,
+		CASE WHEN a.decided_at IS NULL THEN hotdash._now() ELSE a.decided_at END - a.requested_at AS waited,
+		a.why, a.confidence, a.sources, j.payload, j.expires_at, a.decided_at, a.decided_by, a.decided_role, a.note,
+		a.payload_before, a.tenant
+	FROM hotdash._job_approval a LEFT JOIN hotdash._job j ON j.id = a.job_id;
+COMMENT ON VIEW hotdash.approvals IS
+	'Approvals asked for: waiting, approved, rejected, cancelled or expired, by whom and after how long';
+
+CREATE VIEW hotdash.batches WITH (security_invoker = true) AS
+	SELECT b.id,
+		CASE WHEN j.hold & 4 <> 0 THEN 'open' WHEN j.hold & 2 <> 0 THEN 'closed'
+			WHEN b.ended_at IS NOT NULL THEN 'ended' ELSE 'cancelled' END AS state,
+		c.pending + c.completed + c.dead + c.cancelled AS members, c.pending, c.completed, c.dead, c.cancelled,
+		b.id AS callback_job_id, b.created_at, b.closed_at, b.ended_at, b.tenant
+	FROM hotdash._batch b LEFT JOIN hotdash._job j ON j.id = b.id
+		CROSS JOIN LATERAL hotdash._batch_counts(b.id) c;
+COMMENT ON VIEW hotdash.batches IS
+	'Batches with the numbers of their members; state open, closed, ended (the callback may run) or cancelled';
+
 CREATE FUNCTION hotdash.job_get(id bigint) RETURNS jsonb
 	LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
@@ -591,6 +1249,103 @@ CREATE FUNCTION hotdash.job_get(id bigint) RETURNS jsonb
 	$$;
 COMMENT ON FUNCTION hotdash.job_get(bigint) IS 'One job as JSON, null when it is not known';
 REVOKE ALL ON FUNCTION hotdash.job_get(bigint) FROM PUBLIC;
+
+-- Which jobs are in the way; those of other tenants are not told.
+CREATE FUNCTION hotdash._job_culprits(ids bigint[]) RETURNS text
+	LANGUAGE sql STABLE PARALLEL RESTRICTED
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT ': ' || string_agg(j.id || coalesce(' (' || r.worker || ')', ''), ', ' ORDER BY j.id)
+		FROM hotdash._job j LEFT JOIN hotdash._job_running() r ON r.id = j.id
+		WHERE j.id = ANY (ids[:20]) AND hotdash._tenant_sees(j.tenant)
+	$$;
+COMMENT ON FUNCTION hotdash._job_culprits(bigint[]) IS 'Running jobs that are in the way, with their workers';
+REVOKE ALL ON FUNCTION hotdash._job_culprits(bigint[]) FROM PUBLIC;
+
+-- Why a job that is ready does not run: the first that holds, from the job outward.
+CREATE FUNCTION hotdash._job_barrier(id bigint, OUT code text, OUT why text)
+	LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	job hotdash._job;
+	kind hotdash._kind;
+	queue hotdash._queue;
+	state record;
+	busy bigint[];
+	first bigint;
+	first_at timestamptz;
+BEGIN
+	SELECT * INTO job FROM hotdash._job j WHERE j.id = _job_barrier.id;
+	SELECT * INTO kind FROM hotdash._kind k WHERE k.kind = job.kind;
+	SELECT * INTO queue FROM hotdash._queue q WHERE q.queue = job.queue;
+	SELECT * INTO state FROM hotdash._job_queue_state(job.queue);
+
+	IF state.horizon IS NOT NULL AND (job.order_key IS NOT NULL OR kind.concurrency IS NOT NULL
+		OR queue.concurrency IS NOT NULL) THEN
+		code := 'lost_leases';
+		why := format('The server stopped and lost its leases; jobs with a key or a concurrency wait until '
+			|| 'none of them can be out, at %s.', state.horizon);
+		RETURN;
+	END IF;
+	IF job.order_key IS NOT NULL AND job.line_at IS NULL THEN
+		SELECT j.id, j.at INTO first, first_at FROM hotdash._job j
+			WHERE j.line = job.line AND j.line_at IS NULL AND j.id < job.id ORDER BY j.id LIMIT 1;
+		IF first IS NULL THEN
+			SELECT r.id INTO first FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id
+				WHERE j.line = job.line AND r.id <> job.id LIMIT 1;
+		END IF;
+		IF first IS NOT NULL THEN
+			code := 'key_blocked';
+			why := format('Job %s has the same order key (%s) and comes first; it is %s.', first,
+				job.order_key, CASE
+				WHEN EXISTS (SELECT FROM hotdash._job_running() r WHERE r.id = first) THEN 'running'
+				WHEN first_at > hotdash._now() THEN 'scheduled for ' || first_at
+				ELSE 'ready' END);
+			RETURN;
+		END IF;
+	ELSIF job.order_key IS NOT NULL AND kind.concurrency_per_key IS NOT NULL THEN
+		SELECT array_agg(r.id ORDER BY r.id) INTO busy
+			FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id WHERE j.line = job.line;
+		IF cardinality(busy) >= kind.concurrency_per_key THEN
+			code := 'key_cap';
+			why := format('The concurrency of kind %s per key is %s, and its key (%s) uses it up: %s.',
+				job.kind, kind.concurrency_per_key, job.order_key, array_to_string(busy[:20], ', '));
+			RETURN;
+		END IF;
+	END IF;
+
+	SELECT array_agg(r.id ORDER BY r.id) INTO busy
+		FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id WHERE j.kind = job.kind;
+	IF cardinality(busy) >= kind.concurrency THEN
+		code := 'kind_cap';
+		why := format('The concurrency of kind %s is %s, and used up%s.', job.kind, kind.concurrency,
+			coalesce(hotdash._job_culprits(busy), ''));
+		RETURN;
+	END IF;
+	SELECT array_agg(r.id ORDER BY r.id) INTO busy
+		FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id WHERE j.queue = job.queue;
+	IF cardinality(busy) >= queue.concurrency THEN
+		code := 'queue_cap';
+		why := format('The concurrency of queue %s is %s, and used up%s.', job.queue,
+			queue.concurrency, coalesce(hotdash._job_culprits(busy), ''));
+	ELSIF state.rate_at IS NOT NULL THEN
+		code := 'rate';
+		why := format('The rate of queue %s is %s in %s; the next job may begin at %s.', job.queue,
+			queue.rate, queue.rate_period, state.rate_at);
+	ELSIF coalesce(state.waiting, 0) = 0
+		AND coalesce(state.asked_at, '-infinity') < hotdash._now() - interval '1 minute' THEN
+		code := 'no_worker';
+		why := format('It is ready since %s, but no worker claims from queue %s%s.', job.at, job.queue,
+			coalesce('; the last did at ' || state.asked_at, ''));
+	ELSE
+		code := 'ready';
+		why := format('It is ready since %s and waits for a worker of queue %s.', job.at, job.queue);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hotdash._job_barrier(bigint) IS 'Why a job that is ready does not run';
+REVOKE ALL ON FUNCTION hotdash._job_barrier(bigint) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.job_explain(id bigint) RETURNS jsonb
 	LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
@@ -611,9 +1366,20 @@ BEGIN
 	IF job.id IS NULL THEN
 		code := 'unknown';
 		why := 'There is no such job; its history may have been dropped.';
+	ELSIF job.state = 'running' AND EXISTS (SELECT FROM hotdash._job_running() r
+			WHERE r.id = job.id AND r.cancelled) THEN
+		code := 'cancelling';
+		why := format('It is to be cancelled; %s, which runs it, has not ended it yet.', job.worker);
 	ELSIF job.state = 'running' THEN
 		code := 'running';
 		why := format('It is running since %s by %s, %s.', job.started_at, job.worker, attempts);
+	ELSIF job.state = 'cancelled' AND job.result ? 'rejected' THEN
+		code := 'rejected';
+		why := format('It was rejected by %s at %s.', job.result -> 'rejected' ->> 'by', job.finished_at);
+	ELSIF job.state = 'cancelled' AND job.result ? 'failed_dependency' THEN
+		code := 'dependency_failed';
+		why := format('It was cancelled at %s, because job %s, which it waited for, did not complete.',
+			job.finished_at, job.result ->> 'failed_dependency');
 	ELSIF job.state IN ('completed', 'cancelled') THEN
 		code := job.state;
 		why := format('It was %s at %s.', job.state, job.finished_at);
@@ -622,6 +1388,8 @@ BEGIN
 		why := format('It gave up at %s after %s: %s. job_retry(%s) brings it back.',
 			job.finished_at, attempts,
 			(SELECT d.reason FROM hotdash._job_dead d WHERE d.id = job_explain.id), job.id);
+	ELSIF job.state IN ('waiting_approval', 'blocked') AND EXISTS (SELECT FROM hotdash._job_explain_hold(job.id)) THEN
+		SELECT h.code, h.why INTO code, why FROM hotdash._job_explain_hold(job.id) AS h;
 	ELSIF job.state = 'blocked' THEN
 		code := 'parked';
 		why := 'It is parked until whoever parked it moves it to a time.';
@@ -638,9 +1406,7 @@ BEGIN
 		code := 'queue_paused';
 		why := format('Queue %s is paused; queue_resume(%L) goes on.', job.queue, job.queue);
 	ELSE
-		code := 'ready';
-		why := format('It is ready since %s and waits for a worker of queue %s.', job.run_at,
-			job.queue);
+		SELECT b.code, b.why INTO code, why FROM hotdash._job_barrier(job_explain.id) AS b;
 	END IF;
 	RETURN jsonb_strip_nulls(jsonb_build_object('id', job_explain.id::text, 'code', code,
 		'why', why, 'state', job.state, 'run_at', job.run_at, 'last_error', job.last_error));
@@ -726,6 +1492,7 @@ CREATE FUNCTION hotdash._jobs_rights() RETURNS TABLE (level text, object text)
 				'hotdash.job_enqueue(text, jsonb, text, int, timestamptz, int, text, text, text, text, bigint[], bool, text[], jsonb)',
 				'hotdash.job_enqueue_many(text, jsonb[], text, int, timestamptz, int, text[], text[], text, text[], jsonb)',
 				'hotdash.job_get(bigint)', 'hotdash.job_explain(bigint)',
+				'hotdash.batch_create(text, jsonb, jsonb)', 'hotdash.batch_close(bigint)',
 				'hotdash.job_cancel(bigint)']) AS o
 		UNION ALL
 		SELECT l, o FROM unnest(ARRAY['worker', 'operator', 'admin']) AS l,
@@ -738,13 +1505,17 @@ CREATE FUNCTION hotdash._jobs_rights() RETURNS TABLE (level text, object text)
 				'hotdash.job_fail_many(bigint[], bigint[], text[], interval[], bool[])',
 				'hotdash.job_snooze(bigint, bigint, interval)',
 				'hotdash.job_renew(bigint[], bigint[], interval)',
+				'hotdash.job_progress(bigint, bigint, float8, text)',
 				'hotdash.job_wait(text[], interval, bool)',
-				'hotdash.job_work(text[], interval, bool)', 'hotdash._tick()']) AS o
+				'hotdash.job_work(text[], interval, bool)', 'hotdash._work_relay()',
+				'hotdash._tick()']) AS o
 		UNION ALL
 		SELECT l, o FROM unnest(ARRAY['operator', 'admin']) AS l,
 			unnest(ARRAY[
 				'hotdash.queue_pause(text)', 'hotdash.queue_resume(text)',
 				'hotdash.job_retry(bigint)',
+				'hotdash.job_approve(bigint, text, text, jsonb)',
+				'hotdash.job_reject(bigint, text, text)',
 				'hotdash.dead_retry(text, text, timestamptz, int)',
 				'hotdash.schedule_set(text, text, text, jsonb, text, text, text, jsonb)',
 				'hotdash.schedule_delete(text)']) AS o
@@ -755,7 +1526,8 @@ CREATE FUNCTION hotdash._jobs_rights() RETURNS TABLE (level text, object text)
 		UNION ALL
 		SELECT l, o FROM unnest(ARRAY['viewer', 'operator', 'admin']) AS l,
 			unnest(ARRAY['view:jobs', 'view:job_attempts', 'view:dead_jobs', 'view:queues',
-				'view:workers', 'view:schedules', 'hotdash.job_get(bigint)', 'hotdash.job_explain(bigint)']) AS o
+				'view:workers', 'view:schedules', 'view:approvals', 'view:batches',
+				'hotdash.job_get(bigint)', 'hotdash.job_explain(bigint)']) AS o
 	$$;
 COMMENT ON FUNCTION hotdash._jobs_rights() IS 'What each access level may use of the jobs';
 REVOKE ALL ON FUNCTION hotdash._jobs_rights() FROM PUBLIC;

@@ -407,15 +407,16 @@ CREATE FUNCTION hotdash._cron_jobs() RETURNS TABLE (name text, schedule text, co
 		-- when it is dropped, and the schedule may be in another database. pg_cron's names end at 63 bytes.
 		SELECT CASE WHEN octet_length(label || current_database()) < 64 THEN label || current_database()
 				ELSE label || md5(current_database()) END,
-			'* * * * *',
+			schedule,
 			format('DO $hotdash$BEGIN IF pg_catalog.to_regproc(%L) IS NOT NULL THEN CALL %s; END IF; END$hotdash$',
 				routine, call),
 			routine
 		FROM (VALUES
-			('hotdash tick ', 'hotdash._tick', 'hotdash._tick()'),
-			('hotdash work ', 'hotdash.job_work',
-				'hotdash.job_work(max_runtime => ''55 seconds'', until_empty => true)')
-		) AS job (label, routine, call)
+			('hotdash tick ', '* * * * *', 'hotdash._tick', 'hotdash._tick()'),
+			-- Two in turn, since pg_cron never runs one job twice at once: the next takes over.
+			('hotdash work even ', '*/2 * * * *', 'hotdash._work_relay', 'hotdash._work_relay()'),
+			('hotdash work odd ', '1-59/2 * * * *', 'hotdash._work_relay', 'hotdash._work_relay()')
+		) AS job (label, schedule, routine, call)
 	$$;
 COMMENT ON FUNCTION hotdash._cron_jobs() IS 'What cron_install schedules for this database';
 REVOKE ALL ON FUNCTION hotdash._cron_jobs() FROM PUBLIC;

@@ -19,8 +19,10 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/inval.h"
@@ -193,4 +195,23 @@ hd_spi_run_latest(HdSpiPlan *plan, Datum *values, const char *nulls)
 							  false, true, 0);
 	if (rc < 0)
 		elog(ERROR, "could not run \"%s\": %s", plan->sql, SPI_result_code_string(rc));
+}
+
+Datum
+hd_spi_ids(const int64 *ids, int n)
+{
+	Datum *elements = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		elements[i] = Int64GetDatum(ids[i]);
+	return PointerGetDatum(
+		construct_array(elements, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+Datum
+hd_spi_result(uint64 row, int column)
+{
+	bool isnull;
+
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
 }

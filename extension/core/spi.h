@@ -99,4 +99,17 @@ extern Oid hd_spi_relation(HdSpiRelation *rel);
  */
 extern void hd_spi_run_latest(HdSpiPlan *plan, Datum *values, const char *nulls);
 
+/*
+ * hd_spi_ids
+ *		An argument of type bigint[].
+ */
+extern Datum hd_spi_ids(const int64 *ids, int n);
+
+/*
+ * hd_spi_result
+ *		A column, counted from 1, of a row, from 0, of the last result; 0 where it
+ *		is null.
+ */
+extern Datum hd_spi_result(uint64 row, int column);
+
 #endif /* HD_SPI_H */

@@ -46,6 +46,16 @@ extern void hd_worker_register(const HdWorkerTask *task);
 extern void hd_worker_wake(Oid database);
 
 /*
+ * hd_worker_runs
+ *		Whether a database has a worker that is at work.
+ * hd_worker_is_held
+ *		Whether somebody is about to run a command that needs the database to
+ *		itself: who can leave should.
+ */
+extern bool hd_worker_runs(Oid database);
+extern bool hd_worker_is_held(Oid database);
+
+/*
  * hd_worker_init
  *		Module entry: register the launcher and the utility hook when preloaded.
  */

@@ -208,6 +208,24 @@ hd_worker_slot_look(Oid database, HdWorkerView *view)
 	LWLockRelease(table_lock);
 }
 
+bool
+hd_worker_runs(Oid database)
+{
+	HdWorkerView view;
+
+	hd_worker_slot_look(database, &view);
+	return view.pid != 0 && view.settled;
+}
+
+bool
+hd_worker_is_held(Oid database)
+{
+	HdWorkerView view;
+
+	hd_worker_slot_look(database, &view);
+	return view.hold_until > hd_clock_real();
+}
+
 /*
  * Put the hold on, and ask the worker to leave.
  *

@@ -28,9 +28,12 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "jobs/finish.h"
+#include "jobs/horizon.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
+#include "jobs/place.h"
+#include "jobs/rate.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
@@ -104,8 +107,10 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 	queues->names = palloc(sizeof(char *) * Max(nnames, 1));
 	queues->slots = palloc(sizeof(int32) * Max(nnames, 1));
 	queues->caps = palloc(sizeof(int) * Max(nnames, 1));
+	queues->rates = palloc(sizeof(HdJobRate) * Max(nnames, 1));
+	queues->rated = false;
 	queues->n = 0;
-	hd_jobs_kind_capped(queues);
+	hd_jobs_kind_limits(queues);
 
 	/* A restored copy must not act: it finds nothing to claim until it is adopted. */
 	if (!hd_instance_is_ours())
@@ -117,6 +122,9 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 		if (config->paused)
 			continue;
 		queues->caps[queues->n] = config->concurrency;
+		queues->rated |= config->rate > 0;
+		hd_jobs_rate_set(&queues->rates[queues->n], names[i], config->rate,
+						 config->rate_period_us);
 		queues->slots[queues->n] = -1;
 		queues->names[queues->n++] = names[i];
 	}
@@ -126,8 +134,8 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 typedef enum Confirmation
 {
 	CONFIRM_YES,
-	CONFIRM_NO,		/* not to be claimed; the entry was dealt with */
-	CONFIRM_FOREIGN /* not the caller's to see */
+	CONFIRM_NO,	  /* not to be claimed; the entry was dealt with */
+	CONFIRM_LATER /* not now, or not the caller's to see: back it goes in the end */
 } Confirmation;
 
 static Confirmation
@@ -148,7 +156,7 @@ confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 
 	/* Another tenant's, by the same hash: the caller puts it back when all is taken. */
 	if (!hd_jobs_table_of_tenant(table))
-		return CONFIRM_FOREIGN;
+		return CONFIRM_LATER;
 
 	/* What was not scheduled was due when it was enqueued, even if the clock went back since. */
 	at = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_AT, NULL));
@@ -161,19 +169,50 @@ confirm(HdJobTable *table, int32 index, ItemPointer tid, TimestampTz now)
 	expires = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_EXPIRES_AT, &never));
 	if (!never && expires <= now)
 	{
+		/* A claim never waits, not even for who makes another job wait for this one. */
+		if (!hd_jobs_table_try_lock(table, tid))
+			return CONFIRM_LATER;
 		hd_jobs_finish_expired(table, index, tid);
 		return CONFIRM_NO;
 	}
 	return CONFIRM_YES;
 }
 
+/* How long the attempt may take in all, by the job or its kind; 0: any time. */
 static int64
-hold(HdJobTable *table, int32 index, ItemPointer tid, const HdJobHold *how)
+attempt_timeout(HdJobTable *table, const HdJobQueues *queues, int32 index)
+{
+	uint32 kind_hash = hd_jobs_lane(hd_jobs_entry(index)->lane)->kind_hash;
+	bool isnull;
+	Datum own = hd_jobs_table_column(table, HD_JOB_COL_TIMEOUT, &isnull);
+
+	if (!isnull)
+		return (int64) DatumGetInt32(own) * 1000;
+	for (int i = 0; i < queues->nlimits; i++)
+		if (queues->limits[i].kind_hash == kind_hash)
+			return queues->limits[i].timeout_us;
+	return 0;
+}
+
+/* Lease a confirmed job; its end goes to *expires.  Returns the token. */
+static int64
+hold(HdJobTable *table, const HdJobQueues *queues, int32 index, ItemPointer tid,
+	 const HdJobHold *how, TimestampTz *expires)
 {
 	int32 fence = DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL));
 	int attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1;
+	int64 timeout_us = attempt_timeout(table, queues, index);
+	HdJobHold own = *how;
 
-	return hd_jobs_tx_hold(index, fence, attempt, tid, how);
+	/* A handler is interrupted by its own timer. */
+	own.deadline = DT_NOEND;
+	if (timeout_us > 0 && !how->handler)
+	{
+		own.deadline = how->now + timeout_us;
+		own.expires = Min(own.expires, own.deadline);
+	}
+	*expires = own.expires;
+	return hd_jobs_tx_hold(index, fence, attempt, tid, &own);
 }
 
 /*
@@ -183,18 +222,25 @@ hold(HdJobTable *table, int32 index, ItemPointer tid, const HdJobHold *how)
 static int
 take_entries(HdJobTable *table, HdJobQueues *queues, int n, int32 *taken)
 {
+	TimestampTz next = DT_NOEND;
 	bool searched = false;
 	int misses = 0;
 
 	for (;;)
 	{
 		bool search = misses > MAX_MISSES;
+		bool ordered;
 		int brought;
 		int ntaken;
 
 		CHECK_FOR_INTERRUPTS();
+		if (queues->rated)
+			hd_jobs_rate_look(queues, &next);
 		brought = hd_jobs_load_lines(table, queues, n, search);
-		ntaken = hd_jobs_tx_claim(queues, n, brought > 0, taken);
+
+		/* A session whose clock is moved leaves the lines hungry, and must not wait for them. */
+		ordered = brought > 0 && !hd_clock_overridden();
+		ntaken = hd_jobs_tx_claim(queues, n, ordered, taken);
 		if (ntaken > 0 || searched)
 			return ntaken;
 		searched = search;
@@ -206,14 +252,33 @@ take_entries(HdJobTable *table, HdJobQueues *queues, int n, int32 *taken)
 	}
 }
 
+/* Whether a key or a concurrency counts this job's lease. */
+static bool
+is_limited(const HdJobQueues *queues, int32 index)
+{
+	const HdJobEntry *entry = hd_jobs_entry(index);
+	const HdJobLane *lane = hd_jobs_lane(entry->lane);
+
+	if (entry->gate >= 0)
+		return true;
+	for (int i = 0; i < queues->nlimits; i++)
+		if (queues->limits[i].kind_hash == lane->kind_hash && queues->limits[i].concurrency > 0)
+			return true;
+	for (int i = 0; i < queues->n; i++)
+		if (queues->slots[i] == lane->queue)
+			return queues->caps[i] > 0;
+	return false;
+}
+
 /* Claim up to n jobs from queues that can have slots at once. */
 static int
 claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how,
 			 HdJobClaimed claimed, void *arg)
 {
 	int32 *taken = palloc(sizeof(int32) * n);
-	List *foreign = NIL;
+	List *later = NIL;
 	ListCell *cell;
+	bool limited = false;
 	int total = 0;
 	int ntaken;
 
@@ -222,22 +287,32 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 		/* Read after they were listed: by an older time some would be dropped and listed for ever. */
 		TimestampTz now = hd_clock_now();
 
+		if (queues->rated)
+			ntaken = hd_jobs_rate_pay(queues, taken, ntaken, now);
 		for (int i = 0; i < ntaken; i++)
 		{
+			int32 queue = hd_jobs_lane(hd_jobs_entry(taken[i])->lane)->queue;
 			ItemPointerData tid;
+			TimestampTz expires;
 			int64 token;
 			Confirmation answer = confirm(table, taken[i], &tid, now);
 
-			if (answer == CONFIRM_FOREIGN)
-				foreign = lappend_int(foreign, taken[i]);
+
+			if (answer != CONFIRM_YES && queues->rated)
+				hd_jobs_rate_refund(queues, queue, now);
+			if (answer == CONFIRM_LATER)
+				later = lappend_int(later, taken[i]);
 			if (answer != CONFIRM_YES)
 				continue;
-			token = hold(table, taken[i], &tid, how);
-			claimed(table, token, arg);
+			token = hold(table, queues, taken[i], &tid, how, &expires);
+			limited |= is_limited(queues, taken[i]);
+			claimed(table, token, expires, arg);
 			total++;
 		}
 	}
-	foreach (cell, foreign)
+	if (limited)
+		hd_jobs_horizon_cover(queues->db, how->expires);
+	foreach (cell, later)
 		hd_jobs_tx_unclaim(lfirst_int(cell));
 	pfree(taken);
 	return total;
@@ -263,12 +338,11 @@ typedef struct ResultRows
 {
 	Tuplestorestate *store;
 	TupleDesc desc;
-	TimestampTz expires;
 } ResultRows;
 
 /* One row of type claimed_job. */
 static void
-emit(HdJobTable *table, int64 token, void *arg)
+emit(HdJobTable *table, int64 token, TimestampTz expires, void *arg)
 {
 	ResultRows *rows = arg;
 	static const HdJobColumn columns[] = {HD_JOB_COL_ID,
@@ -298,7 +372,7 @@ emit(HdJobTable *table, int64 token, void *arg)
 		Int32GetDatum(DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1);
 	values[6] =
 		Int32GetDatum(DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_MAX_ATTEMPTS, NULL)));
-	values[10] = TimestampTzGetDatum(rows->expires);
+	values[10] = TimestampTzGetDatum(expires);
 	nulls[1] = nulls[5] = nulls[6] = nulls[10] = false;
 	tuplestore_putvalues(rows->store, rows->desc, values, nulls);
 }
@@ -358,7 +432,6 @@ claim_into_result(FunctionCallInfo fcinfo, HdJobClaim *claim, int64 lease_us)
 	InitMaterializedSRF(fcinfo, 0);
 	rows.store = rsinfo->setResult;
 	rows.desc = rsinfo->setDesc;
-	rows.expires = claim->hold.expires;
 	hd_jobs_table_open(&table, false);
 	(void) hd_jobs_claim_run(&table, claim, emit, &rows);
 	hd_jobs_table_close(&table);

@@ -21,7 +21,7 @@ typedef struct HdJobClaim
 } HdJobClaim;
 
 /* Called for each job claimed, its row in table->slot. */
-typedef void (*HdJobClaimed)(HdJobTable *table, int64 token, void *arg);
+typedef void (*HdJobClaimed)(HdJobTable *table, int64 token, TimestampTz expires, void *arg);
 
 /*
  * hd_jobs_claim_check

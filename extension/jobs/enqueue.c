@@ -16,6 +16,7 @@
 #include "access/detoast.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/async.h"
 #include "commands/sequence.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -26,6 +27,8 @@
 #include "core/spi.h"
 #include "core/trace.h"
 #include "fmgr.h"
+#include "jobs/finish.h"
+#include "jobs/hold.h"
 #include "jobs/jobs.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
@@ -68,12 +71,17 @@ typedef struct Request
 	HdJobOptions options;
 	HdJobPlace place; /* of a job without a key */
 	int per_key;	  /* the kind's concurrency_per_key */
+	bool notify;	  /* the queue wants listeners to be told */
+	HdJobHeld held;
+	int64 *inserted; /* ids of jobs that are held, as far as they were really inserted */
+	int ninserted;
 } Request;
 
 static HdSpiRelation id_sequence = {.name = "_job_id"};
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_enqueue);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_enqueue_many);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_batch_open);
 
 static int64
 next_id(void)
@@ -147,7 +155,7 @@ read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *req
 	request->per_key = kind->per_key;
 	request->max_attempts = int_argument(fcinfo, places->max_attempts, kind->max_attempts, 1,
 										 MAX_ATTEMPTS, "max_attempts");
-	(void) hd_jobs_queue_get(request->queue);
+	request->notify = hd_jobs_queue_get(request->queue)->notify;
 	request->priority =
 		int_argument(fcinfo, places->priority, 5, 0, HD_JOB_PRIORITIES - 1, "priority");
 	request->scheduled = !fcinfo->args[places->run_at].isnull;
@@ -206,8 +214,10 @@ prepare_row(const Request *request, TimestampTz now, HdJobRow *row)
 	set_column(row, HD_JOB_COL_TAGS, request->tags, request->tags == 0);
 	set_traceparent(row, options->traceparent);
 	set_column(row, HD_JOB_COL_LAST_ERROR, 0, true);
-	set_column(row, HD_JOB_COL_HOLD, 0, true);
 	set_column(row, HD_JOB_COL_ORDER_KEY, 0, true);
+	set_column(row, HD_JOB_COL_HOLD, Int16GetDatum(request->held.bits), request->held.bits == 0);
+	set_column(row, HD_JOB_COL_AWAITED, BoolGetDatum(true), options->batch == 0);
+	set_column(row, HD_JOB_COL_BATCH, Int64GetDatum(options->batch), options->batch == 0);
 }
 
 /* Set the payload column, within the limit. */
@@ -243,32 +253,78 @@ set_order_key(const Request *request, HdJobRow *row, const char *key, HdJobPlace
 
 /* Insert one job; the columns that differ are set here. */
 static void
-insert_job(HdJobTable *table, const Request *request, const HdJobPlace *place, HdJobRow *row,
-		   int64 id, TimestampTz now)
+insert_job(HdJobTable *table, Request *request, const HdJobPlace *place, HdJobRow *row, int64 id,
+		   TimestampTz now)
 {
 	TimestampTz at = request->scheduled ? Max(request->run_at, now) : now;
 	bool listed = false;
 	ItemPointerData tid;
+	bool held = request->held.bits != 0;
 
 	/* A moved clock must not decide for sessions that have the real one. */
-	bool scheduled = at > now || hd_clock_overridden() || !hd_settings_preloaded();
+	bool scheduled = !held && (at > now || hd_clock_overridden() || !hd_settings_preloaded());
 
-	if (!scheduled)
+	if (!scheduled && !held)
 		listed = hd_jobs_tx_reserve(place, id, at);
 	set_column(row, HD_JOB_COL_ID, Int64GetDatum(id), false);
 	set_column(row, HD_JOB_COL_AT, TimestampTzGetDatum(at), false);
 	set_column(row, HD_JOB_COL_SHELF, BoolGetDatum(scheduled), false);
 	set_column(row, HD_JOB_COL_LINE, Int64GetDatum(hd_jobs_place_line(place)),
-			   listed && place->gate == 0);
+			   held || (listed && place->gate == 0));
 	set_column(row, HD_JOB_COL_LINE_AT, TimestampTzGetDatum(at),
-			   (place->gate == 0) ? listed : place->strict);
+			   held || ((place->gate == 0) ? listed : place->strict));
 	hd_jobs_table_insert(table, row, &tid);
-	if (!hd_settings_preloaded())
+	if (request->notify && !scheduled && !held)
+		Async_Notify(HD_JOB_CHANNEL, request->queue);
+	if (request->inserted != NULL)
+		request->inserted[request->ninserted++] = id;
+	if (held || !hd_settings_preloaded())
 		return;
 	if (listed)
 		hd_jobs_tx_place(id, &tid);
 	else
 		hd_jobs_tx_wait(place, id, at, scheduled);
+}
+
+/*
+ * Jobs that are held.
+ */
+
+/* Before the first row: what the jobs of this request wait for, for n jobs at most. */
+static void
+begin_held(Request *request, ArrayType *after, int approval, int n)
+{
+	HdJobHeld *held = &request->held;
+
+	hd_jobs_hold_read(held, after, approval, &request->options);
+	if (!hd_jobs_hold_asked(held))
+		return;
+	if (request->if_exists == IF_EXISTS_REPLACE || request->if_exists == IF_EXISTS_THROTTLE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("after, approval and batch cannot be combined with if_exists "
+							   "replace or throttle"),
+						errdetail("The job that is there would wait for what it did not ask for, "
+								  "or for itself.")));
+	hd_jobs_hold_resolve(held, request->tenant);
+	request->inserted = palloc(sizeof(int64) * Max(n, 1));
+}
+
+/* After the last row. */
+static void
+end_held(HdJobTable *table, Request *request, TimestampTz now)
+{
+	const HdJobHeld *held = &request->held;
+
+	if (request->inserted == NULL)
+		return;
+	hd_jobs_hold_file(held, request->inserted, request->ninserted, request->tenant, now);
+	if (held->failed == 0 || request->ninserted == 0)
+		return;
+
+	/* What it waits for has failed already: as if that had happened a moment later. */
+	CommandCounterIncrement();
+	(void) hd_jobs_finish_held(table, request->inserted[0], HD_JOB_CANCELLED,
+							   hd_jobs_after_failed(held->failed));
 }
 
 /*
@@ -415,7 +471,7 @@ replace_waiting(HdJobTable *table, const Request *request, int64 id, Datum paylo
  * the key over.
  */
 static int64
-enqueue_unique(HdJobTable *table, const Request *request, const HdJobPlace *place, HdJobRow *row,
+enqueue_unique(HdJobTable *table, Request *request, const HdJobPlace *place, HdJobRow *row,
 			   int64 id, char *key_text)
 {
 	TimestampTz now = DatumGetTimestampTz(row->values[HD_JOB_COL_ENQUEUED_AT - 1]);
@@ -448,20 +504,9 @@ enqueue_unique(HdJobTable *table, const Request *request, const HdJobPlace *plac
 	return id;
 }
 
-static void
-refuse_later(bool given, const char *argument)
-{
-	if (given)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("argument \"%s\" is not supported by this version", argument)));
-}
-
-/*
- * hd_jobs_sql_enqueue
- *		SQL: job_enqueue(...) -> bigint.
- */
-Datum
-hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
+/* job_enqueue; bits: HD_JOB_HOLD_* beside those that the arguments ask for. */
+static int64
+enqueue_one(FunctionCallInfo fcinfo, int bits)
 {
 	static const ArgumentPlaces places = {.queue = 2,
 										  .priority = 3,
@@ -481,8 +526,9 @@ hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 	read_request(fcinfo, &places, &request);
 	key = text_argument(fcinfo, 6);
 	request.if_exists = if_exists_argument(text_argument(fcinfo, 7));
-	refuse_later(!PG_ARGISNULL(10), "after");
-	refuse_later(!PG_ARGISNULL(11) && PG_GETARG_BOOL(11), "needs_approval");
+	request.held.bits = bits;
+	begin_held(&request, PG_ARGISNULL(10) ? NULL : PG_GETARG_ARRAYTYPE_P(10),
+			   PG_ARGISNULL(11) ? -1 : PG_GETARG_BOOL(11), 1);
 
 	prepare_row(&request, now, &row);
 	set_payload(&row, PG_GETARG_DATUM(1), PG_ARGISNULL(1));
@@ -495,8 +541,29 @@ hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 		id = enqueue_unique(&table, &request, &place, &row, id, key);
 	else
 		insert_job(&table, &request, &place, &row, id, now);
+	end_held(&table, &request, now);
 	hd_jobs_table_close(&table);
-	PG_RETURN_INT64(id);
+	return id;
+}
+
+/*
+ * hd_jobs_sql_enqueue
+ *		SQL: job_enqueue(...) -> bigint.
+ */
+Datum
+hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(enqueue_one(fcinfo, 0));
+}
+
+/*
+ * hd_jobs_sql_batch_open
+ *		SQL: _batch_open(...) -> bigint, the callback of a new batch.
+ */
+Datum
+hd_jobs_sql_batch_open(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(enqueue_one(fcinfo, HD_JOB_HOLD_OPEN));
 }
 
 /* A key to enqueue, with its place in the arrays, so that keys can be taken in order. */
@@ -591,6 +658,7 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 					  &nulls, &n);
 	keys = sorted_keys(keys_argument(fcinfo, 6, n, "unique_keys"), n);
 	order_keys = keys_argument(fcinfo, 7, n, "order_keys");
+	begin_held(&request, NULL, -1, n);
 
 	prepare_row(&request, now, &row);
 
@@ -615,6 +683,7 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 		else
 			insert_job(&table, &request, &place, &row, id, now);
 	}
+	end_held(&table, &request, now);
 	hd_jobs_table_close(&table);
 	PG_RETURN_ARRAYTYPE_P(
 		construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));

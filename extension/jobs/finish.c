@@ -19,6 +19,7 @@
 
 #include "jobs/finish.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/counters.h"
@@ -26,6 +27,9 @@
 #include "core/settings.h"
 #include "core/spi.h"
 #include "jobs/backoff.h"
+#include "jobs/cancel.h"
+#include "jobs/history.h"
+#include "jobs/hold.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/place.h"
@@ -38,6 +42,8 @@
 
 /* Errors are cut to this many bytes before they are stored. */
 #define MAX_ERROR 8192
+
+#define CANCELLED_ERROR "the job was cancelled while it ran"
 
 /* A job whose end is in this transaction's hands; its row is in the table's slot. */
 typedef struct Ending
@@ -52,25 +58,16 @@ typedef struct Ending
  * Statements.
  */
 
-static HdSpiPlan attempt_insert = {
-	.sql =
-		"INSERT INTO hotdash._job_attempt (job_id, attempt, outcome, started_at, finished_at, worker, "
-		"error, tenant) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-	.nargs = 8,
-	.argtypes = {INT8OID, INT2OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID,
-				 TEXTOID},
-};
-
 static HdSpiPlan dead_insert = {
 	.sql =
 		"INSERT INTO hotdash._job_dead (id, kind, queue, tenant, reason, priority, attempt, "
 		"max_attempts, enqueued_at, died_at, last_error, unique_key, timeout_ms, backoff, tags, "
-		"payload, order_key) "
-		"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-	.nargs = 17,
+		"payload, order_key, batch) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
+		"$14, $15, $16, $17, $18)",
+	.nargs = 18,
 	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2OID, INT2OID, INT2OID,
 				 TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTARRAYOID,
-				 JSONBOID, TEXTOID},
+				 JSONBOID, TEXTOID, INT8OID},
 };
 
 static HdSpiPlan retry_update = {
@@ -216,18 +213,48 @@ free_unique_key(HdJobTable *table)
 	run(&unique_delete, values, NULL);
 }
 
-static void
-delete_row(HdJobTable *table, Ending *end)
+/* The row as it is now, when somebody marked it as awaited; false for any other change. */
+static bool
+find_marked(HdJobTable *table, Ending *end)
 {
-	free_unique_key(table);
-	if (!hd_jobs_table_delete(table, &end->tid))
-		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-						errmsg("could not end the job because its row was changed by hand")));
+	int64 id = DatumGetInt64(hd_jobs_table_column(table, HD_JOB_COL_ID, NULL));
+	int32 fence = DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL));
+	ItemPointerData before = end->tid;
+
+	return hd_jobs_table_find(table, id, &end->tid) && !ItemPointerEquals(&before, &end->tid) &&
+		   DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL)) == fence;
 }
 
-/* Into the history: state is "completed" or "cancelled". */
 static void
-file_history(HdJobTable *table, const Ending *end, const char *state, Jsonb *result)
+delete_row(HdJobTable *table, Ending *end, HdJobOutcome outcome)
+{
+	free_unique_key(table);
+	while (!hd_jobs_table_delete(table, &end->tid))
+		if (!find_marked(table, end))
+			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+							errmsg("could not end the job because its row was changed by hand")));
+	hd_jobs_after_note(table, outcome);
+}
+
+/* What the attempt took, into two columns. */
+static void
+put_cost(const HdJobTable *table, Datum *values, bool *nulls)
+{
+	nulls[0] = nulls[1] = table->cost == NULL;
+	if (table->cost == NULL)
+		return;
+	values[0] = Int64GetDatum(table->cost->cpu_us);
+	values[1] = Int64GetDatum(table->cost->wal_bytes);
+}
+
+/*
+ * Into the history: state is "completed" or "cancelled".  The row counts
+ * attempts that were charged; one that just ended (this_attempt 1) is not
+ * among them yet.
+ */
+static void
+file_history(HdJobTable *table, const Ending *end, const char *state, int this_attempt,
+			 Jsonb *result)
 {
 	static const struct
 	{
@@ -252,10 +279,8 @@ file_history(HdJobTable *table, const Ending *end, const char *state, Jsonb *res
 	for (int i = 0; i < lengthof(copied); i++)
 		copy_column(table, copied[i].from, &values[copied[i].to - 1], &nulls[copied[i].to - 1]);
 
-	/* The row counts attempts that were charged; the one that completed it is not among them. */
-	if (strcmp(state, "completed") == 0)
-		values[HD_JOB_HISTORY_ATTEMPT - 1] =
-			Int16GetDatum(DatumGetInt16(values[HD_JOB_HISTORY_ATTEMPT - 1]) + 1);
+	values[HD_JOB_HISTORY_ATTEMPT - 1] =
+		Int16GetDatum(DatumGetInt16(values[HD_JOB_HISTORY_ATTEMPT - 1]) + this_attempt);
 	values[HD_JOB_HISTORY_STATE - 1] = CStringGetTextDatum(state);
 	values[HD_JOB_HISTORY_FINISHED_AT - 1] = TimestampTzGetDatum(hd_clock_now());
 	values[HD_JOB_HISTORY_STARTED_AT - 1] = TimestampTzGetDatum(end->lease.started);
@@ -263,14 +288,15 @@ file_history(HdJobTable *table, const Ending *end, const char *state, Jsonb *res
 	nulls[HD_JOB_HISTORY_STARTED_AT - 1] = nulls[HD_JOB_HISTORY_WORKER - 1] = !end->leased;
 	values[HD_JOB_HISTORY_RESULT - 1] = JsonbPGetDatum(result);
 	nulls[HD_JOB_HISTORY_RESULT - 1] = result == NULL;
-	hd_jobs_table_file(table, values, nulls);
+	put_cost(table, &values[HD_JOB_HISTORY_CPU - 1], &nulls[HD_JOB_HISTORY_CPU - 1]);
+	hd_jobs_history_file(table, values[HD_JOB_HISTORY_KIND - 1], values, nulls);
 }
 
 static void
 file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
 {
-	Datum values[17];
-	bool nulls[17] = {false};
+	Datum values[18];
+	bool nulls[18] = {false};
 
 	copy_identity(table, values, nulls);
 	values[4] = CStringGetTextDatum(reason);
@@ -291,6 +317,7 @@ file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
 	copy_column(table, HD_JOB_COL_TAGS, &values[14], &nulls[14]);
 	copy_column(table, HD_JOB_COL_PAYLOAD, &values[15], &nulls[15]);
 	copy_column(table, HD_JOB_COL_ORDER_KEY, &values[16], &nulls[16]);
+	copy_column(table, HD_JOB_COL_BATCH, &values[17], &nulls[17]);
 	run(&dead_insert, values, nulls);
 }
 
@@ -298,19 +325,25 @@ static void
 file_attempt(HdJobTable *table, const Ending *end, int attempt, const char *outcome,
 			 const char *error)
 {
-	Datum values[8];
-	bool nulls[8] = {false};
+	Datum values[HD_JOB_ATTEMPT_COUNT] = {0};
+	bool nulls[HD_JOB_ATTEMPT_COUNT] = {false};
 
-	copy_column(table, HD_JOB_COL_ID, &values[0], &nulls[0]);
-	copy_column(table, HD_JOB_COL_TENANT, &values[7], &nulls[7]);
-	values[1] = Int16GetDatum(attempt);
-	values[2] = CStringGetTextDatum(outcome);
-	values[3] = TimestampTzGetDatum(end->lease.started);
-	values[5] = CStringGetTextDatum(end->lease.worker);
-	nulls[3] = nulls[5] = !end->leased;
-	values[4] = TimestampTzGetDatum(hd_clock_now());
-	values[6] = CStringGetTextDatum(error);
-	run(&attempt_insert, values, nulls);
+	copy_column(table, HD_JOB_COL_ID, &values[HD_JOB_ATTEMPT_JOB - 1],
+				&nulls[HD_JOB_ATTEMPT_JOB - 1]);
+	copy_column(table, HD_JOB_COL_TENANT, &values[HD_JOB_ATTEMPT_TENANT - 1],
+				&nulls[HD_JOB_ATTEMPT_TENANT - 1]);
+	copy_column(table, HD_JOB_COL_TRACEPARENT, &values[HD_JOB_ATTEMPT_TRACEPARENT - 1],
+				&nulls[HD_JOB_ATTEMPT_TRACEPARENT - 1]);
+	values[HD_JOB_ATTEMPT_NUMBER - 1] = Int16GetDatum(attempt);
+	values[HD_JOB_ATTEMPT_OUTCOME - 1] = CStringGetTextDatum(outcome);
+	values[HD_JOB_ATTEMPT_STARTED_AT - 1] = TimestampTzGetDatum(end->lease.started);
+	values[HD_JOB_ATTEMPT_WORKER - 1] = CStringGetTextDatum(end->lease.worker);
+	nulls[HD_JOB_ATTEMPT_STARTED_AT - 1] = nulls[HD_JOB_ATTEMPT_WORKER - 1] = !end->leased;
+	values[HD_JOB_ATTEMPT_FINISHED_AT - 1] = TimestampTzGetDatum(hd_clock_now());
+	values[HD_JOB_ATTEMPT_ERROR - 1] = CStringGetTextDatum(error);
+	put_cost(table, &values[HD_JOB_ATTEMPT_CPU - 1], &nulls[HD_JOB_ATTEMPT_CPU - 1]);
+	hd_jobs_history_file_attempt(table, hd_jobs_table_column(table, HD_JOB_COL_KIND, NULL), values,
+								 nulls);
 }
 
 /* A job that expires before another time is due then, to be found dead; a parked one stays parked. */
@@ -356,8 +389,8 @@ hd_jobs_finish_complete(HdJobTable *table, int64 id, int64 token, Jsonb *result)
 
 	if (!begin_end(table, id, token, &end))
 		return false;
-	file_history(table, &end, "completed", result);
-	delete_row(table, &end);
+	file_history(table, &end, "completed", 1, result);
+	delete_row(table, &end, HD_JOB_COMPLETED);
 	return true;
 }
 
@@ -385,6 +418,18 @@ policy_delay(HdJobTable *table, int attempt)
 	return hd_jobs_backoff_delay(&backoff, attempt);
 }
 
+/* End a job that was to be cancelled while it ran, with the attempt on record. */
+static const char *
+end_cancelled(HdJobTable *table, Ending *end, const char *outcome, const char *error)
+{
+	int attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1;
+
+	file_attempt(table, end, attempt, outcome, error);
+	file_history(table, end, "cancelled", 1, NULL);
+	delete_row(table, end, HD_JOB_CANCELLED);
+	return "cancelled";
+}
+
 /* Charge an attempt to a job that we hold. */
 static const char *
 charge_attempt(HdJobTable *table, Ending *end, const char *outcome, const char *error,
@@ -393,11 +438,13 @@ charge_attempt(HdJobTable *table, Ending *end, const char *outcome, const char *
 	int attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1;
 	int max = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_MAX_ATTEMPTS, NULL));
 
+	if (end->lease.cancelled)
+		return end_cancelled(table, end, outcome, error);
 	file_attempt(table, end, attempt, outcome, error);
 	if (final || attempt >= max)
 	{
 		file_dead(table, final ? "final" : "attempts", attempt, error);
-		delete_row(table, end);
+		delete_row(table, end, HD_JOB_DEAD);
 		return "dead";
 	}
 	if (retry_us < 0)
@@ -434,6 +481,15 @@ hd_jobs_finish_failed(HdJobTable *table, int64 id, int64 token, const char *erro
 }
 
 void
+hd_jobs_finish_stopped(HdJobTable *table, int64 id, int64 token)
+{
+	Ending end;
+
+	if (begin_end(table, id, token, &end))
+		(void) end_cancelled(table, &end, "cancelled", CANCELLED_ERROR);
+}
+
+void
 hd_jobs_finish_expired(HdJobTable *table, int32 index, ItemPointer tid)
 {
 	HdJobEntry *entry = hd_jobs_entry(index);
@@ -444,7 +500,20 @@ hd_jobs_finish_expired(HdJobTable *table, int32 index, ItemPointer tid)
 	if (hd_jobs_tx_end(entry->id, entry->token) != index)
 		elog(ERROR, "claim of job " INT64_FORMAT " is not ours", entry->id);
 	file_dead(table, "expired", attempt, NULL);
-	delete_row(table, &end);
+	delete_row(table, &end, HD_JOB_DEAD);
+}
+
+/* End a claim whose lease has run out, its row in the slot. */
+static void
+rescue(HdJobTable *table, Ending *end)
+{
+	if (end->lease.cancelled)
+		(void) end_cancelled(table, end, "cancelled", CANCELLED_ERROR);
+	else if (end->lease.crashed)
+		(void) charge_attempt(table, end, "crashed",
+							  "the server or the session stopped while the job ran", -1, false);
+	else
+		(void) charge_attempt(table, end, "lost", "the lease ran out", -1, false);
 }
 
 int
@@ -453,6 +522,7 @@ hd_jobs_finish_rescue(int n)
 	int32 *taken = palloc(sizeof(int32) * n);
 	HdJobTable table;
 	int ntaken;
+	int busy = 0;
 
 	/* The lock on the table keeps DROP EXTENSION out from before the first entry is ours. */
 	hd_jobs_table_open(&table, false);
@@ -465,16 +535,20 @@ hd_jobs_finish_rescue(int n)
 		end.leased = hd_jobs_tx_lease(end.index, &end.lease);
 		if (!fetch_row(&table, &end, hd_jobs_entry(end.index)->id))
 			continue;
-		(void) charge_attempt(&table, &end, end.lease.crashed ? "crashed" : "lost",
-							  end.lease.crashed
-								  ? "the server or the session stopped while the job ran"
-								  : "the lease ran out",
-							  -1, false);
+
+		/* Somebody is making another job wait for it: not to be waited for here, but next time. */
+		if (!hd_jobs_table_try_lock(&table, &end.tid))
+		{
+			hd_jobs_tx_let_go(end.index);
+			busy++;
+			continue;
+		}
+		rescue(&table, &end);
 		hd_counters_add(HD_COUNTER_JOBS_RESCUED, 1);
 	}
 	hd_jobs_table_close(&table);
 	pfree(taken);
-	return ntaken;
+	return ntaken - busy;
 }
 
 /*
@@ -489,6 +563,11 @@ hd_jobs_finish_snooze(HdJobTable *table, int64 id, int64 token, int64 delay_us)
 
 	if (!begin_end(table, id, token, &end))
 		return false;
+	if (end.lease.cancelled)
+	{
+		(void) end_cancelled(table, &end, "cancelled", CANCELLED_ERROR);
+		return true;
+	}
 	attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL));
 	postpone(table, attempt, hd_clock_now() + delay_us, NULL);
 	return true;
@@ -503,6 +582,11 @@ hd_jobs_finish_release(HdJobTable *table, int64 id, int64 token)
 
 	if (!begin_end(table, id, token, &end))
 		return false;
+	if (end.lease.cancelled)
+	{
+		(void) end_cancelled(table, &end, "cancelled", CANCELLED_ERROR);
+		return true;
+	}
 	if (end.leased)
 	{
 		hd_jobs_tx_release(end.index);
@@ -520,43 +604,122 @@ hd_jobs_finish_release(HdJobTable *table, int64 id, int64 token)
  * Jobs that are not claimed.
  */
 
-/* Take hold of a waiting job, its row in the slot; false when it is running, ending or gone. */
-static bool
-begin_waiting(HdJobTable *table, int64 id, Ending *end)
+static int
+held(HdJobTable *table)
 {
+	bool isnull;
+	Datum hold = hd_jobs_table_column(table, HD_JOB_COL_HOLD, &isnull);
+
+	return isnull ? 0 : DatumGetInt16(hold);
+}
+
+/*
+ * Held jobs are in no list, so nobody but the row's lock keeps others away.
+ * Delete the row, which stays in the slot; false when it is not held (any more).
+ */
+static bool
+delete_held(HdJobTable *table, int64 id)
+{
+	ItemPointerData tid;
+
+	for (;;)
+	{
+		if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table) ||
+			held(table) == 0)
+			return false;
+		if (hd_jobs_table_delete(table, &tid))
+			break;
+		CHECK_FOR_INTERRUPTS();
+	}
+
+	/* A second look in the same command must not find it. */
+	CommandCounterIncrement();
+	return true;
+}
+
+bool
+hd_jobs_finish_held(HdJobTable *table, int64 id, HdJobOutcome outcome, Jsonb *result)
+{
+	Ending end = {.index = -1};
+	bool expired = outcome == HD_JOB_DEAD;
+
+	if (!delete_held(table, id))
+		return false;
+	free_unique_key(table);
+	if (expired)
+		file_dead(table, "expired",
+				  DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)), NULL);
+	else
+		file_history(table, &end, "cancelled", 0, result);
+	hd_jobs_after_note(table, outcome);
+	hd_jobs_hold_forget(id, held(table), expired);
+	return true;
+}
+
+/*
+ * Take hold of a waiting job, its row in the slot; false when it is running
+ * (then *running is set), ending or gone.
+ */
+static bool
+begin_waiting(HdJobTable *table, int64 id, Ending *end, bool *running)
+{
+	HdJobSeizure seizure = HD_JOB_SEIZED;
 	ItemPointerData tid;
 	HdJobFound found;
 
+	*running = false;
 	memset(end, 0, sizeof(Ending));
-	if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table))
+	if (!hd_jobs_table_find(table, id, &tid) || !hd_jobs_table_of_tenant(table) || held(table) != 0)
 		return false;
 	end->tid = tid;
-	if (hd_settings_preloaded() &&
-		hd_jobs_tx_seize(id, place_of_row(table, &found), &end->index) != HD_JOB_SEIZED)
+	if (hd_settings_preloaded())
+		seizure = hd_jobs_tx_seize(id, place_of_row(table, &found), &end->index);
+	*running = seizure == HD_JOB_RUNNING;
+	if (seizure != HD_JOB_SEIZED)
 		return false;
 
 	/* Look again, now that nobody else can end it. */
 	return hd_jobs_table_find(table, id, &end->tid);
 }
 
-bool
-hd_jobs_finish_cancel(HdJobTable *table, int64 id)
+/* *running: as begin_waiting says. */
+static bool
+cancel_waiting(HdJobTable *table, int64 id, bool *running)
 {
 	Ending end;
 
-	if (!begin_waiting(table, id, &end))
+	if (hd_jobs_finish_held(table, id, HD_JOB_CANCELLED, NULL))
+		return true;
+	if (!begin_waiting(table, id, &end, running))
 		return false;
-	file_history(table, &end, "cancelled", NULL);
-	delete_row(table, &end);
+	file_history(table, &end, "cancelled", 0, NULL);
+	delete_row(table, &end, HD_JOB_CANCELLED);
 	return true;
+}
+
+bool
+hd_jobs_finish_cancel_waiting(HdJobTable *table, int64 id)
+{
+	bool running;
+
+	return cancel_waiting(table, id, &running);
+}
+
+bool
+hd_jobs_finish_cancel(HdJobTable *table, int64 id)
+{
+	bool running;
+
+	return cancel_waiting(table, id, &running) || (running && hd_jobs_cancel_request(id));
 }
 
 bool
 hd_jobs_finish_reschedule(HdJobTable *table, int64 id, TimestampTz at)
 {
 	Ending end;
+	bool running;
 
-	if (!begin_waiting(table, id, &end))
+	if (!begin_waiting(table, id, &end, &running))
 		return false;
 	postpone(table, DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)), at, NULL);
 	return true;

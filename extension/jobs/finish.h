@@ -12,6 +12,7 @@
 
 #include "postgres.h"
 
+#include "jobs/after.h"
 #include "jobs/table.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
@@ -26,7 +27,8 @@ extern bool hd_jobs_finish_complete(HdJobTable *table, int64 id, int64 token, Js
  * hd_jobs_finish_failed
  *		Fail a claimed job.  error is sanitised and cut.  retry_us: delay before
  *		the next attempt, -1 for the job's own policy.  Returns the new state:
- *		"scheduled", "dead", or "lost" for a stale token.
+ *		"scheduled", "dead", "cancelled" where that was asked for, or "lost" for a
+ *		stale token.
  */
 extern const char *hd_jobs_finish_failed(HdJobTable *table, int64 id, int64 token,
 										 const char *error, int64 retry_us, bool final);
@@ -40,12 +42,33 @@ extern bool hd_jobs_finish_snooze(HdJobTable *table, int64 id, int64 token, int6
 extern bool hd_jobs_finish_release(HdJobTable *table, int64 id, int64 token);
 
 /*
- * hd_jobs_finish_cancel / hd_jobs_finish_reschedule
+ * hd_jobs_finish_stopped
+ *		A SQL handler was interrupted because its job is to be cancelled: end it
+ *		so.
+ */
+extern void hd_jobs_finish_stopped(HdJobTable *table, int64 id, int64 token);
+
+/*
+ * hd_jobs_finish_cancel
+ *		End a job that waits, or ask its worker to (cancel.h).  False when it is
+ *		being claimed or ended at this moment, or gone.
+ */
+extern bool hd_jobs_finish_cancel(HdJobTable *table, int64 id);
+
+/*
+ * hd_jobs_finish_cancel_waiting / hd_jobs_finish_reschedule
  *		End a job that waits, or move it to another time.  False when it is
  *		running, being ended, or gone.
  */
-extern bool hd_jobs_finish_cancel(HdJobTable *table, int64 id);
+extern bool hd_jobs_finish_cancel_waiting(HdJobTable *table, int64 id);
 extern bool hd_jobs_finish_reschedule(HdJobTable *table, int64 id, TimestampTz at);
+
+/*
+ * hd_jobs_finish_held
+ *		End a job that is held (hold.h) and so was never claimed: cancelled, or
+ *		dead because it expired.  result may be NULL.  False when it is not held.
+ */
+extern bool hd_jobs_finish_held(HdJobTable *table, int64 id, HdJobOutcome outcome, Jsonb *result);
 
 /*
  * hd_jobs_finish_expired

@@ -134,7 +134,8 @@ hd_jobs_gate_accepts(const HdJobGate *gate, TimestampTz at, int64 id)
 static bool
 may_admit(const HdJobGate *gate)
 {
-	return gate->ready + gate->running < gate->width;
+	return gate->ready + gate->running < gate->width &&
+		   hd_jobs_list->databases[hd_jobs_queue(gate->queue)->db].horizon == 0;
 }
 
 /* Entries behind it cannot go on, and there may be rows that can. */

@@ -3,9 +3,10 @@
  *		The module's entry, and its periodic work.
  *
  * Model: the tick ends leases that ran out, brings a fresh start's rows into
- * the list, notices the end of prepared transactions and forgets databases
- * that were dropped; by CALL it fires schedules too, for which the worker has
- * a task of its own.  The background worker runs it each second; pg_cron,
+ * the list, notices the end of prepared transactions, forgets databases
+ * that were dropped and drops what of the history has expired; by CALL it
+ * fires schedules too, for which the worker has a task of its own.  The
+ * background worker runs it each second; pg_cron,
  * through CALL hotdash._tick(), each minute; several at once do no harm.
  *-------------------------------------------------------------------------
  */
@@ -23,13 +24,15 @@
 #include "core/worker.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "jobs/after.h"
 #include "jobs/claim.h"
 #include "jobs/finish.h"
+#include "jobs/history.h"
+#include "jobs/horizon.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
 #include "jobs/place.h"
-#include "jobs/scan.h"
 #include "jobs/schedule.h"
 #include "jobs/table.h"
 #include "jobs/tx.h"
@@ -43,6 +46,7 @@
 
 #define TICK_US USECS_PER_SEC
 #define RESCUE_BATCH 200
+#define PRUNE_US (10 * 60 * USECS_PER_SEC)
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_tick);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_reload);
@@ -63,6 +67,12 @@ hd_jobs_init(void)
 	DefineCustomIntVariable("hotdash.job_max_payload", "Largest payload of a job.", NULL,
 							&hd_jobs_setting_max_payload, 1024, 1, 1024 * 1024, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.job_retention",
+							"How long ended jobs are kept whose kind says nothing.",
+							"Rounded up to 1, 3, 7, 14, 30, 90 or 365 days.",
+							&hd_jobs_setting_retention, 7 * 24 * 60, 1,
+							HD_JOB_MAX_RETENTION_DAYS * 24 * 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL,
+							NULL, NULL);
 	if (!hd_settings_preloaded())
 		return;
 	DefineCustomIntVariable("hotdash.job_queues", "Queues of the whole cluster kept in memory.",
@@ -119,11 +129,24 @@ forget_predecessors(int32 db)
 	LWLockRelease(hd_jobs_lock);
 }
 
+/* Once in a while. */
+static void
+prune_horizon(void)
+{
+	static TimestampTz pruned_at = 0;
+
+	if (hd_clock_real() < pruned_at + PRUNE_US)
+		return;
+	pruned_at = hd_clock_real();
+	hd_jobs_horizon_prune();
+}
+
 /* In the current transaction; true when there may be more to do at once. */
 static bool
 tick_once(void)
 {
 	int32 db = hd_jobs_load_database();
+	bool more;
 
 	forget_predecessors(db);
 
@@ -131,7 +154,13 @@ tick_once(void)
 	if (!hd_instance_is_ours())
 		return false;
 	hd_jobs_load_check_prepared(db);
-	return hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH;
+	more = hd_jobs_after_tick();
+	prune_horizon();
+	more |= hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH;
+
+	/* Last, since its locks on the history keep readers out until the transaction ends. */
+	hd_jobs_history_tick();
+	return more;
 }
 
 static TimestampTz
@@ -202,19 +231,10 @@ hd_jobs_sql_reload(PG_FUNCTION_ARGS)
 Datum
 hd_jobs_sql_announce(PG_FUNCTION_ARGS)
 {
-	ItemPointerData tid;
 	HdJobTable table;
-	HdJobFound found;
 
-	if (!hd_settings_preloaded())
-		PG_RETURN_VOID();
 	hd_jobs_table_open(&table, false);
-	if (hd_jobs_table_find(&table, PG_GETARG_INT64(0), &tid))
-	{
-		hd_jobs_scan_row(&table, &found);
-		found.place.queue = found.queue;
-		hd_jobs_tx_wait(&found.place, found.id, found.at, found.scheduled);
-	}
+	hd_jobs_load_announce(&table, PG_GETARG_INT64(0));
 	hd_jobs_table_close(&table);
 	PG_RETURN_VOID();
 }

@@ -15,6 +15,9 @@
 
 #include "fmgr.h"
 
+/* Channel on which queues that want it tell listeners of their jobs; the queue's name is the payload. */
+#define HD_JOB_CHANNEL "hotdash_jobs"
+
 /* hotdash.job_max_payload: largest payload of a job, in kB. */
 extern int hd_jobs_setting_max_payload;
 

@@ -35,9 +35,8 @@ static HdJobQueueConfig *queue_configs = NULL;
 static int nqueue_configs = 0;
 static uint32 *handled = NULL;
 static int nhandled = 0;
-static uint32 *capped = NULL;
-static int *kind_caps = NULL;
-static int ncapped = 0;
+static HdJobKindLimit *limits = NULL;
+static int nlimits = 0;
 static bool stale = true;
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_config_changed);
@@ -51,8 +50,9 @@ static HdSpiPlan kind_plan = {
 };
 
 static HdSpiPlan queues_plan = {
-	.sql = "SELECT queue, paused, coalesce(concurrency, 0) FROM hotdash._queue "
-		   "UNION ALL SELECT 'default', false, 0 "
+	.sql = "SELECT queue, paused, notify, coalesce(concurrency, 0), coalesce(rate, 0), rate_period "
+		   "FROM hotdash._queue "
+		   "UNION ALL SELECT 'default', false, false, 0, 0, NULL "
 		   "WHERE NOT EXISTS (SELECT FROM hotdash._queue WHERE queue = 'default')",
 };
 
@@ -60,8 +60,9 @@ static HdSpiPlan handled_plan = {
 	.sql = "SELECT kind FROM hotdash._kind WHERE handler IS NOT NULL",
 };
 
-static HdSpiPlan capped_plan = {
-	.sql = "SELECT kind, concurrency FROM hotdash._kind WHERE concurrency IS NOT NULL",
+static HdSpiPlan limits_plan = {
+	.sql = "SELECT kind, coalesce(concurrency, 0), timeout FROM hotdash._kind "
+		   "WHERE concurrency IS NOT NULL OR timeout IS NOT NULL",
 };
 
 uint32
@@ -133,6 +134,7 @@ read_queues(void)
 {
 	HdSpi spi;
 	bool isnull;
+	Datum period;
 
 	hd_spi_begin(&spi);
 	hd_spi_run(&queues_plan, NULL, NULL, false, 0);
@@ -142,7 +144,12 @@ read_queues(void)
 	{
 		strlcpy(queue_configs[i].name, TextDatumGetCString(result(i, 1, &isnull)), NAMEDATALEN);
 		queue_configs[i].paused = DatumGetBool(result(i, 2, &isnull));
-		queue_configs[i].concurrency = DatumGetInt32(result(i, 3, &isnull));
+		queue_configs[i].notify = DatumGetBool(result(i, 3, &isnull));
+		queue_configs[i].concurrency = DatumGetInt32(result(i, 4, &isnull));
+		queue_configs[i].rate = DatumGetInt32(result(i, 5, &isnull));
+		period = result(i, 6, &isnull);
+		queue_configs[i].rate_period_us =
+			isnull ? 0 : hd_duration_us(DatumGetIntervalP(period), "rate_period", 1);
 	}
 	hd_spi_end(&spi);
 }
@@ -173,7 +180,7 @@ refresh(void)
 	MemoryContextReset(cache_context);
 	queue_configs = NULL;
 	handled = NULL;
-	capped = NULL;
+	limits = NULL;
 	control.hcxt = cache_context;
 	kinds = hash_create("hotdash kinds", 32, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	stale = false;
@@ -284,37 +291,38 @@ hd_jobs_kind_handled(int *n)
 }
 
 static void
-read_capped(void)
+read_limits(void)
 {
 	HdSpi spi;
 	bool isnull;
 
 	hd_spi_begin(&spi);
-	hd_spi_run(&capped_plan, NULL, NULL, false, 0);
-	ncapped = (int) SPI_processed;
-	kind_caps = MemoryContextAlloc(cache_context, sizeof(int) * Max(ncapped, 1));
-	capped = MemoryContextAlloc(cache_context, sizeof(uint32) * Max(ncapped, 1));
-	for (int i = 0; i < ncapped; i++)
+	hd_spi_run(&limits_plan, NULL, NULL, false, 0);
+	nlimits = (int) SPI_processed;
+	limits = MemoryContextAllocZero(cache_context, sizeof(HdJobKindLimit) * Max(nlimits, 1));
+	for (int i = 0; i < nlimits; i++)
 	{
 		char *kind = TextDatumGetCString(result(i, 1, &isnull));
+		Datum timeout;
 
-		capped[i] = hd_jobs_kind_hash(kind, (int) strlen(kind));
-		kind_caps[i] = DatumGetInt32(result(i, 2, &isnull));
+		limits[i].kind_hash = hd_jobs_kind_hash(kind, (int) strlen(kind));
+		limits[i].concurrency = DatumGetInt32(result(i, 2, &isnull));
+		timeout = result(i, 3, &isnull);
+		if (!isnull)
+			limits[i].timeout_us = hd_duration_us(DatumGetIntervalP(timeout), "timeout", 0);
 	}
 	hd_spi_end(&spi);
 }
 
 void
-hd_jobs_kind_capped(HdJobQueues *queues)
+hd_jobs_kind_limits(HdJobQueues *queues)
 {
 	refresh();
-	if (capped == NULL)
-		read_capped();
-	queues->ncapped = ncapped;
-	queues->capped = palloc(sizeof(uint32) * Max(ncapped, 1));
-	queues->kind_caps = palloc(sizeof(int) * Max(ncapped, 1));
-	memcpy(queues->capped, capped, sizeof(uint32) * ncapped);
-	memcpy(queues->kind_caps, kind_caps, sizeof(int) * ncapped);
+	if (limits == NULL)
+		read_limits();
+	queues->nlimits = nlimits;
+	queues->limits = palloc(sizeof(HdJobKindLimit) * Max(nlimits, 1));
+	memcpy(queues->limits, limits, sizeof(HdJobKindLimit) * nlimits);
 }
 
 static const HdJobQueueConfig *

@@ -35,7 +35,10 @@ typedef struct HdJobQueueConfig
 {
 	char name[NAMEDATALEN];
 	bool paused;
-	int concurrency; /* how many may run at once; 0: any number */
+	bool notify;		/* tell listeners of each job */
+	int concurrency;	/* how many may run at once; 0: any number */
+	int rate;			/* how many may begin in a period; 0: any number */
+	int64 rate_period_us;
 } HdJobQueueConfig;
 
 /*
@@ -66,11 +69,11 @@ extern const HdJobKind *hd_jobs_kind_get_missing_ok(const char *name);
 extern uint32 *hd_jobs_kind_handled(int *n);
 
 /*
- * hd_jobs_kind_capped
- *		Fill in which kinds have a concurrency of their own, for a claim; palloc'd
- *		in the caller's context.
+ * hd_jobs_kind_limits
+ *		Fill in which kinds have limits of their own, for a claim; palloc'd in the
+ *		caller's context.
  */
-extern void hd_jobs_kind_capped(HdJobQueues *queues);
+extern void hd_jobs_kind_limits(HdJobQueues *queues);
 
 /*
  * hd_jobs_queue_get

@@ -12,6 +12,7 @@
 #include "core/counters.h"
 #include "jobs/gates.h"
 #include "jobs/order.h"
+#include "jobs/rate.h"
 #include "jobs/waiters.h"
 
 /* With fewer entries than this a lane asks for rows of its backlog. */
@@ -487,12 +488,17 @@ is_at_cap(const HdJobQueues *wanted, const HdJobGroup *group)
 {
 	HdJobKindCount *kind = hd_jobs_kind_count(group->kind);
 
-	for (int i = 0; i < wanted->ncapped; i++)
-		if (wanted->capped[i] == group->kind_hash && kind->running >= wanted->kind_caps[i])
-		{
-			kind->refused = true;
-			return true;
-		}
+	for (int i = 0; i < wanted->nlimits; i++)
+	{
+		const HdJobKindLimit *limit = &wanted->limits[i];
+
+		if (limit->kind_hash != group->kind_hash || limit->concurrency == 0)
+			continue;
+		if (!wanted->held_back && kind->running < limit->concurrency)
+			return false;
+		kind->refused = true;
+		return true;
+	}
 	return false;
 }
 
@@ -544,8 +550,8 @@ hd_jobs_lane_next(const HdJobQueues *wanted, int priority)
 		if (wanted->slots[i] < 0)
 			continue;
 		queue = hd_jobs_queue(wanted->slots[i]);
-		if (queue->ready[priority] == 0 ||
-			(wanted->caps[i] > 0 && queue->running >= wanted->caps[i]))
+		if (queue->ready[priority] == 0 || wanted->rates[i].left == 0 ||
+			(wanted->caps[i] > 0 && (wanted->held_back || queue->running >= wanted->caps[i])))
 			continue;
 		lane = next_lane(wanted, queue, priority);
 		if (lane < 0)

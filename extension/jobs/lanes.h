@@ -59,7 +59,7 @@ extern void hd_jobs_lane_unlink(int32 entry);
  * hd_jobs_lane_next
  *		The entry of a priority that is to be claimed next, or -1: of each queue
  *		the one whose turn it is, and the oldest of those.  Queues and kinds that
- *		are at their concurrency are passed over.
+ *		are at their concurrency or rate are passed over.
  * hd_jobs_lane_starves
  *		Whether a wanted lane of the priority has no entry but rows in the table.
  * hd_jobs_lane_served

@@ -20,6 +20,8 @@
 #include "core/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "jobs/cancel.h"
+#include "jobs/horizon.h"
 #include "jobs/ledger.h"
 #include "jobs/list.h"
 #include "jobs/place.h"
@@ -31,7 +33,6 @@
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_renew);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_running);
-PG_FUNCTION_INFO_V1(hd_jobs_sql_lanes);
 
 static int32
 my_database(void)
@@ -49,24 +50,37 @@ sees(const HdJobEntry *entry)
 							  hd_jobs_place_tenant_hash(own, (int) strlen(own));
 }
 
-/* True when the lease is still the caller's. Lock held. */
-static bool
-renew(int32 db, int64 id, int64 token, TimestampTz expires)
+/*
+ * Prolong a lease to *expires, if it is still the caller's.  That of a job
+ * which is to be cancelled stays as it is: *expires gets its end.  Returns
+ * what job_renew says.  Lock held.
+ */
+static const char *
+renew(int32 db, int64 id, int64 token, TimestampTz *expires)
 {
 	int32 index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
+	HdLedgerSlot *slot;
 	HdJobEntry *entry;
 
 	if (index < 0)
-		return false;
+		return "lost";
 	entry = hd_jobs_entry(index);
+	slot = hd_jobs_ledger_slot(index);
 	if (!sees(entry) || entry->token != token ||
 		(entry->state != HD_JOB_LEASED &&
 		 !(entry->state == HD_JOB_CLAIMED && entry->owner == MyProcPid)))
-		return false;
-	entry->lease_expires = expires;
-	hd_jobs_ledger_slot(index)->lease_expires = expires;
+		return "lost";
+	if (hd_jobs_cancel_is_asked(index))
+	{
+		*expires = entry->lease_expires;
+		return "cancelled";
+	}
+	if (slot->deadline <= hd_clock_now())
+		return "lost";
+	*expires = Min(*expires, slot->deadline);
+	entry->lease_expires = slot->lease_expires = *expires;
 	hd_jobs_ledger_seal(index);
-	return true;
+	return "renewed";
 }
 
 /*
@@ -82,8 +96,8 @@ hd_jobs_sql_renew(PG_FUNCTION_ARGS)
 	Datum *tokens;
 	int nids;
 	int ntokens;
-	int32 db;
-	TimestampTz expires;
+	int32 db = -1;
+	TimestampTz latest = 0;
 
 	hd_require_arg(fcinfo, 0, "ids");
 	hd_require_arg(fcinfo, 1, "tokens");
@@ -99,24 +113,29 @@ hd_jobs_sql_renew(PG_FUNCTION_ARGS)
 						errmsg("ids and tokens must have the same length")));
 
 	InitMaterializedSRF(fcinfo, 0);
-	expires = hd_clock_now() + lease_us;
 	(void) hd_spi_extension();
 	for (int i = 0; i < nids; i++)
 	{
 		Datum values[3];
 		bool nulls[3] = {false, false, false};
-		bool renewed;
+		TimestampTz expires = hd_clock_now() + lease_us;
+		const char *state;
 
 		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 		db = my_database();
-		renewed = renew(db, DatumGetInt64(ids[i]), DatumGetInt64(tokens[i]), expires);
+		state = renew(db, DatumGetInt64(ids[i]), DatumGetInt64(tokens[i]), &expires);
 		LWLockRelease(hd_jobs_lock);
 		values[0] = ids[i];
-		values[1] = CStringGetTextDatum(renewed ? "renewed" : "lost");
+		values[1] = CStringGetTextDatum(state);
 		values[2] = TimestampTzGetDatum(expires);
-		nulls[2] = !renewed;
+		nulls[2] = strcmp(state, "lost") == 0;
+		latest = nulls[2] ? latest : Max(latest, expires);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
+
+	/* Where nothing is limited, no horizon was ever written, and none need be. */
+	if (latest != 0 && hd_jobs_list->databases[db].covered_until != 0)
+		hd_jobs_horizon_cover(db, latest);
 	return (Datum) 0;
 }
 
@@ -127,6 +146,7 @@ typedef struct Running
 	TimestampTz started;
 	TimestampTz expires;
 	int attempt;
+	bool cancelled;
 	char worker[NAMEDATALEN];
 } Running;
 
@@ -148,6 +168,7 @@ copy_running(int32 db, Running *running)
 		running[n].started = slot->started;
 		running[n].expires = entry->lease_expires;
 		running[n].attempt = slot->attempt;
+		running[n].cancelled = slot->cancelled;
 		strlcpy(running[n].worker, slot->worker, NAMEDATALEN);
 		n++;
 	}
@@ -157,7 +178,7 @@ copy_running(int32 db, Running *running)
 /*
  * hd_jobs_sql_running
  *		SQL: _job_running() -> setof (id, attempt, started_at, lease_expires,
- *		worker); empty without preload.
+ *		worker, cancelled); empty without preload.
  */
 Datum
 hd_jobs_sql_running(PG_FUNCTION_ARGS)
@@ -177,92 +198,17 @@ hd_jobs_sql_running(PG_FUNCTION_ARGS)
 	LWLockRelease(hd_jobs_lock);
 	for (int i = 0; i < n; i++)
 	{
-		Datum values[5];
-		bool nulls[5] = {false};
+		Datum values[6];
+		bool nulls[6] = {false};
 
 		values[0] = Int64GetDatum(running[i].id);
 		values[1] = Int32GetDatum(running[i].attempt);
 		values[2] = TimestampTzGetDatum(running[i].started);
 		values[3] = TimestampTzGetDatum(running[i].expires);
 		values[4] = CStringGetTextDatum(running[i].worker);
+		values[5] = BoolGetDatum(running[i].cancelled);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	pfree(running);
-	return (Datum) 0;
-}
-
-/* One lane as the views see it. */
-typedef struct LaneCopy
-{
-	char queue[NAMEDATALEN];
-	int priority;
-	int listed;
-	bool more;
-	int running;
-	TimestampTz asked_at;
-} LaneCopy;
-
-static int
-copy_lanes(int32 db, LaneCopy *copy)
-{
-	int n = 0;
-
-	for (int32 i = 0; i < hd_jobs_list->max_lanes; i++)
-	{
-		const HdJobLane *lane = hd_jobs_lane(i);
-		const HdJobQueue *queue;
-
-		if (lane->line == 0)
-			continue;
-		queue = hd_jobs_queue(lane->queue);
-		if (queue->db != db)
-			continue;
-		strlcpy(copy[n].queue, queue->name, NAMEDATALEN);
-		copy[n].priority = lane->priority;
-		copy[n].listed = lane->order.count;
-		copy[n].more = lane->backlog.more;
-		copy[n].running = queue->running;
-		copy[n].asked_at = queue->asked_at;
-		n++;
-	}
-	return n;
-}
-
-/*
- * hd_jobs_sql_lanes
- *		SQL: _job_lanes() -> setof (queue, priority, listed, more, running,
- *		asked_at): what the list knows of each lane; running is the queue's.
- */
-Datum
-hd_jobs_sql_lanes(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	LaneCopy *copy;
-	int n;
-
-	InitMaterializedSRF(fcinfo, 0);
-	if (!hd_settings_preloaded())
-		return (Datum) 0;
-	copy = MemoryContextAllocHuge(CurrentMemoryContext,
-								  sizeof(LaneCopy) * (Size) hd_jobs_list->max_lanes);
-	(void) hd_spi_extension();
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	n = copy_lanes(my_database(), copy);
-	LWLockRelease(hd_jobs_lock);
-	for (int i = 0; i < n; i++)
-	{
-		Datum values[6];
-		bool nulls[6] = {false};
-
-		values[0] = CStringGetTextDatum(copy[i].queue);
-		values[1] = Int32GetDatum(copy[i].priority);
-		values[2] = Int32GetDatum(copy[i].listed);
-		values[3] = BoolGetDatum(copy[i].more);
-		values[4] = Int32GetDatum(copy[i].running);
-		values[5] = TimestampTzGetDatum(copy[i].asked_at);
-		nulls[5] = copy[i].asked_at == 0;
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
-	}
-	pfree(copy);
 	return (Datum) 0;
 }

@@ -17,6 +17,8 @@
 #include <unistd.h>
 
 #include "access/xlog.h"
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
 #include "jobs/gates.h"
 #include "jobs/lanes.h"
 #include "jobs/list.h"
@@ -25,8 +27,12 @@
 #include "storage/fd.h"
 
 #define LEDGER_FILE "hotdash.leases"
-#define LEDGER_MAGIC 0x48444c33 /* "HDL3": a change of the slot's layout changes it */
+#define LEDGER_MAGIC 0x48444c35 /* "HDL5": a change of the slot's layout changes it */
 #define LEDGER_HEADER_SIZE 4096
+
+/* The kernel's name for the time between two starts of the machine. */
+#define BOOT_ID_FILE "/proc/sys/kernel/random/boot_id"
+#define BOOT_ID_LENGTH 40
 
 typedef struct LedgerHeader
 {
@@ -35,6 +41,7 @@ typedef struct LedgerHeader
 	int32 capacity;
 	uint32 boot; /* part of every token, see list.h */
 	uint64 system_identifier;
+	char machine_boot[BOOT_ID_LENGTH]; /* the kernel's id of the boot in which it was written */
 } LedgerHeader;
 
 static LedgerHeader *header = NULL;
@@ -83,6 +90,34 @@ is_copy(void)
 	return false;
 }
 
+/* Empty where the kernel has none: then every start counts as one of the machine. */
+static void
+read_machine_boot(char *id)
+{
+	int fd = BasicOpenFile(BOOT_ID_FILE, O_RDONLY);
+	ssize_t n = 0;
+
+	memset(id, 0, BOOT_ID_LENGTH);
+	if (fd < 0)
+		return;
+	n = read(fd, id, BOOT_ID_LENGTH - 1);
+	if (n < 0)
+		id[0] = '\0';
+	close(fd);
+}
+
+/* Whether the server was shut down, and so the kernel had time to write the file. */
+static bool
+was_shut_down(void)
+{
+	bool crc_ok;
+	ControlFileData *control = get_controlfile(".", &crc_ok);
+	bool clean = crc_ok && control->state == DB_SHUTDOWNED;
+
+	pfree(control);
+	return clean;
+}
+
 static Size
 file_size(int capacity)
 {
@@ -96,6 +131,7 @@ file_size(int capacity)
 static int
 read_leases(int fd, HdLedgerSlot **found, uint32 *boot)
 {
+	char machine_boot[BOOT_ID_LENGTH];
 	LedgerHeader old;
 	struct stat st;
 	HdLedgerSlot *kept;
@@ -104,6 +140,7 @@ read_leases(int fd, HdLedgerSlot **found, uint32 *boot)
 
 	*boot = 0;
 	*found = NULL;
+	hd_jobs_list->ledger_lost = true;
 	if (fstat(fd, &st) != 0 || pg_pread(fd, &old, sizeof(old), 0) != sizeof(old))
 		return 0;
 	if (old.magic != LEDGER_MAGIC || old.slot_size != sizeof(HdLedgerSlot) || old.capacity < 0 ||
@@ -112,6 +149,10 @@ read_leases(int fd, HdLedgerSlot **found, uint32 *boot)
 		return 0;
 
 	*boot = old.boot;
+	read_machine_boot(machine_boot);
+	hd_jobs_list->ledger_lost =
+		(machine_boot[0] == '\0' || strcmp(machine_boot, old.machine_boot) != 0) &&
+		!was_shut_down();
 	kept = MemoryContextAllocHuge(CurrentMemoryContext,
 								  sizeof(HdLedgerSlot) * (Size) Max(old.capacity, 1));
 	for (int i = 0; i < old.capacity; i++)
@@ -130,8 +171,9 @@ read_leases(int fd, HdLedgerSlot **found, uint32 *boot)
 	}
 
 	/* Tokens of leases that are lost hold against the row only if they are of an earlier boot. */
-	if (damaged)
+	if (damaged || hd_jobs_list->ledger_lost)
 		*boot = 0;
+	hd_jobs_list->ledger_lost |= damaged;
 	*found = kept;
 	return n;
 }
@@ -182,6 +224,7 @@ restore_lease(int32 index, const HdLedgerSlot *lease)
 	{
 		slots[index].crashed = true;
 		slots[index].bound = false;
+		slots[index].handling = false;
 		entry->lease_expires = slots[index].lease_expires = DT_NOBEGIN;
 	}
 	hd_jobs_ledger_seal(index);
@@ -204,6 +247,7 @@ restore_leases(const HdLedgerSlot *leases, int n, int capacity, uint32 *boot)
 	if (lost == 0)
 		return;
 	*boot = 0;
+	hd_jobs_list->ledger_lost = true;
 	ereport(LOG, (errmsg("hotdash forgot %d leases", lost),
 				  errhint("Set hotdash.job_slots and hotdash.job_queues to what they were.")));
 }
@@ -269,6 +313,7 @@ hd_jobs_ledger_open(int capacity)
 					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
 		boot &= 0x7FFF;
 	}
+	read_machine_boot(header->machine_boot);
 	header->magic = LEDGER_MAGIC;
 	header->slot_size = sizeof(HdLedgerSlot);
 	header->capacity = capacity;

@@ -14,8 +14,9 @@
  * What a crash loses: nothing with the processes; with the machine, what
  * the kernel had not written back (no fsync is done).  Then, and on a
  * promoted standby, which never has the file of its primary, leases are
- * forgotten: jobs become ready at once, and a token from before is honoured
- * until its job is claimed again.  Each slot carries a checksum, since a
+ * forgotten: jobs become ready at once (those that a key or a concurrency
+ * limits when the horizon has passed, see horizon.h), and a token from before
+ * is honoured until its job is claimed again.  Each slot carries a checksum, since a
  * process can be killed in the middle of a write.
  *-------------------------------------------------------------------------
  */
@@ -42,8 +43,10 @@ typedef struct HdLedgerSlot
 	uint8 use;	   /* HdLedgerUse */
 	uint8 priority;
 	bool bound;
-	bool crashed; /* was running in a server or session that is gone */
-	bool strict;  /* of the gate */
+	bool crashed;	/* was running in a server or session that is gone */
+	bool cancelled; /* the job is not to be retried: see cancel.h */
+	bool handling;	/* its SQL handler runs now, and may be interrupted */
+	bool strict;	/* of the gate */
 	Oid database;
 	Oid extension;
 	int64 id;
@@ -51,6 +54,7 @@ typedef struct HdLedgerSlot
 	TimestampTz at;
 	TimestampTz lease_expires;
 	TimestampTz started;
+	TimestampTz deadline; /* the lease is not renewed beyond it */
 	int32 attempt; /* number of this attempt, from 1 */
 	uint32 kind_hash;
 	uint32 tenant_hash;

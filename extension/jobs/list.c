@@ -19,6 +19,7 @@
 #include "jobs/lanes.h"
 #include "jobs/ledger.h"
 #include "jobs/order.h"
+#include "jobs/rate.h"
 #include "jobs/waiters.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
@@ -575,6 +576,8 @@ hd_jobs_list_resolve(HdJobQueues *wanted)
 	TimestampTz now = hd_clock_now();
 	bool made = false;
 
+	wanted->held_back = hd_jobs_list->databases[wanted->db].horizon != 0;
+
 	/* So that none of them makes room for another. */
 	for (int i = 0; i < wanted->n; i++)
 		if (is_slot_of(wanted->slots[i], wanted, i))
@@ -603,6 +606,8 @@ hd_jobs_list_window(const HdJobQueues *all, int *start, HdJobQueues *window)
 	*window = *all;
 	window->names += *start;
 	window->slots += *start;
+	window->caps += *start;
+	window->rates += *start;
 	window->n = Min(all->n - *start, Max(hd_jobs_list->max_queues / 2, 1));
 	*start += window->n;
 	return true;

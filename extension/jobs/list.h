@@ -185,8 +185,14 @@ typedef struct HdJobDatabase
 	TimestampTz searched_at; /* they are not looked for before */
 	HdJobBacklog due;		 /* what was scheduled; more is not used */
 	TimestampTz next_due;	 /* earliest scheduled row known beyond that cursor */
+	TimestampTz horizon;	   /* limited jobs wait until then, see horizon.h; 0: they need not */
+	TimestampTz covered_until; /* the horizon that is written down */
 	int nprepared; /* prepared transactions that enqueued; -1: too many to list */
 	TransactionId prepared[HD_JOB_MAX_PREPARED];
+	uint32 relay;			 /* number of the youngest run that pg_cron started (relay.h) */
+	int relay_procno;		 /* its process */
+	int relay_runs;			 /* how many of them have not ended */
+	TimestampTz relay_until; /* the youngest ends before; 0: it has ended */
 } HdJobDatabase;
 
 typedef struct HdJobList
@@ -208,11 +214,20 @@ typedef struct HdJobList
 	int nfree;	  /* entries */
 	int nblocked; /* entries behind gates */
 	int nwaiters; /* sessions that wait and were not woken yet */
+	bool ledger_lost; /* leases of before this start may be unknown */
 	int ticker;	  /* process number of whoever runs the ticks, -1 when nobody */
 	int32 lane_hand; /* where the search for an idle lane goes on */
 	int32 gate_hand;
 	HdJobDatabase databases[HD_JOB_MAX_DATABASES];
 } HdJobList;
+
+/* What a kind says about how its jobs run. */
+typedef struct HdJobKindLimit
+{
+	uint32 kind_hash;
+	int concurrency;	/* how many may run at once; 0: any number */
+	int64 timeout_us; /* an attempt's longest time; 0: none */
+} HdJobKindLimit;
 
 /* What a session asks for: queues by name with their slots as last resolved, kinds, tenant. */
 typedef struct HdJobQueues
@@ -222,11 +237,13 @@ typedef struct HdJobQueues
 	char **names;
 	int32 *slots;  /* -1: no room in the table of queues */
 	int *caps;	   /* concurrency of each queue; 0: none */
+	struct HdJobRate *rates;
+	bool rated;	   /* some queue has a rate */
+	bool held_back; /* what has a concurrency waits for the horizon */
 	int nkinds;	   /* 0: any kind */
 	uint32 *kinds; /* their hashes */
-	int ncapped;   /* kinds with a concurrency of their own */
-	uint32 *capped;
-	int *kind_caps;
+	int nlimits;   /* kinds with a concurrency or a timeout */
+	HdJobKindLimit *limits;
 	uint32 tenant; /* hash of the tenant that the session is bound to; 0: any */
 } HdJobQueues;
 

@@ -28,8 +28,10 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/counters.h"
+#include "core/settings.h"
 #include "core/spi.h"
 #include "jobs/gates.h"
+#include "jobs/horizon.h"
 #include "jobs/kinds.h"
 #include "jobs/lanes.h"
 #include "jobs/list.h"
@@ -296,6 +298,7 @@ hd_jobs_load_database(void)
 	hd_spi_begin(&spi);
 	moved = load_unlined(db);
 	load_prepared(db);
+	hd_jobs_horizon_load(db);
 	hd_spi_end(&spi);
 
 	/* Others must not look before they can see the rows that went to their lines. */
@@ -773,6 +776,7 @@ hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search
 	int brought = 0;
 	int limit;
 
+	hd_jobs_horizon_check(queues->db, now);
 	if (!search && !hd_jobs_load_wanted(queues, now))
 		return 0;
 	LWLockAcquire(hd_jobs_lock, LW_SHARED);
@@ -799,6 +803,19 @@ hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search
 	for (int i = 0; i < hungry.ngates; i++)
 		brought += load_gate(table, queues->db, hungry.gates[i], now);
 	return brought;
+}
+
+void
+hd_jobs_load_announce(HdJobTable *table, int64 id)
+{
+	ItemPointerData tid;
+	HdJobFound found;
+
+	if (!hd_settings_preloaded() || !hd_jobs_table_find(table, id, &tid))
+		return;
+	hd_jobs_scan_row(table, &found);
+	found.place.queue = found.queue;
+	hd_jobs_tx_wait(&found.place, found.id, found.at, found.scheduled);
 }
 
 /*

@@ -47,6 +47,13 @@ extern int hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, 
 extern void hd_jobs_load_forget(void);
 
 /*
+ * hd_jobs_load_announce
+ *		Note that this transaction put a job's row into its line, or changed it
+ *		there, by SQL.  Nothing without preload.
+ */
+extern void hd_jobs_load_announce(HdJobTable *table, int64 id);
+
+/*
  * hd_jobs_load_line_rows
  *		Put rows of this transaction that are in no line into their lanes' lines,
  *		before it is prepared.

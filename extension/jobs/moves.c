@@ -22,6 +22,7 @@
 #include "core/counters.h"
 #include "core/spi.h"
 #include "core/worker.h"
+#include "jobs/cancel.h"
 #include "jobs/gates.h"
 #include "jobs/lanes.h"
 #include "jobs/ledger.h"
@@ -62,6 +63,8 @@ static int32 *note_buckets = NULL; /* max_notes of them, a power of two */
 
 static TransactionId preparing = InvalidTransactionId;
 static int32 waking = -1; /* database whose sessions are woken when this commit is over */
+static TimestampTz covered_until = 0; /* of this database, by this transaction; 0: nothing */
+static int32 covered_db = -1;
 static bool callbacks_registered = false;
 
 static void xact_callback(XactEvent event, void *arg);
@@ -200,6 +203,13 @@ hd_jobs_moves_note(HdJobNoteKind kind, int64 target, TimestampTz at, int64 id)
 	note->nrows++;
 }
 
+void
+hd_jobs_moves_cover(int32 db, TimestampTz until)
+{
+	covered_db = db;
+	covered_until = until;
+}
+
 bool
 hd_jobs_moves_made(int32 index, HdJobMove move)
 {
@@ -236,6 +246,8 @@ give_back(int32 index)
 {
 	HdJobEntry *entry = hd_jobs_entry(index);
 
+	if (hd_jobs_cancel_keeps(index))
+		return;
 	hd_jobs_ledger_clear(index);
 	hd_jobs_list_stopped(index);
 	if (entry->gate >= 0)
@@ -500,6 +512,7 @@ forget_all(void)
 		*note_bucket(notes[i].kind, notes[i].target) = -1;
 	nactions = 0;
 	nnotes = 0;
+	covered_until = 0;
 }
 
 static void
@@ -515,6 +528,9 @@ end_transaction(bool commit)
 		for (int i = 0; i < nnotes; i++)
 			finish_note(&notes[i]);
 		finish_all();
+		if (covered_until != 0)
+			hd_jobs_list->databases[covered_db].covered_until =
+				Max(hd_jobs_list->databases[covered_db].covered_until, covered_until);
 	}
 	else
 		for (int i = nactions - 1; i >= 0; i--)
@@ -627,6 +643,8 @@ subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId par
 	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
+		/* It may have been written in what is rolled back. */
+		covered_until = 0;
 		if (nactions == 0 || actions[nactions - 1].level < level)
 			return;
 		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);

@@ -66,6 +66,12 @@ typedef enum HdJobNoteKind
 extern void hd_jobs_moves_note(HdJobNoteKind kind, int64 target, TimestampTz at, int64 id);
 
 /*
+ * hd_jobs_moves_cover
+ *		At commit, the horizon of leases (horizon.h) is written down until then.
+ */
+extern void hd_jobs_moves_cover(int32 db, TimestampTz until);
+
+/*
  * hd_jobs_moves_made
  *		Whether this transaction has made that move with an entry.
  */

@@ -12,8 +12,10 @@
 #include "core/duration.h"
 #include "core/trace.h"
 #include "fmgr.h"
+#include "jobs/after.h"
 #include "jobs/backoff.h"
 #include "utils/builtins.h"
+#include "utils/numeric.h"
 #include "utils/timestamp.h"
 
 static char *
@@ -56,6 +58,97 @@ traceparent_option(const char *key, const JsonbValue *value)
 	return CStringGetTextDatum(text);
 }
 
+static float8
+confidence_option(const JsonbValue *value)
+{
+	float8 confidence = -1;
+
+	if (value->type == jbvNumeric)
+		confidence = DatumGetFloat8(
+			DirectFunctionCall1(numeric_float8, NumericGetDatum(value->val.numeric)));
+	if (confidence < 0 || confidence > 1)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("confidence must be a number between 0 and 1")));
+	return confidence;
+}
+
+static void
+approval_part(const char *key, const JsonbValue *value, HdJobOptions *options)
+{
+	if (strcmp(key, "why") == 0)
+		options->why = CStringGetTextDatum(string_option(key, value));
+	else if (strcmp(key, "confidence") == 0)
+	{
+		options->confidence_given = true;
+		options->confidence = confidence_option(value);
+	}
+	else if (strcmp(key, "sources") == 0)
+		options->sources = JsonbPGetDatum(JsonbValueToJsonb((JsonbValue *) value));
+	else
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("unknown key in option \"approval\": \"%s\"", key),
+						errhint("Known keys are confidence, sources, why.")));
+}
+
+/* {why, confidence, sources}, each of them optional. */
+static void
+approval_option(const JsonbValue *value, HdJobOptions *options)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue part;
+	char *key = "";
+
+	options->approval = true;
+	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"approval\" must be a JSON object")));
+	it = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &part, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			key = pnstrdup(part.val.string.val, part.val.string.len);
+		else if (token == WJB_VALUE)
+			approval_part(key, &part, options);
+	}
+}
+
+static int
+on_failure_option(const char *key, const JsonbValue *value)
+{
+	static const char *const words[] = {
+		[HD_JOB_ON_FAILURE_WAIT] = "wait",
+		[HD_JOB_ON_FAILURE_CANCEL] = "cancel",
+		[HD_JOB_ON_FAILURE_RUN] = "run",
+	};
+	char *word = string_option(key, value);
+
+	for (int i = 0; i < lengthof(words); i++)
+		if (strcmp(word, words[i]) == 0)
+			return i;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid on_failure: \"%s\"", word),
+			 errhint("Use wait, cancel or run.")));
+	return 0;
+}
+
+/* An id, which inside JSON is a string; a number is taken too. */
+static int64
+batch_option(const char *key, const JsonbValue *value)
+{
+	int64 batch;
+
+	if (value->type == jbvNumeric)
+		batch =
+			DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric)));
+	else
+		batch =
+			DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(string_option(key, value))));
+	if (batch == 0)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("batch 0 does not exist")));
+	return batch;
+}
+
 static void
 parse_option(const char *key, const JsonbValue *value, HdJobOptions *options)
 {
@@ -72,10 +165,20 @@ parse_option(const char *key, const JsonbValue *value, HdJobOptions *options)
 			DirectFunctionCall3(timestamptz_in, CStringGetDatum(string_option(key, value)),
 								ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 	}
+	else if (strcmp(key, "approval") == 0)
+		approval_option(value, options);
+	else if (strcmp(key, "batch") == 0)
+		options->batch = batch_option(key, value);
+	else if (strcmp(key, "on_failure") == 0)
+	{
+		options->on_failure_given = true;
+		options->on_failure = on_failure_option(key, value);
+	}
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option: \"%s\"", key),
-				 errhint("Known options are backoff, expires_at, timeout, traceparent.")));
+				 errhint("Known options are approval, backoff, batch, expires_at, on_failure, "
+						 "timeout, traceparent.")));
 }
 
 void

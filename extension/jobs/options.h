@@ -18,6 +18,14 @@ typedef struct HdJobOptions
 	int timeout_ms;	   /* 0 when not given */
 	bool expires;
 	TimestampTz expires_at;
+	bool approval; /* asked for; what follows may be missing all the same */
+	Datum why;	   /* text, 0 when not given */
+	Datum sources; /* jsonb, 0 when not given */
+	bool confidence_given;
+	float8 confidence;
+	bool on_failure_given;
+	int on_failure; /* HdJobOnFailure */
+	int64 batch;	/* 0: none */
 } HdJobOptions;
 
 /*

@@ -21,7 +21,9 @@
 #include "core/spi.h"
 #include "fmgr.h"
 #include "jobs/backoff.h"
+#include "jobs/history.h"
 #include "jobs/kinds.h"
+#include "limits/limits.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -29,6 +31,7 @@
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_kind_set);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_queue_set);
@@ -56,15 +59,16 @@ static HdSpiPlan hash_taken = {
 };
 
 static HdSpiPlan queue_upsert = {
-	.sql = "INSERT INTO hotdash._queue (queue, paused, concurrency) VALUES ($1, false, $2) "
-		   "ON CONFLICT (queue) DO UPDATE SET concurrency = $2",
-	.nargs = 2,
-	.argtypes = {TEXTOID, INT4OID},
+	.sql = "INSERT INTO hotdash._queue (queue, paused, notify, concurrency, rate, rate_period) "
+		   "VALUES ($1, false, $2, $3, $4, $5) ON CONFLICT (queue) DO UPDATE SET "
+		   "notify = $2, concurrency = $3, rate = $4, rate_period = $5",
+	.nargs = 5,
+	.argtypes = {TEXTOID, BOOLOID, INT4OID, INT4OID, INTERVALOID},
 };
 
 /* Queue default need not have a row before. */
 static HdSpiPlan queue_hold = {
-	.sql = "INSERT INTO hotdash._queue (queue, paused) VALUES ($1, $2) "
+	.sql = "INSERT INTO hotdash._queue (queue, paused, notify) VALUES ($1, $2, false) "
 		   "ON CONFLICT (queue) DO UPDATE SET paused = $2",
 	.nargs = 2,
 	.argtypes = {TEXTOID, BOOLOID},
@@ -192,7 +196,6 @@ hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
 	values[7] = concurrency_argument(fcinfo, 7, "concurrency", &nulls[7]);
 	values[8] = concurrency_argument(fcinfo, 8, "concurrency_per_key", &nulls[8]);
 	refuse_later(fcinfo, 9, "payload_schema");
-	refuse_later(fcinfo, 10, "retention");
 	refuse_options(fcinfo, 11);
 	check_hash(kind);
 
@@ -227,19 +230,37 @@ hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
 	hd_spi_begin(&spi);
 	hd_spi_run(&kind_upsert, values, nulls, false, 0);
 	hd_spi_end(&spi);
+	hd_jobs_history_set(kind, PG_ARGISNULL(10) ? NULL : PG_GETARG_INTERVAL_P(10));
 	PG_RETURN_VOID();
 }
 
+/* The rate and its period, a second unless stated; null is no rate. */
 static void
-write_queue(HdSpiPlan *plan, const char *queue, Datum value, char null)
+rate_arguments(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 {
-	Datum values[2] = {CStringGetTextDatum(queue), value};
-	char nulls[3] = {' ', null, '\0'};
-	HdSpi spi;
+	HdLimitPolicy policy;
 
-	hd_spi_begin(&spi);
-	hd_spi_run(plan, values, nulls, false, 0);
-	hd_spi_end(&spi);
+	nulls[0] = nulls[1] = 'n';
+	if (fcinfo->args[2].isnull)
+	{
+		if (!fcinfo->args[3].isnull)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("rate_period needs a rate")));
+		return;
+	}
+	values[0] = fcinfo->args[2].value;
+	values[1] = fcinfo->args[3].isnull
+					? DirectFunctionCall3(interval_in, CStringGetDatum("1 second"),
+										  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))
+					: fcinfo->args[3].value;
+	if (DatumGetInt32(values[0]) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("rate must be at least 1"),
+				 errhint("Leave it out for no limit; queue_pause stops a queue.")));
+	policy = hd_limits_window_policy(
+		DatumGetInt32(values[0]), hd_duration_us(DatumGetIntervalP(values[1]), "rate_period", 1000));
+	hd_limits_require_policy(&policy);
+	nulls[0] = nulls[1] = ' ';
 }
 
 /*
@@ -249,33 +270,42 @@ write_queue(HdSpiPlan *plan, const char *queue, Datum value, char null)
 Datum
 hd_jobs_sql_queue_set(PG_FUNCTION_ARGS)
 {
+	Datum values[5] = {0};
+	char nulls[6] = "     ";
 	char *queue;
-	Datum concurrency;
-	char null;
+	HdSpi spi;
 
 	hd_require_arg(fcinfo, 0, "queue");
 	queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	hd_jobs_name_check(queue, "queue");
-	concurrency = concurrency_argument(fcinfo, 1, "concurrency", &null);
-	refuse_later(fcinfo, 2, "rate");
-	refuse_later(fcinfo, 3, "rate_period");
+	values[0] = CStringGetTextDatum(queue);
+	values[1] = BoolGetDatum(!PG_ARGISNULL(6) && PG_GETARG_BOOL(6));
+	values[2] = concurrency_argument(fcinfo, 1, "concurrency", &nulls[2]);
+	rate_arguments(fcinfo, &values[3], &nulls[3]);
 	refuse_later(fcinfo, 4, "alert_at");
 	refuse_later(fcinfo, 5, "escalate_at");
-	refuse_later(fcinfo, 6, "notify");
 	refuse_options(fcinfo, 7);
-	write_queue(&queue_upsert, queue, concurrency, null);
+	hd_spi_begin(&spi);
+	hd_spi_run(&queue_upsert, values, nulls, false, 0);
+	hd_spi_end(&spi);
 	PG_RETURN_VOID();
 }
 
 static void
 set_paused(FunctionCallInfo fcinfo, bool paused)
 {
+	Datum values[2];
 	char *queue;
+	HdSpi spi;
 
 	hd_require_arg(fcinfo, 0, "queue");
 	queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	(void) hd_jobs_queue_get(queue);
-	write_queue(&queue_hold, queue, BoolGetDatum(paused), ' ');
+	values[0] = CStringGetTextDatum(queue);
+	values[1] = BoolGetDatum(paused);
+	hd_spi_begin(&spi);
+	hd_spi_run(&queue_hold, values, NULL, false, 0);
+	hd_spi_end(&spi);
 }
 
 /*

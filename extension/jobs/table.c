@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * table.c
- *		Rows of hotdash._job and its history without planner and executor.
+ *		Rows of hotdash._job and its history, without planner and executor.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -17,6 +17,8 @@
 #include "core/settings.h"
 #include "core/spi.h"
 #include "executor/executor.h"
+#include "jobs/after.h"
+#include "jobs/history.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -24,34 +26,46 @@
 #include "utils/snapmgr.h"
 
 static HdSpiRelation job_table = {.name = "_job"};
-static HdSpiRelation history_table = {.name = "_job_history"};
 static HdSpiRelation job_key = {.name = "_job_pkey"};
 
+/* Make a handle of an open relation. */
 static void
-open_relation(HdJobTable *table, HdSpiRelation *relation, bool writes)
+prepare(HdJobTable *table, Relation rel, bool writes)
 {
 	memset(table, 0, sizeof(HdJobTable));
-	table->rel = table_open(hd_spi_relation(relation), RowExclusiveLock);
-	table->slot = table_slot_create(table->rel, NULL);
+	table->rel = rel;
+	table->slot = table_slot_create(rel, NULL);
 	if (!writes)
 		return;
 	table->estate = CreateExecutorState();
 	table->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(table->info, table->rel, 0, NULL, 0);
+	InitResultRelInfo(table->info, rel, 0, NULL, 0);
 	ExecOpenIndices(table->info, false);
 }
 
 void
 hd_jobs_table_open(HdJobTable *table, bool writes)
 {
-	open_relation(table, &job_table, writes);
+	prepare(table, table_open(hd_spi_relation(&job_table), RowExclusiveLock), writes);
+}
+
+bool
+hd_jobs_table_open_other(HdJobTable *table, Oid relid)
+{
+	Relation rel = try_table_open(relid, RowExclusiveLock);
+
+	if (rel == NULL)
+		return false;
+	prepare(table, rel, true);
+	return true;
 }
 
 void
 hd_jobs_table_close(HdJobTable *table)
 {
-	if (table->history != NULL)
-		hd_jobs_table_close(table->history);
+	hd_jobs_after_settle(table);
+	if (table->parts != NULL)
+		hd_jobs_history_close(table);
 	ExecDropSingleTupleTableSlot(table->slot);
 	if (table->estate != NULL)
 	{
@@ -61,8 +75,8 @@ hd_jobs_table_close(HdJobTable *table)
 	table_close(table->rel, NoLock);
 }
 
-static void
-insert(HdJobTable *table, const Datum *values, const bool *nulls, int n)
+void
+hd_jobs_table_put(HdJobTable *table, const Datum *values, const bool *nulls, int n)
 {
 	TupleTableSlot *slot = table->slot;
 
@@ -78,19 +92,8 @@ insert(HdJobTable *table, const Datum *values, const bool *nulls, int n)
 void
 hd_jobs_table_insert(HdJobTable *table, HdJobRow *row, ItemPointer tid)
 {
-	insert(table, row->values, row->nulls, HD_JOB_COL_COUNT);
+	hd_jobs_table_put(table, row->values, row->nulls, HD_JOB_COL_COUNT);
 	ItemPointerCopy(&table->slot->tts_tid, tid);
-}
-
-void
-hd_jobs_table_file(HdJobTable *table, const Datum *values, const bool *nulls)
-{
-	if (table->history == NULL)
-	{
-		table->history = palloc(sizeof(HdJobTable));
-		open_relation(table->history, &history_table, true);
-	}
-	insert(table->history, values, nulls, HD_JOB_HISTORY_COUNT);
 }
 
 bool
@@ -145,6 +148,22 @@ hd_jobs_table_delete(HdJobTable *table, ItemPointer tid)
 	if (result != TM_Updated && result != TM_Deleted && result != TM_SelfModified)
 		elog(ERROR, "unexpected result %d of deleting a job", (int) result);
 	return false;
+}
+
+bool
+hd_jobs_table_try_lock(HdJobTable *table, ItemPointer tid)
+{
+	TM_FailureData failure;
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	ItemPointerData place = *tid;
+	TM_Result result =
+		table_tuple_lock(table->rel, &place, snapshot, table->slot, GetCurrentCommandId(true),
+						 LockTupleExclusive, LockWaitSkip, 0, &failure);
+
+	UnregisterSnapshot(snapshot);
+	if (result != TM_Ok)
+		ExecClearTuple(table->slot);
+	return result == TM_Ok;
 }
 
 Datum

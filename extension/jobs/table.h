@@ -1,9 +1,9 @@
 /*-------------------------------------------------------------------------
  * table.h
- *		Rows of hotdash._job and its history without planner and executor.
+ *		Rows of hotdash._job and its history, without planner and executor.
  *
- * Purpose: the five things done to every job: insert, fetch by place, read
- * columns, delete by place, file in the history.  Everything rarer goes
+ * Purpose: what is done to every job: insert, fetch by place, read columns,
+ * delete by place, file in the history (history.h).  Everything rarer goes
  * through SPI.
  *
  * Model: a handle opens the table with its indexes for one call of a
@@ -42,6 +42,8 @@ typedef enum HdJobColumn
 	HD_JOB_COL_LINE_AT,
 	HD_JOB_COL_TIMEOUT,
 	HD_JOB_COL_HOLD,
+	HD_JOB_COL_AWAITED,
+	HD_JOB_COL_BATCH,
 	HD_JOB_COL_UNIQUE_KEY,
 	HD_JOB_COL_ORDER_KEY,
 	HD_JOB_COL_BACKOFF,
@@ -59,6 +61,9 @@ typedef enum HdJobHistoryColumn
 	HD_JOB_HISTORY_ENQUEUED_AT,
 	HD_JOB_HISTORY_STARTED_AT,
 	HD_JOB_HISTORY_FINISHED_AT,
+	HD_JOB_HISTORY_CPU,
+	HD_JOB_HISTORY_WAL,
+	HD_JOB_HISTORY_PART,
 	HD_JOB_HISTORY_PRIORITY,
 	HD_JOB_HISTORY_ATTEMPT,
 	HD_JOB_HISTORY_MAX_ATTEMPTS,
@@ -74,6 +79,24 @@ typedef enum HdJobHistoryColumn
 	HD_JOB_HISTORY_COUNT = HD_JOB_HISTORY_RESULT
 } HdJobHistoryColumn;
 
+/* Columns of hotdash._job_attempt, likewise. */
+typedef enum HdJobAttemptColumn
+{
+	HD_JOB_ATTEMPT_JOB = 1,
+	HD_JOB_ATTEMPT_STARTED_AT,
+	HD_JOB_ATTEMPT_FINISHED_AT,
+	HD_JOB_ATTEMPT_CPU,
+	HD_JOB_ATTEMPT_WAL,
+	HD_JOB_ATTEMPT_PART,
+	HD_JOB_ATTEMPT_NUMBER,
+	HD_JOB_ATTEMPT_OUTCOME,
+	HD_JOB_ATTEMPT_TENANT,
+	HD_JOB_ATTEMPT_WORKER,
+	HD_JOB_ATTEMPT_TRACEPARENT,
+	HD_JOB_ATTEMPT_ERROR,
+	HD_JOB_ATTEMPT_COUNT = HD_JOB_ATTEMPT_ERROR
+} HdJobAttemptColumn;
+
 /* Values to insert, indexed by column number minus one; of _job unless said otherwise. */
 typedef struct HdJobRow
 {
@@ -81,13 +104,22 @@ typedef struct HdJobRow
 	bool nulls[HD_JOB_COL_COUNT];
 } HdJobRow;
 
+/* What an attempt took that ran in this server. */
+typedef struct HdJobCost
+{
+	int64 cpu_us; /* user and system time of the process */
+	int64 wal_bytes;
+} HdJobCost;
+
 typedef struct HdJobTable
 {
 	Relation rel;
 	TupleTableSlot *slot;
 	EState *estate; /* NULL when opened for reading and deleting only */
 	ResultRelInfo *info;
-	struct HdJobTable *history; /* opened at first use, closed with this */
+	struct HdJobParts *parts; /* of the history: opened at first use, closed with this */
+	const HdJobCost *cost;	  /* of the attempt that is being ended; NULL where unknown */
+	struct HdJobEnds *ends;	  /* ended jobs that others wait for (after.h); NULL: none */
 } HdJobTable;
 
 /*
@@ -104,11 +136,12 @@ extern void hd_jobs_table_close(HdJobTable *table);
 extern void hd_jobs_table_insert(HdJobTable *table, HdJobRow *row, ItemPointer tid);
 
 /*
- * hd_jobs_table_file
- *		Insert a row into the history; values are indexed by HdJobHistoryColumn
- *		minus one.
+ * hd_jobs_table_open_other / hd_jobs_table_put
+ *		Open another table for inserting; false when there is none (any more).
+ *		Insert a row of n columns into it.
  */
-extern void hd_jobs_table_file(HdJobTable *table, const Datum *values, const bool *nulls);
+extern bool hd_jobs_table_open_other(HdJobTable *table, Oid relid);
+extern void hd_jobs_table_put(HdJobTable *table, const Datum *values, const bool *nulls, int n);
 
 /*
  * hd_jobs_table_fetch
@@ -130,6 +163,13 @@ extern bool hd_jobs_table_find(HdJobTable *table, int64 id, ItemPointer tid);
  *		it first; waits for an open transaction that has.
  */
 extern bool hd_jobs_table_delete(HdJobTable *table, ItemPointer tid);
+
+/*
+ * hd_jobs_table_try_lock
+ *		Lock the row at a place for deletion, without waiting.  False when an
+ *		open transaction has it, or somebody changed it; the slot is empty then.
+ */
+extern bool hd_jobs_table_try_lock(HdJobTable *table, ItemPointer tid);
 
 /*
  * hd_jobs_table_column

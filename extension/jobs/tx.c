@@ -20,6 +20,7 @@
 #include "jobs/list.h"
 #include "jobs/load.h"
 #include "jobs/moves.h"
+#include "jobs/rate.h"
 #include "jobs/waiters.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
@@ -177,6 +178,15 @@ is_turned_back(int32 index)
 	return true;
 }
 
+/* One less of what may be taken from a queue. */
+static void
+use_rate(HdJobQueues *queues, int32 slot)
+{
+	for (int i = 0; i < queues->n; i++)
+		if (queues->slots[i] == slot && queues->rates[i].left > 0)
+			queues->rates[i].left--;
+}
+
 int
 hd_jobs_tx_claim(HdJobQueues *queues, int n, bool ordered, int32 *taken)
 {
@@ -198,6 +208,8 @@ hd_jobs_tx_claim(HdJobQueues *queues, int n, bool ordered, int32 *taken)
 				continue;
 			take(index);
 			taken[ntaken++] = index;
+			if (queues->rated)
+				use_rate(queues, hd_jobs_lane(hd_jobs_entry(index)->lane)->queue);
 		}
 
 		/* Rows of this priority come before entries of the next, if they can be brought. */
@@ -226,6 +238,7 @@ fill_ledger(int32 index, const HdJobEntry *entry, int attempt, const HdJobHold *
 	slot->at = entry->at;
 	slot->lease_expires = entry->lease_expires;
 	slot->started = hold->now;
+	slot->deadline = hold->deadline;
 	slot->attempt = attempt;
 	slot->kind_hash = lane->kind_hash;
 	slot->tenant_hash = lane->tenant_hash;
@@ -531,6 +544,7 @@ hd_jobs_tx_lease(int32 index, HdJobLease *lease)
 		return false;
 	lease->started = slot->started;
 	lease->crashed = slot->crashed;
+	lease->cancelled = slot->cancelled;
 	strlcpy(lease->worker, slot->worker, NAMEDATALEN);
 	return true;
 }

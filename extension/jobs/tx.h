@@ -32,6 +32,7 @@ typedef struct HdJobHold
 	const char *worker; /* name for views; at most NAMEDATALEN - 1 bytes are kept */
 	TimestampTz now;
 	TimestampTz expires;
+	TimestampTz deadline; /* beyond which the lease is not renewed; DT_NOEND: none */
 	bool bound;	  /* ends with this session */
 	bool handler; /* runs inside this server, in this transaction */
 } HdJobHold;
@@ -148,7 +149,8 @@ typedef struct HdJobLease
 {
 	TimestampTz started;
 	char worker[NAMEDATALEN];
-	bool crashed; /* its server or session is gone */
+	bool crashed;	/* its server or session is gone */
+	bool cancelled; /* job_cancel asked for its end */
 } HdJobLease;
 
 extern bool hd_jobs_tx_lease(int32 index, HdJobLease *lease);

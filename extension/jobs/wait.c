@@ -32,6 +32,7 @@
 #include "jobs/list.h"
 #include "jobs/load.h"
 #include "jobs/place.h"
+#include "jobs/rate.h"
 #include "jobs/table.h"
 #include "jobs/waiters.h"
 #include "jobs/wait.h"
@@ -115,10 +116,14 @@ enter_locked(const HdJobQueues *queues)
 static bool
 anything_ready(const HdJobQueues *queues, TimestampTz *due)
 {
+	const HdJobDatabase *database = &hd_jobs_list->databases[queues->db];
+
 	for (int p = 0; p < HD_JOB_PRIORITIES; p++)
 		if (hd_jobs_lane_next(queues, p) >= 0)
 			return true;
-	*due = Min(*due, hd_jobs_list->databases[queues->db].next_due);
+	*due = Min(*due, database->next_due);
+	if (database->horizon != 0)
+		*due = Min(*due, database->horizon);
 	return false;
 }
 
@@ -149,6 +154,8 @@ hd_jobs_wait_look(HdJobQueues *queues, TimestampTz *due)
 		(void) hd_jobs_load_lines(&table, &window, 1, false);
 		if (hd_jobs_load_wanted(&window, hd_clock_now()))
 			*due = DT_NOBEGIN;
+		if (window.rated)
+			hd_jobs_rate_look(&window, due);
 		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 		hd_jobs_list_resolve(&window);
 		ready = anything_ready(&window, due);

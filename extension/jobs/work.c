@@ -26,6 +26,7 @@
 
 #include <limits.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -36,11 +37,14 @@
 #include "core/duration.h"
 #include "core/settings.h"
 #include "core/spi.h"
+#include "executor/instrument.h"
 #include "fmgr.h"
+#include "jobs/cancel.h"
 #include "jobs/claim.h"
 #include "jobs/finish.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
+#include "jobs/relay.h"
 #include "jobs/schedule.h"
 #include "jobs/wait.h"
 #include "lib/stringinfo.h"
@@ -80,6 +84,7 @@ static volatile sig_atomic_t timed_out = false;
 static TimeoutId handler_timeout = MAX_TIMEOUTS;
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_work);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_relay);
 
 static void
 on_timeout(void)
@@ -163,7 +168,7 @@ describe(HdJobTable *table, int64 id)
 }
 
 static void
-remember(HdJobTable *table, int64 token, void *arg)
+remember(HdJobTable *table, int64 token, TimestampTz expires, void *arg)
 {
 	HandledJob *job = arg;
 	bool isnull;
@@ -327,6 +332,101 @@ error_text(const ErrorData *error, int timeout_ms)
 	return text.data;
 }
 
+/*
+ * What the process has used so far: work that it does for the job, and none
+ * that others do for it (parallel workers).
+ */
+static HdJobCost
+cost_so_far(void)
+{
+	struct rusage usage;
+	HdJobCost cost = {0, (int64) pgWalUsage.wal_bytes};
+
+	if (getrusage(RUSAGE_SELF, &usage) == 0)
+		cost.cpu_us = (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * USECS_PER_SEC +
+					  usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+	return cost;
+}
+
+/* How a handler's run ended. */
+typedef struct Outcome
+{
+	Jsonb *result;
+	char *error;  /* NULL: none */
+	bool stopped; /* interrupted, since the job is to be cancelled */
+	HdJobCost cost;
+} Outcome;
+
+/*
+ * Call the handler; until it is back, its timeout and a cancel of its job
+ * interrupt it.  Raises an error when either did, also if the handler took
+ * no notice.
+ */
+static Jsonb *
+call_interruptibly(const HdJobKind *kind, const HandledJob *job, int timeout_ms)
+{
+	Jsonb *result;
+	bool stopped;
+
+	hd_jobs_cancel_watch(job->id, job->token);
+	arm_timeout(timeout_ms);
+	result = call_as_role(kind, job);
+	HOLD_INTERRUPTS();
+	disarm_timeout(timeout_ms);
+	stopped = hd_jobs_cancel_unwatch(job->id, job->token);
+	RESUME_INTERRUPTS();
+	if (timed_out || stopped)
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("handler interrupted")));
+	return result;
+}
+
+/*
+ * The handler's error was caught: undo what it did, and judge.  Errors that
+ * are not its own go on.
+ */
+static void
+handler_failed(const HandledJob *job, int timeout_ms, MemoryContext context, ResourceOwner owner,
+			   Outcome *outcome)
+{
+	ErrorData *data;
+
+	HOLD_INTERRUPTS();
+	disarm_timeout(timeout_ms);
+	MemoryContextSwitchTo(context);
+	data = CopyErrorData();
+	FlushErrorState();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	outcome->stopped = hd_jobs_cancel_unwatch(job->id, job->token);
+	RESUME_INTERRUPTS();
+	if (is_cancel(data))
+	{
+		if (!outcome->stopped)
+			ReThrowError(data);
+		return;
+	}
+	outcome->stopped = outcome->stopped && data->sqlerrcode == ERRCODE_QUERY_CANCELED && !timed_out;
+	if (!outcome->stopped)
+		outcome->error = error_text(data, timeout_ms);
+}
+
+static void
+record(const HandledJob *job, const Outcome *outcome)
+{
+	HdJobTable table;
+
+	hd_jobs_table_open(&table, false);
+	table.cost = &outcome->cost;
+	if (outcome->stopped)
+		hd_jobs_finish_stopped(&table, job->id, job->token);
+	else if (outcome->error != NULL)
+		(void) hd_jobs_finish_failed(&table, job->id, job->token, outcome->error, -1, false);
+	else
+		(void) hd_jobs_finish_complete(&table, job->id, job->token, outcome->result);
+	hd_jobs_table_close(&table);
+}
+
 /* Run one claimed job and record how it ended, all in the current transaction. */
 static void
 run_job(HandledJob *job)
@@ -336,46 +436,30 @@ run_job(HandledJob *job)
 	HdJobKind kind = *hd_jobs_kind_get(job->kind);
 	int timeout_ms =
 		(job->timeout_ms > 0) ? job->timeout_ms : (int) Min(kind.timeout_us / 1000, INT_MAX);
-	Jsonb *volatile result = NULL;
-	char *volatile error = NULL;
-	HdJobTable table;
+	HdJobCost before = cost_so_far();
+	volatile Outcome outcome = {0};
+	Outcome known;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		arm_timeout(timeout_ms);
-		result = call_as_role(&kind, job);
-		disarm_timeout(timeout_ms);
-		if (timed_out)
-			ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg("handler timeout")));
+		outcome.result = call_interruptibly(&kind, job, timeout_ms);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 	}
 	PG_CATCH();
 	{
-		ErrorData *data;
-
-		disarm_timeout(timeout_ms);
-		MemoryContextSwitchTo(context);
-		data = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (is_cancel(data))
-			ReThrowError(data);
-		error = error_text(data, timeout_ms);
+		handler_failed(job, timeout_ms, context, owner, (Outcome *) &outcome);
 	}
 	PG_END_TRY();
 
-	hd_jobs_table_open(&table, false);
-	if (error != NULL)
-		(void) hd_jobs_finish_failed(&table, job->id, job->token, error, -1, false);
-	else
-		(void) hd_jobs_finish_complete(&table, job->id, job->token, result);
-	hd_jobs_table_close(&table);
+	known = outcome;
+	known.cost = cost_so_far();
+	known.cost.cpu_us -= before.cpu_us;
+	known.cost.wal_bytes -= before.wal_bytes;
+	record(job, &known);
 }
 
 /* Ask for the kinds that have handlers; false when there are none. */
@@ -441,25 +525,68 @@ step(ArrayType *queues, MemoryContext context, TimestampTz *due)
 	return result;
 }
 
-static void
-work(ArrayType *queues, int64 runtime_us, bool until_empty, MemoryContext context)
+/* A run of job_work. */
+typedef struct Run
 {
-	TimestampTz deadline = hd_clock_real() + runtime_us;
+	ArrayType *queues;
+	TimestampTz deadline; /* of the real clock */
+	bool until_empty;
+	uint32 relay; /* number among those that take over from each other; 0: none of them */
+} Run;
 
+static void
+work(Run *run, MemoryContext context)
+{
 	do
 	{
+		TimestampTz until = run->deadline;
 		TimestampTz due;
 		Step result;
 
 		CHECK_FOR_INTERRUPTS();
-		result = step(queues, context, &due);
+		result = step(run->queues, context, &due);
 		SPI_commit();
 		if (result == STEP_WORKED)
 			continue;
-		if (until_empty && due != DT_NOBEGIN)
+		if (run->until_empty && due != DT_NOBEGIN)
 			break;
-		hd_jobs_wait_sleep(due, deadline);
-	} while (hd_clock_real() < deadline);
+
+		/* A younger run wakes this one; whoever needs the database to himself does not. */
+		if (run->relay != 0)
+			until = Min(until, hd_clock_real() + USECS_PER_SEC);
+		hd_jobs_wait_sleep(due, until);
+	} while ((run->relay == 0 || hd_jobs_relay_goes_on(run->relay, &run->deadline)) &&
+			 hd_clock_real() < run->deadline);
+}
+
+/* Between transactions of a procedure: the caller has connected to SPI. */
+static void
+work_to_the_end(Run *run)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "hotdash job", ALLOCSET_DEFAULT_SIZES);
+
+	PG_TRY();
+	{
+		work(run, context);
+	}
+	PG_FINALLY();
+	{
+		hd_jobs_wait_leave();
+		hd_jobs_relay_end();
+	}
+	PG_END_TRY();
+}
+
+static void
+refuse_in_transaction(FunctionCallInfo fcinfo)
+{
+	if (fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
+		castNode(CallContext, fcinfo->context)->atomic)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+						errmsg("job_work cannot run inside a transaction block"),
+						errdetail("Each job is worked in a transaction of its own.")));
+	hd_jobs_claim_check();
 }
 
 /*
@@ -469,32 +596,39 @@ work(ArrayType *queues, int64 runtime_us, bool until_empty, MemoryContext contex
 Datum
 hd_jobs_sql_work(PG_FUNCTION_ARGS)
 {
-	bool atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
-				  castNode(CallContext, fcinfo->context)->atomic;
-	ArrayType *queues = PG_ARGISNULL(0) ? NULL : PG_GETARG_ARRAYTYPE_P_COPY(0);
 	int64 runtime_us = DEFAULT_RUNTIME_US;
-	bool until_empty = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
-	MemoryContext context;
+	Run run = {0};
 
-	if (atomic)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-						errmsg("job_work cannot run inside a transaction block"),
-						errdetail("Each job is worked in a transaction of its own.")));
-	hd_jobs_claim_check();
+	refuse_in_transaction(fcinfo);
 	if (!PG_ARGISNULL(1))
 		runtime_us = hd_duration_us(PG_GETARG_INTERVAL_P(1), "max_runtime", 0);
-	context = AllocSetContextCreate(CurrentMemoryContext, "hotdash job", ALLOCSET_DEFAULT_SIZES);
-
+	run.queues = PG_ARGISNULL(0) ? NULL : PG_GETARG_ARRAYTYPE_P_COPY(0);
+	run.deadline = hd_clock_real() + runtime_us;
+	run.until_empty = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
 	SPI_connect_ext(SPI_OPT_NONATOMIC);
-	PG_TRY();
+	work_to_the_end(&run);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
+ * hd_jobs_sql_relay
+ *		SQL: CALL _work_relay(): job_work as pg_cron runs it.
+ */
+Datum
+hd_jobs_sql_relay(PG_FUNCTION_ARGS)
+{
+	Run run = {0};
+
+	refuse_in_transaction(fcinfo);
+	run.relay = hd_jobs_relay_begin(&run.deadline);
+	if (run.relay == 0)
 	{
-		work(queues, runtime_us, until_empty, context);
+		run.deadline = hd_clock_real() + DEFAULT_RUNTIME_US;
+		run.until_empty = true;
 	}
-	PG_FINALLY();
-	{
-		hd_jobs_wait_leave();
-	}
-	PG_END_TRY();
+	SPI_connect_ext(SPI_OPT_NONATOMIC);
+	work_to_the_end(&run);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

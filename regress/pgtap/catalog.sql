@@ -160,8 +160,8 @@ SELECT is_empty(
 		JOIN pg_catalog.pg_class AS c ON c.oid = d.objid AND c.relispartition
 		WHERE d.classid = 'pg_catalog.pg_class'::regclass
 			AND d.refclassid = 'pg_catalog.pg_extension'::regclass
-			AND pg_catalog.pg_get_expr(c.relpartbound, c.oid) <> 'DEFAULT'$$,
-	'the script creates no dated partition');
+			AND pg_catalog.pg_get_expr(c.relpartbound, c.oid) NOT IN ('DEFAULT', $q$FOR VALUES IN ('0')$q$)$$,
+	'the script creates no partition but those that are always there');
 
 /*
  * The contract: names, arguments (? marks one with a default) and results
@@ -182,6 +182,11 @@ INSERT INTO contract VALUES
 	('job_renew', 'ids bigint[], tokens bigint[], lease interval?', 'TABLE(id bigint, state text, lease_expires timestamptz)'),
 	('job_cancel', 'id bigint', 'bool'),
 	('job_retry', 'id bigint', 'bool'),
+	('job_approve', 'id bigint, by text, note text?, payload jsonb?', 'bool'),
+	('job_reject', 'id bigint, by text, note text?', 'bool'),
+	('job_progress', 'id bigint, token bigint, percent float8?, note text?', 'void'),
+	('batch_create', 'callback_kind text, callback_payload jsonb?, options jsonb?', 'bigint'),
+	('batch_close', 'id bigint', 'void'),
 	('job_get', 'id bigint', 'jsonb'),
 	('job_explain', 'id bigint', 'jsonb'),
 	('job_kind_set', 'kind text, handler regprocedure?, queue text?, run_as regrole?, max_attempts int?, backoff jsonb?, timeout interval?, concurrency int?, concurrency_per_key int?, payload_schema jsonb?, retention interval?, options jsonb?', 'void'),

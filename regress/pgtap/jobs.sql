@@ -45,6 +45,10 @@ SELECT throws_ok(call, state, NULL, format('%s: %s', state, call)) FROM (VALUES
 	($$SELECT hotdash.job_kind_set('k', timeout => '0')$$, '22023'),
 	($$SELECT hotdash.job_kind_set('k', timeout => '1 month')$$, '22023'),
 	($$SELECT hotdash.job_kind_set('k', timeout => '106751000 days')$$, '22015'),
+	($$SELECT hotdash.job_kind_set('k', retention => '0')$$, '22023'),
+	($$SELECT hotdash.job_kind_set('k', retention => '-1 day')$$, '22023'),
+	($$SELECT hotdash.job_kind_set('k', retention => '1 year')$$, '22023'),
+	($$SELECT hotdash.job_kind_set('k', retention => '366 days')$$, '22023'),
 	($$SELECT hotdash.job_kind_set('k', options => '{"x":1}')$$, '22023'),
 	($$SELECT hotdash.job_kind_set('k', options => '[]')$$, '22023'),
 	($$SELECT hotdash.job_kind_set('k', handler => 'pg_catalog.now()', run_as => 'pg_monitor')$$, '42P13'),
@@ -154,7 +158,20 @@ EXCEPTION WHEN invalid_parameter_value THEN
 	PERFORM set_config('tap.hint', hint, true);
 END $$;
 SELECT ok(current_setting('tap.hint') LIKE '%' || word || '%', 'and the hint knows ' || word)
-FROM unnest(ARRAY['backoff', 'expires_at', 'timeout', 'traceparent']) AS word;
+FROM unnest(ARRAY['approval', 'backoff', 'batch', 'expires_at', 'on_failure', 'timeout', 'traceparent']) AS word;
+
+/*
+ * Retention: the class of a kind decides which part of the history takes its rows
+ */
+
+SELECT is(hotdash._history_days(wanted)::int, days, format('kept %s: class of %s days', wanted, days)) FROM (VALUES
+	('1 minute'::interval, 1), ('24 hours', 1), ('25 hours', 3), ('3 days', 3), ('8 days', 14), ('30 days', 30),
+	('31 days', 90), ('365 days', 365)) AS v (wanted, days);
+SELECT is(hotdash._history_days(NULL), hotdash._history_days(current_setting('hotdash.job_retention')::interval), 'the setting is the default');
+SELECT lives_ok($$SELECT hotdash.job_kind_set('tap-kept', retention => '2 days')$$, 'a kind with a retention of its own');
+SELECT is((SELECT retention FROM hotdash._kind WHERE kind = 'tap-kept'), '2 days'::interval, 'is kept');
+SELECT lives_ok($$SELECT hotdash.job_kind_set('tap-kept')$$, 'stated anew without');
+SELECT is((SELECT retention FROM hotdash._kind WHERE kind = 'tap-kept'), NULL, 'it has none');
 
 /*
  * Stale and unknown: false, lost; never an error
@@ -254,7 +271,7 @@ SELECT hotdash.job_kind_set('tap', queue => 'tap', max_attempts => 2, backoff =>
 DELETE FROM hotdash._job WHERE queue = 'tap';
 SELECT hotdash.job_enqueue('tap', '{"n":1}', priority => 3, tags => '{a,b}', tenant => 't', unique_key => 'u',
 	options => '{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}') AS id \gset
-SELECT is(hotdash.job_explain(:id) ->> 'code', 'ready', 'explain: ready');
+SELECT is(hotdash.job_explain(:id) ->> 'code', 'no_worker', 'explain: no_worker');
 SELECT hotdash.queue_pause('tap');
 SELECT is(hotdash.job_explain(:id) ->> 'code', 'queue_paused', 'explain: queue_paused');
 SELECT is((SELECT count(*) FROM hotdash.job_claim(ARRAY['tap'])), 0::bigint, 'nothing to claim from a paused queue');
@@ -269,7 +286,7 @@ SELECT is(hotdash.job_explain(:id) ->> 'code', 'running', 'explain: running');
 SELECT is((SELECT worker FROM hotdash.workers WHERE worker LIKE 'é%'), repeat('é', 31), 'a long name of a worker is cut between characters');
 SELECT is((SELECT state || attempt FROM hotdash.jobs WHERE id = :id), 'running1', 'jobs: running');
 SELECT is((SELECT running FROM hotdash.queues WHERE queue = 'tap'), 1::bigint, 'queues: running');
-SELECT is(hotdash.job_cancel(:id), false, 'a running job is not cancelled');
+SELECT is(hotdash.job_cancel(:id), true, 'the end of a running job is asked for, when this commits');
 SELECT is((SELECT string_agg(state || lease_expires, '') FROM hotdash.job_renew(ARRAY[:id]::bigint[], ARRAY[:c_token]::bigint[], '1 hour')),
 	'renewed2030-01-01 01:00:00+00', 'renewed');
 SELECT is(hotdash.job_fail(:id, :c_token, E'broken\x01\nline'), 'scheduled', 'failed once');
@@ -277,6 +294,7 @@ SELECT is(hotdash.job_fail(:id, :c_token, 'again'), 'lost', 'a token is good onc
 SELECT results_eq(format('SELECT attempt::int, at, last_error FROM hotdash._job WHERE id = %s', :id),
 	$$VALUES (1, '2030-01-01 00:00:10+00'::timestamptz, E'broken \nline')$$, 'retried by the policy of its kind, without control characters');
 SELECT is((SELECT string_agg(outcome, ',') FROM hotdash.job_attempts WHERE job_id = :id), 'failed', 'job_attempts');
+SELECT is((SELECT num_nulls(cpu, wal_bytes) FROM hotdash.job_attempts WHERE job_id = :id), 2, 'what a worker outside took is not known');
 
 -- What happens to a job between two commits happens once, so each end has a job of its own.
 CREATE FUNCTION pg_temp.claim_one(max_attempts int DEFAULT 1, OUT id bigint, OUT token bigint) LANGUAGE plpgsql AS $$
@@ -352,7 +370,7 @@ SELECT is(hotdash.job_explain((3::bigint << 52) + 7) ->> 'id', '1351079888211149
 SELECT is((SELECT string_agg(attname::text, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = ('hotdash.' || name)::regclass AND attnum > 0),
 	columns, 'columns of ' || name) FROM (VALUES
 	('jobs', 'id kind queue state priority attempt max_attempts run_at enqueued_at started_at finished_at worker last_error tenant unique_key order_key tags payload result progress'),
-	('queues', 'queue ready scheduled running dead oldest_ready_age paused'),
+	('queues', 'queue ready scheduled running dead oldest_ready_age paused held'),
 	('workers', 'worker running oldest_started_at next_lease_expires'),
 	('claimed_job', 'id token kind payload queue attempt max_attempts tenant order_key traceparent lease_expires tags')
 ) AS v (name, columns);
