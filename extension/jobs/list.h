@@ -183,6 +183,7 @@ typedef struct HdJobDatabase
 	uint32 losses; /* how often lines were lost, so that memory does not know them */
 	uint32 found;  /* up to which of those losses the lines were found again */
 	TimestampTz searched_at; /* they are not looked for before */
+	bool left; /* there may be leases whose session has left */
 	HdJobBacklog due;		 /* what was scheduled; more is not used */
 	TimestampTz next_due;	 /* earliest scheduled row known beyond that cursor */
 	TimestampTz horizon;	   /* limited jobs wait until then, see horizon.h; 0: they need not */

@@ -333,6 +333,8 @@ undo_end(const HdJobAction *action)
 			entry->state = action->before;
 			if (action->before == HD_JOB_LEASED && !entry->bound)
 				entry->owner = 0;
+			if (entry->lease_expires == DT_NOBEGIN)
+				hd_jobs_list->databases[hd_jobs_entry_queue(entry)->db].left = true;
 			break;
 	}
 }

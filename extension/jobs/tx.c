@@ -249,7 +249,17 @@ fill_ledger(int32 index, const HdJobEntry *entry, int attempt, const HdJobHold *
 	hd_jobs_ledger_seal(index);
 }
 
-/* A bound lease ends with its session; the next tick finds it expired. */
+/* Whoever claims or waits next ends what a session left behind, if no tick is faster. Lock held. */
+static void
+mark_left(int32 db)
+{
+	if (hd_jobs_list->databases[db].left)
+		return;
+	hd_jobs_list->databases[db].left = true;
+	hd_jobs_waiter_wake_database(db, 1);
+}
+
+/* A bound lease ends with its session; the next tick or claim finds it expired. */
 static void
 release_bound(int code, Datum arg)
 {
@@ -264,6 +274,7 @@ release_bound(int code, Datum arg)
 		if ((entry->state != HD_JOB_LEASED && entry->state != HD_JOB_ENDING) || !entry->bound ||
 			entry->owner != MyProcPid)
 			continue;
+		mark_left(hd_jobs_entry_queue(entry)->db);
 		entry->lease_expires = DT_NOBEGIN;
 		entry->owner = 0;
 		entry->bound = false;
@@ -489,8 +500,21 @@ hd_jobs_tx_expired(TimestampTz now, int32 *taken, int n)
 		move_to_ending(i);
 		taken[ntaken++] = i;
 	}
+	if (db >= 0 && ntaken < n)
+		hd_jobs_list->databases[db].left = false;
 	LWLockRelease(hd_jobs_lock);
 	return ntaken;
+}
+
+bool
+hd_jobs_tx_has_left(int32 db)
+{
+	bool left;
+
+	LWLockAcquire(hd_jobs_lock, LW_SHARED);
+	left = hd_jobs_list->databases[db].left;
+	LWLockRelease(hd_jobs_lock);
+	return left;
 }
 
 void

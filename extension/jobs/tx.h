@@ -161,4 +161,10 @@ extern bool hd_jobs_tx_lease(int32 index, HdJobLease *lease);
  */
 extern int hd_jobs_tx_expired(TimestampTz now, int32 *taken, int n);
 
+/*
+ * hd_jobs_tx_has_left
+ *		Whether a database may have bound leases whose session has left.
+ */
+extern bool hd_jobs_tx_has_left(int32 db);
+
 #endif /* HD_JOBS_TX_H */
