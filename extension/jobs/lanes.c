@@ -87,6 +87,7 @@ kind_get(int32 db, uint32 kind_hash)
 			vacant = i;
 	if (vacant < 0)
 		return -1;
+	hd_jobs_list->nkinds++;
 	hd_jobs_kind_count(vacant)->db = db;
 	hd_jobs_kind_count(vacant)->kind_hash = kind_hash;
 	hd_jobs_kind_count(vacant)->refs = 0;
@@ -110,6 +111,7 @@ kind_let_go(int32 index)
 		link = &hd_jobs_kind_count(*link)->hash_next;
 	*link = kind->hash_next;
 	kind->db = -1;
+	hd_jobs_list->nkinds--;
 }
 
 static int32
@@ -132,6 +134,7 @@ group_get(int32 queue, int priority, uint32 kind_hash)
 	hd_jobs_kind_count(kind)->refs++;
 	group = hd_jobs_group(index);
 	hd_jobs_list->free_group = group->next;
+	hd_jobs_list->ngroups++;
 	group->kind_hash = kind_hash;
 	group->queue = queue;
 	group->kind = kind;
@@ -158,6 +161,7 @@ group_let_go(int32 index)
 	group->queue = -1;
 	group->next = hd_jobs_list->free_group;
 	hd_jobs_list->free_group = index;
+	hd_jobs_list->ngroups--;
 }
 
 /*
@@ -256,6 +260,7 @@ hd_jobs_lane_get(int32 db, const HdJobPlace *place)
 	index = hd_jobs_list->free_lane;
 	lane = hd_jobs_lane(index);
 	hd_jobs_list->free_lane = lane->hash_next;
+	hd_jobs_list->nlanes++;
 	memset(lane, 0, sizeof(HdJobLane));
 	lane->line = place->lane;
 	lane->queue = queue;
@@ -299,6 +304,18 @@ hd_jobs_lane_forget(int32 index)
 	lane->line = 0;
 	lane->hash_next = hd_jobs_list->free_lane;
 	hd_jobs_list->free_lane = index;
+	hd_jobs_list->nlanes--;
+}
+
+bool
+hd_jobs_lane_is_spare(int32 db, const HdJobPlace *place)
+{
+	const HdJobList *list = hd_jobs_list;
+
+	return hd_jobs_lane_find(db, place->lane) >= 0 ||
+		   (list->nlanes < list->max_lanes - list->max_lanes / 8 &&
+			list->ngroups < list->max_groups - list->max_groups / 8 &&
+			list->nkinds < list->max_kinds - list->max_kinds / 8);
 }
 
 bool

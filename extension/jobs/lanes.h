@@ -38,8 +38,13 @@ extern int32 hd_jobs_lane_get(int32 db, const HdJobPlace *place);
 /*
  * hd_jobs_lane_fits
  *		Whether a lane is there or could be made without taking room from others.
+ * hd_jobs_lane_is_spare
+ *		The same for a job that could as well wait in the table: the last slots are
+ *		kept for those that are asked for, since an entry of a job that nobody asks
+ *		for may stay for ever.
  */
 extern bool hd_jobs_lane_fits(int32 db, const HdJobPlace *place);
+extern bool hd_jobs_lane_is_spare(int32 db, const HdJobPlace *place);
 
 /*
  * hd_jobs_lane_hold / hd_jobs_lane_let_go

@@ -393,6 +393,7 @@ reset_due(HdJobDatabase *db)
 	db->due.at = DT_NOBEGIN;
 	db->due.id = PG_INT64_MIN;
 	db->next_due = DT_NOBEGIN;
+	db->search_line = PG_INT64_MIN;
 }
 
 void

@@ -183,6 +183,10 @@ typedef struct HdJobDatabase
 	uint32 losses; /* how often lines were lost, so that memory does not know them */
 	uint32 found;  /* up to which of those losses the lines were found again */
 	TimestampTz searched_at; /* they are not looked for before */
+	int64 search_line;		 /* where the search goes on; PG_INT64_MIN: from the start, in a new pass */
+	uint32 search_pass;
+	uint32 search_losses; /* how many there were when the pass began */
+	bool search_full;	  /* it had no room for one */
 	bool left; /* there may be leases whose session has left */
 	HdJobBacklog due;		 /* what was scheduled; more is not used */
 	TimestampTz next_due;	 /* earliest scheduled row known beyond that cursor */
@@ -219,6 +223,9 @@ typedef struct HdJobList
 	int ticker;	  /* process number of whoever runs the ticks, -1 when nobody */
 	int32 lane_hand; /* where the search for an idle lane goes on */
 	int32 gate_hand;
+	int nlanes; /* in use */
+	int ngroups;
+	int nkinds;
 	HdJobDatabase databases[HD_JOB_MAX_DATABASES];
 } HdJobList;
 

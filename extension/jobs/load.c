@@ -137,7 +137,11 @@ bring_to_lane(int32 db, const HdJobFound *found)
 	backlog = &hd_jobs_lane(index)->backlog;
 	if (backlog->more && found->line_at == found->at &&
 		hd_jobs_order_before(false, backlog->at, backlog->id, found->at, found->id))
+	{
+		/* But not by a look that began when it was not due. */
+		backlog->lowered++;
 		return;
+	}
 	hd_jobs_lane_hold(index);
 	if (!bring_ready(index, found))
 		hd_jobs_lane_note(index, found->at, found->id);
@@ -406,17 +410,31 @@ is_of_interest(const HdJobFound *found, TimestampTz now)
 }
 
 static bool
-is_queue_wanted(const HdJobQueues *wanted, const char *queue)
+is_kind_wanted(const HdJobQueues *wanted, uint32 kind_hash)
 {
+	for (int i = 0; i < wanted->nkinds; i++)
+		if (wanted->kinds[i] == kind_hash)
+			return true;
+	return wanted->nkinds == 0;
+}
+
+/* Whether a line may have jobs for the caller; kinds may share a gate. */
+static bool
+is_line_wanted(const HdJobQueues *wanted, const HdJobFound *found)
+{
+	if (wanted->tenant != 0 && wanted->tenant != found->place.tenant_hash)
+		return false;
+	if (found->place.gate == 0 && !is_kind_wanted(wanted, found->place.kind_hash))
+		return false;
 	for (int i = 0; i < wanted->n; i++)
-		if (strcmp(wanted->names[i], queue) == 0)
+		if (strcmp(wanted->names[i], found->queue) == 0)
 			return true;
 	return false;
 }
 
 /*
  * Note a line that was found by its first row; false when there is no room
- * for it.  Others make room only for queues that are asked for. Lock held.
+ * for it.  Others make room only for those that are asked for. Lock held.
  */
 static bool
 note_line(const HdJobQueues *wanted, HdJobFound *found)
@@ -425,7 +443,7 @@ note_line(const HdJobQueues *wanted, HdJobFound *found)
 	int32 index;
 
 	found->place.queue = found->queue;
-	if (!is_queue_wanted(wanted, found->queue) && !hd_jobs_lane_fits(db, &found->place))
+	if (!is_line_wanted(wanted, found) && !hd_jobs_lane_fits(db, &found->place))
 		return false;
 	if (found->place.gate != 0)
 	{
@@ -440,41 +458,78 @@ note_line(const HdJobQueues *wanted, HdJobFound *found)
 	return index >= 0;
 }
 
+/*
+ * A search goes through all lines in the order of their numbers, in several
+ * parts where memory has no room for all that it finds: what one part brought
+ * is worked off before the next goes on.  Only a pass in which every line had
+ * room settles the losses of before it began.
+ */
+static int64
+begin_search(HdJobDatabase *database, uint32 *pass)
+{
+	int64 line;
+
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	if (database->search_line == PG_INT64_MIN)
+	{
+		database->search_pass++;
+		database->search_losses = database->losses;
+		database->search_full = false;
+	}
+	line = database->search_line;
+	*pass = database->search_pass;
+
+	/* Others leave it to this session, but not for long: it may be interrupted. */
+	database->searched_at = hd_clock_real() + SEARCH_TIME_US;
+	LWLockRelease(hd_jobs_lock);
+	return line;
+}
+
+/* line: where the next part goes on, PG_INT64_MIN when this was the last. */
+static void
+end_search(int32 db, uint32 pass, int64 line, bool full, TimestampTz began, int n)
+{
+	HdJobDatabase *database = &hd_jobs_list->databases[db];
+
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	if (database->search_pass == pass)
+	{
+		database->search_full |= full;
+		database->search_line = line;
+		if (line == PG_INT64_MIN && !database->search_full)
+			database->found = database->search_losses;
+	}
+	database->searched_at = hd_clock_real() + (hd_clock_real() - began) * SEARCH_PAUSE;
+	if (n > 0)
+		hd_jobs_waiter_wake_database(db, INT_MAX);
+	LWLockRelease(hd_jobs_lock);
+}
+
+/* One part of a search, at most; returns how many lines it found. */
 static int
 search_lost(HdJobTable *table, const HdJobQueues *wanted, TimestampTz now)
 {
-	HdJobDatabase *database = &hd_jobs_list->databases[wanted->db];
 	TimestampTz began = hd_clock_real();
+	int limit = Max(Min(hd_jobs_list->max_lanes, hd_jobs_list->max_gates) / 4, 16);
+	uint32 pass;
+	int64 line = begin_search(&hd_jobs_list->databases[wanted->db], &pass);
 	HdJobFound found;
-	int64 line = PG_INT64_MIN;
-	uint32 losses;
 	bool full = false;
 	int n = 0;
 
-	/* Others leave it to this session, but not for long: it may be interrupted. */
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	losses = database->losses;
-	database->searched_at = began + SEARCH_TIME_US;
-	LWLockRelease(hd_jobs_lock);
-	while (hd_jobs_scan_next_line(table, line, &found))
+	while (n < limit && hd_jobs_scan_next_line(table, line, &found))
 	{
 		line = found.line;
-		if (!is_of_interest(&found, now))
-			continue;
 		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-		if (!note_line(wanted, &found))
+		if (!is_of_interest(&found, now))
+			hd_jobs_list_schedule(wanted->db, found.at, found.id);
+		else if (!note_line(wanted, &found))
 			full = true;
-		else
+		else if (is_line_wanted(wanted, &found))
 			n++;
 		LWLockRelease(hd_jobs_lock);
 	}
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	if (!full)
-		database->found = losses;
-	database->searched_at = hd_clock_real() + (hd_clock_real() - began) * SEARCH_PAUSE;
-	if (n > 0)
-		hd_jobs_waiter_wake_database(wanted->db, INT_MAX);
-	LWLockRelease(hd_jobs_lock);
+	end_search(wanted->db, pass, (n < limit) ? PG_INT64_MIN : line, full, began, n);
 	return n;
 }
 
@@ -489,14 +544,19 @@ wants_search(int32 db)
  * Hungry lanes.
  */
 
+/*
+ * The time is read after the cursor: whoever brought due rows by a later
+ * time did so after that, and has voided this look.
+ */
 static int
-load_lane(HdJobTable *table, int32 db, int64 line, int limit, TimestampTz now)
+load_lane(HdJobTable *table, int32 db, int64 line, int limit)
 {
 	HdJobFound *rows;
 	HdJobBacklog seen;
 	HdJobBacklog *backlog;
 	int brought = 0;
 	int32 index;
+	TimestampTz now;
 	int n;
 
 	LWLockAcquire(hd_jobs_lock, LW_SHARED);
@@ -507,6 +567,7 @@ load_lane(HdJobTable *table, int32 db, int64 line, int limit, TimestampTz now)
 	if (index < 0 || !seen.more)
 		return 0;
 
+	now = hd_clock_now();
 	rows = palloc(sizeof(HdJobFound) * limit);
 	n = hd_jobs_scan_line(table, line, false, &seen, now, rows, limit);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
@@ -584,8 +645,10 @@ bring_found(int32 db, int32 index, HdJobFound *rows, int n, int limit, Timestamp
 
 	for (; brought < n; brought++)
 	{
-		gate->held = gate->strict && rows[brought].scheduled && rows[brought].at > now;
-		if (gate->held || !bring_behind(db, index, &rows[brought]))
+		bool early = gate->strict && rows[brought].scheduled && rows[brought].at > now;
+
+		gate->held = early && !hd_clock_overridden();
+		if (early || !bring_behind(db, index, &rows[brought]))
 			break;
 		backlog->at = rows[brought].line_at;
 		backlog->id = rows[brought].id;
@@ -606,8 +669,9 @@ set_width(HdJobGate *gate, int32 db, int width)
 	gate->viewer = hd_jobs_moves_made(db, HD_JOB_MOVE_WAKE) ? MyProcPid : 0;
 }
 
+/* The time is read as in load_lane. */
 static int
-load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
+load_gate(HdJobTable *table, int32 db, int64 line)
 {
 	HdJobFound rows[HD_JOB_GATE_DEPTH];
 	HdJobGate seen;
@@ -616,6 +680,7 @@ load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
 	bool stale = false;
 	int width = 1;
 	int32 index;
+	TimestampTz now;
 	int n;
 
 	LWLockAcquire(hd_jobs_lock, LW_SHARED);
@@ -632,6 +697,7 @@ load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
 	if (index < 0)
 		return 0;
 
+	now = hd_clock_now();
 	n = hd_jobs_scan_line(table, line, seen.strict, &seen.backlog, now, rows, limit);
 	if (stale)
 		width = gate_width(table, line, seen.strict);
@@ -679,10 +745,7 @@ wants_lane(const HdJobQueues *wanted, const HdJobLane *lane)
 {
 	if (wanted->tenant != 0 && wanted->tenant != lane->tenant_hash)
 		return false;
-	for (int i = 0; i < wanted->nkinds; i++)
-		if (wanted->kinds[i] == lane->kind_hash)
-			return true;
-	return wanted->nkinds == 0;
+	return is_kind_wanted(wanted, lane->kind_hash);
 }
 
 /*
@@ -799,9 +862,9 @@ hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search
 	qsort(hungry.lanes, hungry.nlanes, sizeof(HungryLane), compare_lanes);
 	limit = Max(Max(want, MIN_LOOK) / Max(hungry.nlanes, 1), MIN_LANE_LOOK);
 	for (int i = 0; i < hungry.nlanes; i++)
-		brought += load_lane(table, queues->db, hungry.lanes[i].line, limit, now);
+		brought += load_lane(table, queues->db, hungry.lanes[i].line, limit);
 	for (int i = 0; i < hungry.ngates; i++)
-		brought += load_gate(table, queues->db, hungry.gates[i], now);
+		brought += load_gate(table, queues->db, hungry.gates[i]);
 	return brought;
 }
 

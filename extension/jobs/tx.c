@@ -54,6 +54,8 @@ reserve(int32 db, const HdJobPlace *place, int64 id)
 		if (gate < 0)
 			return -1;
 	}
+	if (!hd_jobs_lane_is_spare(db, place))
+		return -1;
 	lane = hd_jobs_lane_get(db, place);
 	if (lane < 0 || (gate < 0 && hd_jobs_lane(lane)->backlog.more))
 		return -1;
