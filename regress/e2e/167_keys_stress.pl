@@ -126,7 +126,7 @@ poll_until(
 		select(undef, undef, undef, 0.08);
 		return 0;
 	},
-	60, 'all jobs to end');
+	300, 'all jobs to end');
 $_->stop foreach @workers;
 $_->is_running && $_->stop foreach $filler;
 note "$rounds rounds, $killed killed; " . $node->safe_psql('app', q{SELECT string_agg(coalesce(outcome, 'interrupted') || ' ' || n, ', ') FROM (SELECT outcome, count(*) AS n FROM held GROUP BY 1) AS o});
