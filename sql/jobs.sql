@@ -705,6 +705,21 @@ COMMENT ON FUNCTION hotdash._job_queue_state(text) IS
 	'When a queue was last asked for jobs, who waits for them, what else holds its jobs up';
 REVOKE ALL ON FUNCTION hotdash._job_queue_state(text) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._job_memory()
+	RETURNS TABLE (part text, slots bigint, used bigint, running bigint)
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_memory' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 6;
+COMMENT ON FUNCTION hotdash._job_memory IS
+	'How much of the shared memory for jobs is in use, and what it counts as running';
+REVOKE ALL ON FUNCTION hotdash._job_memory FROM PUBLIC;
+
+CREATE FUNCTION hotdash._job_removed() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_removed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_removed() IS
+	'Makes claims look again once rows were deleted by hand: others may have waited for them';
+REVOKE ALL ON FUNCTION hotdash._job_removed() FROM PUBLIC;
+CREATE TRIGGER removed AFTER DELETE OR TRUNCATE ON hotdash._job
+	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._job_removed();
+
 /*
  * Dead jobs come back under their id, with all attempts before them. What held a job back and was not
  * done when it died holds it back again: an approval that was not given, jobs that have not completed.

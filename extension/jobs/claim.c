@@ -47,6 +47,9 @@
 /* Looks at the table in vain before a claim searches for lost lines, and then comes back short. */
 #define MAX_MISSES 1000
 
+/* So many leases of sessions that have left are ended before one claim. */
+#define MAX_LEFT 100
+
 PG_FUNCTION_INFO_V1(hd_jobs_sql_claim);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_next);
 
@@ -92,6 +95,8 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 	char **names;
 
 	hd_jobs_load_check_prepared(db);
+	if (hd_jobs_tx_has_left(db) && hd_instance_is_ours())
+		(void) hd_jobs_finish_rescue(MAX_LEFT);
 	if (array == NULL)
 		names = hd_jobs_queue_names(&nnames);
 	else

@@ -13,6 +13,7 @@
 #include "jobs/lanes.h"
 #include "jobs/order.h"
 #include "jobs/waiters.h"
+#include "miscadmin.h"
 
 /* How far one call looks for a gate that can make room. */
 #define EVICTION_STEPS 256
@@ -85,9 +86,12 @@ hd_jobs_gate_forget(int32 index)
 	int32 *link = hd_jobs_gate_bucket(queue->db, gate->line);
 
 	Assert(gate->refs == 0 && gate->order.count == 0);
-	if (gate->backlog.more)
-		hd_jobs_list->databases[queue->db].lost = true;
+
+	/* Where the next row is not due, its time brings the gate back. */
+	if (gate->backlog.more && !gate->held)
+		hd_jobs_list_lose(queue->db);
 	gate->backlog.more = gate->stale = false;
+	gate->viewer = 0;
 	hd_jobs_gate_check(index);
 	while (*link != index)
 		link = &hd_jobs_gate(*link)->hash_next;
@@ -123,8 +127,8 @@ hd_jobs_gate_has_room(const HdJobGate *gate)
 bool
 hd_jobs_gate_accepts(const HdJobGate *gate, TimestampTz at, int64 id)
 {
-	return !gate->backlog.more || !hd_jobs_order_before(gate->strict, gate->backlog.at,
-														gate->backlog.id, at, id);
+	return !gate->backlog.more ||
+		   !hd_jobs_order_before(gate->strict, gate->backlog.at, gate->backlog.id, at, id);
 }
 
 static bool
@@ -140,7 +144,7 @@ is_hungry(const HdJobGate *gate)
 {
 	const HdJobEntry *first;
 
-	if (gate->stale)
+	if (gate->stale || gate->viewer != 0)
 		return true;
 	if (!gate->backlog.more || gate->held || !may_admit(gate))
 		return false;
@@ -166,18 +170,38 @@ hd_jobs_gate_check(int32 index)
 	}
 }
 
+static void
+enter(HdJobGate *gate, int32 index)
+{
+	hd_jobs_order_add(&gate->order, gate->strict, index);
+	hd_jobs_list->nblocked++;
+	hd_jobs_entry(index)->in_gate = true;
+}
+
 void
 hd_jobs_gate_block(int32 index)
 {
 	HdJobEntry *entry = hd_jobs_entry(index);
 	HdJobGate *gate = hd_jobs_gate(entry->gate);
 
-	hd_jobs_order_add(&gate->order, gate->strict, index);
-	hd_jobs_list->nblocked++;
+	if (!entry->in_gate)
+		enter(gate, index);
 	entry->state = HD_JOB_BLOCKED;
 	entry->owner = 0;
 	entry->token = 0;
 	entry->bound = false;
+}
+
+void
+hd_jobs_gate_seize(int32 index)
+{
+	const HdJobEntry *entry = hd_jobs_entry(index);
+	HdJobGate *gate = hd_jobs_gate(entry->gate);
+
+	if (gate->strict && !entry->in_gate)
+		enter(gate, index);
+	else if (!gate->strict && entry->in_gate)
+		hd_jobs_gate_unlink(index);
 }
 
 void
@@ -187,6 +211,7 @@ hd_jobs_gate_unlink(int32 index)
 
 	hd_jobs_order_remove(&gate->order, gate->strict, index);
 	hd_jobs_list->nblocked--;
+	hd_jobs_entry(index)->in_gate = false;
 }
 
 void
@@ -198,7 +223,8 @@ hd_jobs_gate_admit(int32 index)
 	{
 		int32 first = hd_jobs_order_first(&gate->order, gate->strict);
 
-		if (!hd_jobs_gate_accepts(gate, hd_jobs_entry(first)->at, hd_jobs_entry(first)->id))
+		if (hd_jobs_entry(first)->state != HD_JOB_BLOCKED ||
+			!hd_jobs_gate_accepts(gate, hd_jobs_entry(first)->at, hd_jobs_entry(first)->id))
 			break;
 		hd_jobs_gate_unlink(first);
 		gate->ready++;
@@ -217,8 +243,7 @@ hd_jobs_gate_note(int32 index, TimestampTz at, int64 id)
 	HdJobBacklog *backlog = &gate->backlog;
 
 	backlog->lowered++;
-	if (!backlog->more ||
-		hd_jobs_order_before(gate->strict, at, id - 1, backlog->at, backlog->id))
+	if (!backlog->more || hd_jobs_order_before(gate->strict, at, id - 1, backlog->at, backlog->id))
 	{
 		backlog->at = at;
 		backlog->id = id - 1;
@@ -233,11 +258,24 @@ hd_jobs_gate_due(int32 index, TimestampTz at, int64 id)
 {
 	HdJobGate *gate = hd_jobs_gate(index);
 
-	gate->held = false;
+	hd_jobs_gate_look_again(index);
 	if (hd_jobs_gate_accepts(gate, at, id))
 		hd_jobs_gate_note(index, at, id);
 	else
 		hd_jobs_gate_check(index);
+}
+
+void
+hd_jobs_gate_look_again(int32 index)
+{
+	hd_jobs_gate(index)->held = false;
+	hd_jobs_gate(index)->backlog.lowered++;
+}
+
+bool
+hd_jobs_gate_is_stale(const HdJobGate *gate)
+{
+	return gate->stale || (gate->viewer != 0 && gate->viewer != MyProcPid);
 }
 
 void
@@ -250,7 +288,8 @@ hd_jobs_gate_doubt(int32 db)
 		if (gate->line == 0 || hd_jobs_queue(gate->queue)->db != db)
 			continue;
 		gate->stale = true;
-		gate->held = false;
+		gate->viewer = 0;
+		hd_jobs_gate_look_again(i);
 		hd_jobs_gate_check(i);
 	}
 }

@@ -58,12 +58,17 @@ extern bool hd_jobs_gate_accepts(const HdJobGate *gate, TimestampTz at, int64 id
 /*
  * hd_jobs_gate_block
  *		Put an entry behind its gate, as BLOCKED.
+ * hd_jobs_gate_seize
+ *		An entry that is BLOCKED, or new, comes into a transaction's hands.  In a
+ *		strict gate it stands in its place until that ends: nobody may pass it,
+ *		for it may come back.
  * hd_jobs_gate_unlink
- *		Take a BLOCKED entry out.
+ *		Take an entry out.
  * hd_jobs_gate_admit
  *		Let entries through, as many as may be, and wake who waits for them.
  */
 extern void hd_jobs_gate_block(int32 entry);
+extern void hd_jobs_gate_seize(int32 entry);
 extern void hd_jobs_gate_unlink(int32 entry);
 extern void hd_jobs_gate_admit(int32 index);
 
@@ -72,12 +77,21 @@ extern void hd_jobs_gate_admit(int32 index);
  *		Rows from (at, id) on wait in the line without an entry.
  * hd_jobs_gate_due
  *		A row (at, id) that was scheduled is due now.
+ * hd_jobs_gate_look_again
+ *		Something changed: what a look found that began before says nothing.
  * hd_jobs_gate_check
  *		Put the gate among the hungry, or take it out.
  */
 extern void hd_jobs_gate_note(int32 index, TimestampTz at, int64 id);
 extern void hd_jobs_gate_due(int32 index, TimestampTz at, int64 id);
+extern void hd_jobs_gate_look_again(int32 index);
 extern void hd_jobs_gate_check(int32 index);
+
+/*
+ * hd_jobs_gate_is_stale
+ *		Whether the width may not be used by this session.
+ */
+extern bool hd_jobs_gate_is_stale(const HdJobGate *gate);
 
 /*
  * hd_jobs_gate_doubt

@@ -15,6 +15,7 @@
 #include "jobs/jobs.h"
 
 #include "access/xact.h"
+#include "commands/trigger.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/instance.h"
@@ -51,6 +52,7 @@
 PG_FUNCTION_INFO_V1(hd_jobs_sql_tick);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_reload);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_announce);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_removed);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_line);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_kind_hash);
 
@@ -237,6 +239,22 @@ hd_jobs_sql_announce(PG_FUNCTION_ARGS)
 	hd_jobs_load_announce(&table, PG_GETARG_INT64(0));
 	hd_jobs_table_close(&table);
 	PG_RETURN_VOID();
+}
+
+/*
+ * hd_jobs_sql_removed
+ *		Trigger of _job: rows were deleted by hand, which other jobs of their keys
+ *		may have waited for.  The engine's own deletes fire no trigger.
+ */
+Datum
+hd_jobs_sql_removed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("_job_removed can only be called as a trigger")));
+	if (hd_settings_preloaded())
+		hd_jobs_tx_removed();
+	PG_RETURN_POINTER(NULL);
 }
 
 /*

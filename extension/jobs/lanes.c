@@ -10,8 +10,10 @@
 #include "jobs/lanes.h"
 
 #include "core/counters.h"
+#include "jobs/gates.h"
 #include "jobs/order.h"
 #include "jobs/rate.h"
+#include "jobs/waiters.h"
 
 /* With fewer entries than this a lane asks for rows of its backlog. */
 #define HUNGRY_BELOW 32
@@ -85,10 +87,12 @@ kind_get(int32 db, uint32 kind_hash)
 			vacant = i;
 	if (vacant < 0)
 		return -1;
+	hd_jobs_list->nkinds++;
 	hd_jobs_kind_count(vacant)->db = db;
 	hd_jobs_kind_count(vacant)->kind_hash = kind_hash;
 	hd_jobs_kind_count(vacant)->refs = 0;
 	hd_jobs_kind_count(vacant)->running = 0;
+	hd_jobs_kind_count(vacant)->refused = false;
 	hd_jobs_kind_count(vacant)->hash_next = *bucket;
 	*bucket = vacant;
 	return vacant;
@@ -107,6 +111,7 @@ kind_let_go(int32 index)
 		link = &hd_jobs_kind_count(*link)->hash_next;
 	*link = kind->hash_next;
 	kind->db = -1;
+	hd_jobs_list->nkinds--;
 }
 
 static int32
@@ -129,6 +134,7 @@ group_get(int32 queue, int priority, uint32 kind_hash)
 	hd_jobs_kind_count(kind)->refs++;
 	group = hd_jobs_group(index);
 	hd_jobs_list->free_group = group->next;
+	hd_jobs_list->ngroups++;
 	group->kind_hash = kind_hash;
 	group->queue = queue;
 	group->kind = kind;
@@ -155,6 +161,7 @@ group_let_go(int32 index)
 	group->queue = -1;
 	group->next = hd_jobs_list->free_group;
 	hd_jobs_list->free_group = index;
+	hd_jobs_list->ngroups--;
 }
 
 /*
@@ -170,19 +177,39 @@ hd_jobs_lane_find(int32 db, int64 line)
 	return -1;
 }
 
-/* A free slot; when there is none, of a lane that has nothing but a backlog. */
-static int32
-take_slot(void)
+/* Forget a lane that has nothing but a backlog, the next one round; false when none was met. */
+static bool
+evict(void)
 {
-	for (int step = 0; hd_jobs_list->free_lane < 0 && step < EVICTION_STEPS; step++)
+	for (int step = 0; step < EVICTION_STEPS; step++)
 	{
 		int32 i = hd_jobs_list->lane_hand;
 
 		hd_jobs_list->lane_hand = (i + 1) % hd_jobs_list->max_lanes;
-		if (hd_jobs_lane(i)->line != 0 && hd_jobs_lane(i)->refs == 0)
-			hd_jobs_lane_forget(i);
+		if (hd_jobs_lane(i)->line == 0 || hd_jobs_lane(i)->refs > 0)
+			continue;
+		hd_jobs_lane_forget(i);
+		return true;
 	}
-	return hd_jobs_list->free_lane;
+	return false;
+}
+
+/* Whether a slot is free, or could be made so. */
+static bool
+has_slot(void)
+{
+	return hd_jobs_list->free_lane >= 0 || evict();
+}
+
+/* The group of a new lane, or -1; lanes that have nothing but a backlog make room for it. */
+static int32
+take_group(int32 queue, const HdJobPlace *place)
+{
+	int32 group = group_get(queue, place->priority, place->kind_hash);
+
+	while (group < 0 && evict())
+		group = group_get(queue, place->priority, place->kind_hash);
+	return group;
 }
 
 /* Into the ring of the same tenant's lanes of other kinds, and at their tag. */
@@ -200,10 +227,9 @@ join_sisters(int32 index)
 
 		if (g == lane->group)
 			continue;
-		other = hd_jobs_lane_find(queue->db,
-								  hd_jobs_place_lane(queue->hash, lane->priority,
-													 hd_jobs_group(g)->kind_hash,
-													 lane->tenant_hash));
+		other = hd_jobs_lane_find(queue->db, hd_jobs_place_lane(queue->hash, lane->priority,
+																hd_jobs_group(g)->kind_hash,
+																lane->tenant_hash));
 		if (other < 0)
 			continue;
 		lane->sister = hd_jobs_lane(other)->sister;
@@ -225,15 +251,16 @@ hd_jobs_lane_get(int32 db, const HdJobPlace *place)
 	if (index >= 0)
 		return index;
 	queue = hd_jobs_list_queue(db, place->queue, true);
-	index = (queue >= 0) ? take_slot() : -1;
-	group = (index >= 0) ? group_get(queue, place->priority, place->kind_hash) : -1;
+	group = (queue >= 0 && has_slot()) ? take_group(queue, place) : -1;
 	if (group < 0)
 	{
 		hd_counters_add(HD_COUNTER_JOBS_QUEUES_FULL, 1);
 		return -1;
 	}
+	index = hd_jobs_list->free_lane;
 	lane = hd_jobs_lane(index);
 	hd_jobs_list->free_lane = lane->hash_next;
+	hd_jobs_list->nlanes++;
 	memset(lane, 0, sizeof(HdJobLane));
 	lane->line = place->lane;
 	lane->queue = queue;
@@ -262,7 +289,7 @@ hd_jobs_lane_forget(int32 index)
 	Assert(lane->refs == 0 && lane->order.count == 0);
 	if (lane->backlog.more)
 	{
-		hd_jobs_list->databases[queue->db].lost = true;
+		hd_jobs_list_lose(queue->db);
 		lane->backlog.more = false;
 	}
 	hd_jobs_lane_check(index);
@@ -277,6 +304,18 @@ hd_jobs_lane_forget(int32 index)
 	lane->line = 0;
 	lane->hash_next = hd_jobs_list->free_lane;
 	hd_jobs_list->free_lane = index;
+	hd_jobs_list->nlanes--;
+}
+
+bool
+hd_jobs_lane_is_spare(int32 db, const HdJobPlace *place)
+{
+	const HdJobList *list = hd_jobs_list;
+
+	return hd_jobs_lane_find(db, place->lane) >= 0 ||
+		   (list->nlanes < list->max_lanes - list->max_lanes / 8 &&
+			list->ngroups < list->max_groups - list->max_groups / 8 &&
+			list->nkinds < list->max_kinds - list->max_kinds / 8);
 }
 
 bool
@@ -289,12 +328,12 @@ hd_jobs_lane_fits(int32 db, const HdJobPlace *place)
 	return hd_jobs_list_queue(db, place->queue, false) >= 0 || hd_jobs_list_has_queue_slot();
 }
 
-/* Whether nothing points to a queue but lanes that nothing points to. */
+/* Whether nothing points to a queue but lanes and gates that nothing points to. */
 static bool
 is_idle(int32 queue)
 {
 	const HdJobQueue *q = hd_jobs_queue(queue);
-	int32 nlanes = 0;
+	int32 nlines = 0;
 
 	if (q->listed > 0 || q->running > 0)
 		return false;
@@ -306,9 +345,36 @@ is_idle(int32 queue)
 			continue;
 		if (lane->refs > 0)
 			return false;
-		nlanes++;
+		nlines++;
 	}
-	return nlanes == q->refs;
+	for (int32 i = 0; i < hd_jobs_list->max_gates && nlines < q->refs; i++)
+	{
+		const HdJobGate *gate = hd_jobs_gate(i);
+
+		if (gate->line == 0 || gate->queue != queue)
+			continue;
+		if (gate->refs > 0)
+			return false;
+		nlines++;
+	}
+	return nlines == q->refs;
+}
+
+void
+hd_jobs_lane_unrefuse(int32 kind)
+{
+	for (int32 q = 0; q < hd_jobs_list->max_queues; q++)
+	{
+		const HdJobQueue *queue = hd_jobs_queue(q);
+
+		if (queue->listed == 0 || queue->db != hd_jobs_kind_count(kind)->db)
+			continue;
+		for (int32 p = 0; p < HD_JOB_PRIORITIES; p++)
+			for (int32 g = queue->groups[p]; g >= 0; g = hd_jobs_group(g)->next)
+				if (hd_jobs_group(g)->kind == kind && hd_jobs_group(g)->top >= 0)
+					hd_jobs_waiter_wake_queue(q, 1);
+	}
+	hd_jobs_kind_count(kind)->refused = false;
 }
 
 bool
@@ -323,6 +389,9 @@ hd_jobs_lane_vacate(void)
 	for (int32 i = 0; i < hd_jobs_list->max_lanes && queue >= 0; i++)
 		if (hd_jobs_lane(i)->line != 0 && hd_jobs_lane(i)->queue == queue)
 			hd_jobs_lane_forget(i);
+	for (int32 i = 0; i < hd_jobs_list->max_gates && queue >= 0; i++)
+		if (hd_jobs_gate(i)->line != 0 && hd_jobs_gate(i)->queue == queue)
+			hd_jobs_gate_forget(i);
 	return queue >= 0;
 }
 
@@ -434,13 +503,18 @@ is_wanted(const HdJobQueues *wanted, uint32 kind_hash)
 static bool
 is_at_cap(const HdJobQueues *wanted, const HdJobGroup *group)
 {
+	HdJobKindCount *kind = hd_jobs_kind_count(group->kind);
+
 	for (int i = 0; i < wanted->nlimits; i++)
 	{
 		const HdJobKindLimit *limit = &wanted->limits[i];
 
-		if (limit->kind_hash == group->kind_hash && limit->concurrency > 0)
-			return wanted->held_back ||
-				   hd_jobs_kind_count(group->kind)->running >= limit->concurrency;
+		if (limit->kind_hash != group->kind_hash || limit->concurrency == 0)
+			continue;
+		if (!wanted->held_back && kind->running < limit->concurrency)
+			return false;
+		kind->refused = true;
+		return true;
 	}
 	return false;
 }
@@ -519,7 +593,7 @@ hd_jobs_lane_starves(const HdJobQueues *wanted, int priority)
 
 		if (wanted->slots[i] < 0)
 			continue;
-		dlist_foreach(iter, &hd_jobs_queue(wanted->slots[i])->hungry_lanes)
+		dlist_foreach (iter, &hd_jobs_queue(wanted->slots[i])->hungry_lanes)
 		{
 			const HdJobLane *lane = dlist_container(HdJobLane, hungry, iter.cur);
 

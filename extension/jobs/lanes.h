@@ -16,7 +16,7 @@
  *
  * A lane exists as long as something points to it or rows wait in its
  * backlog.  When slots run short, those that have nothing but a backlog make
- * room (HdJobDatabase.lost).
+ * room (HdJobDatabase.losses).
  *
  * Locking: the list's lock, held exclusively by the caller.
  *-------------------------------------------------------------------------
@@ -38,8 +38,13 @@ extern int32 hd_jobs_lane_get(int32 db, const HdJobPlace *place);
 /*
  * hd_jobs_lane_fits
  *		Whether a lane is there or could be made without taking room from others.
+ * hd_jobs_lane_is_spare
+ *		The same for a job that could as well wait in the table: the last slots are
+ *		kept for those that are asked for, since an entry of a job that nobody asks
+ *		for may stay for ever.
  */
 extern bool hd_jobs_lane_fits(int32 db, const HdJobPlace *place);
+extern bool hd_jobs_lane_is_spare(int32 db, const HdJobPlace *place);
 
 /*
  * hd_jobs_lane_hold / hd_jobs_lane_let_go
@@ -64,10 +69,14 @@ extern void hd_jobs_lane_unlink(int32 entry);
  *		Whether a wanted lane of the priority has no entry but rows in the table.
  * hd_jobs_lane_served
  *		That entry was taken.
+ * hd_jobs_lane_unrefuse
+ *		A kind that was at its cap is below it: wake those who wait for its jobs, in
+ *		whatever queue.
  */
 extern int32 hd_jobs_lane_next(const HdJobQueues *wanted, int priority);
 extern bool hd_jobs_lane_starves(const HdJobQueues *wanted, int priority);
 extern void hd_jobs_lane_served(int32 entry);
+extern void hd_jobs_lane_unrefuse(int32 kind);
 
 /*
  * hd_jobs_lane_note
@@ -82,7 +91,7 @@ extern void hd_jobs_lane_check(int32 index);
  * hd_jobs_lane_forget
  *		Free a lane that nothing points to, with its backlog.
  * hd_jobs_lane_vacate
- *		Free all lanes of the queue that was not asked for the longest and has
+ *		Free all lanes and gates of the queue that was not asked for the longest and has
  *		nothing but backlogs; false when there is none.
  */
 extern void hd_jobs_lane_forget(int32 index);

@@ -361,11 +361,14 @@ hd_jobs_list_stopped(int32 index)
 {
 	HdJobEntry *entry = &entries[index];
 	HdJobQueue *queue = hd_jobs_entry_queue(entry);
+	int32 kind = groups[lanes[entry->lane].group].kind;
 
 	queue->running--;
-	kinds[groups[lanes[entry->lane].group].kind].running--;
+	kinds[kind].running--;
 	if (entry->gate >= 0)
 		gates[entry->gate].running--;
+	if (kinds[kind].refused)
+		hd_jobs_lane_unrefuse(kind);
 
 	/* Whoever found a concurrency used up may go on. */
 	if (queue->listed > 0)
@@ -390,6 +393,7 @@ reset_due(HdJobDatabase *db)
 	db->due.at = DT_NOBEGIN;
 	db->due.id = PG_INT64_MIN;
 	db->next_due = DT_NOBEGIN;
+	db->search_line = PG_INT64_MIN;
 }
 
 void
@@ -408,10 +412,22 @@ hd_jobs_list_schedule(int32 index, TimestampTz at, int64 id)
 }
 
 void
+hd_jobs_list_lose(int32 db)
+{
+	hd_jobs_list->databases[db].losses++;
+}
+
+bool
+hd_jobs_list_has_lost(int32 db)
+{
+	return hd_jobs_list->databases[db].losses != hd_jobs_list->databases[db].found;
+}
+
+void
 hd_jobs_list_search_again(int32 db)
 {
 	reset_due(&hd_jobs_list->databases[db]);
-	hd_jobs_list->databases[db].lost = true;
+	hd_jobs_list_lose(db);
 	hd_jobs_list->databases[db].searched_at = DT_NOBEGIN;
 	hd_jobs_gate_doubt(db);
 	for (int32 i = 0; i < hd_jobs_list->max_lanes; i++)
@@ -433,7 +449,7 @@ forget_entries(int32 db)
 			continue;
 		if (entry->state == HD_JOB_READY)
 			hd_jobs_lane_unlink(i);
-		else if (entry->state == HD_JOB_BLOCKED)
+		else if (entry->in_gate)
 			hd_jobs_gate_unlink(i);
 		hd_jobs_ledger_clear(i);
 		hd_jobs_list_free(i);

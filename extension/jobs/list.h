@@ -23,7 +23,7 @@
  *
  * Bounds: every part has a fixed size.  Where one is full, rows wait in the
  * table, and the database is marked to have lines that memory does not know
- * (lost); claims look for those (load.c).
+ * (losses); claims look for those (load.c).
  *
  * What a crash loses: this memory.  Rows in a line are found through its
  * index; the others by one scan of the table (load.c).  Leases come back
@@ -76,6 +76,7 @@ typedef struct HdJobEntry
 	uint8 state;			   /* HdJobState */
 	bool bound;				   /* lease ends with the owner's session */
 	bool in_heap;			   /* stands in the order's heap, not in its queue */
+	bool in_gate;			   /* stands in its gate's order: BLOCKED, or ENDING */
 } HdJobEntry;
 
 /*
@@ -131,6 +132,7 @@ typedef struct HdJobGate
 	bool strict; /* in order of ids; who is not due holds up all behind it */
 	bool held;	 /* the next in order is not due: nothing to look for until that changes */
 	bool stale;	 /* the width is not known, or may have changed */
+	int viewer;	 /* pid of the open transaction that changed kinds and set the width; else 0 */
 	HdJobOrder order;
 	HdJobBacklog backlog;
 } HdJobGate;
@@ -154,6 +156,7 @@ typedef struct HdJobKindCount
 	int32 hash_next;
 	int32 refs; /* groups */
 	int32 running;
+	bool refused; /* a claim passed over jobs of the kind, since its cap was reached */
 } HdJobKindCount;
 
 typedef struct HdJobQueue
@@ -177,8 +180,14 @@ typedef struct HdJobDatabase
 	Oid database;  /* InvalidOid: slot is free */
 	Oid extension; /* of the CREATE EXTENSION that the entries belong to */
 	bool loaded;   /* rows that are in no line have their entries */
-	bool lost;	   /* there may be lines that memory does not know */
-	TimestampTz searched_at; /* when they were last looked for */
+	uint32 losses; /* how often lines were lost, so that memory does not know them */
+	uint32 found;  /* up to which of those losses the lines were found again */
+	TimestampTz searched_at; /* they are not looked for before */
+	int64 search_line;		 /* where the search goes on; PG_INT64_MIN: from the start, in a new pass */
+	uint32 search_pass;
+	uint32 search_losses; /* how many there were when the pass began */
+	bool search_full;	  /* it had no room for one */
+	bool left; /* there may be leases whose session has left */
 	HdJobBacklog due;		 /* what was scheduled; more is not used */
 	TimestampTz next_due;	 /* earliest scheduled row known beyond that cursor */
 	TimestampTz horizon;	   /* limited jobs wait until then, see horizon.h; 0: they need not */
@@ -214,6 +223,9 @@ typedef struct HdJobList
 	int ticker;	  /* process number of whoever runs the ticks, -1 when nobody */
 	int32 lane_hand; /* where the search for an idle lane goes on */
 	int32 gate_hand;
+	int nlanes; /* in use */
+	int ngroups;
+	int nkinds;
 	HdJobDatabase databases[HD_JOB_MAX_DATABASES];
 } HdJobList;
 
@@ -374,10 +386,14 @@ extern void hd_jobs_list_stopped(int32 index);
 /*
  * hd_jobs_list_schedule
  *		Note that a row (at, id) was scheduled.
+ * hd_jobs_list_lose / hd_jobs_list_has_lost
+ *		Note that there is a line which memory does not know; whether there is.
  * hd_jobs_list_search_again
  *		Make the next claims of a database look for everything again.
  */
 extern void hd_jobs_list_schedule(int32 db, TimestampTz at, int64 id);
+extern void hd_jobs_list_lose(int32 db);
+extern bool hd_jobs_list_has_lost(int32 db);
 extern void hd_jobs_list_search_again(int32 db);
 
 /*

@@ -35,6 +35,7 @@
 #include "jobs/kinds.h"
 #include "jobs/lanes.h"
 #include "jobs/list.h"
+#include "jobs/moves.h"
 #include "jobs/order.h"
 #include "jobs/scan.h"
 #include "jobs/tx.h"
@@ -63,6 +64,9 @@
 
 /* A search for lost lines is not repeated before so many times what it took. */
 #define SEARCH_PAUSE 20
+
+/* Nor by others before it has had this time. */
+#define SEARCH_TIME_US USECS_PER_SEC
 
 void
 hd_jobs_load_set_ticker(void)
@@ -127,7 +131,7 @@ bring_to_lane(int32 db, const HdJobFound *found)
 
 	if (index < 0)
 	{
-		hd_jobs_list->databases[db].lost = true;
+		hd_jobs_list_lose(db);
 		return;
 	}
 
@@ -135,7 +139,11 @@ bring_to_lane(int32 db, const HdJobFound *found)
 	backlog = &hd_jobs_lane(index)->backlog;
 	if (backlog->more && found->line_at == found->at &&
 		hd_jobs_order_before(false, backlog->at, backlog->id, found->at, found->id))
+	{
+		/* But not by a look that began when it was not due. */
+		backlog->lowered++;
 		return;
+	}
 	hd_jobs_lane_hold(index);
 	if (!bring_ready(index, found))
 		hd_jobs_lane_note(index, found->at, found->id);
@@ -147,10 +155,11 @@ bring_to_gate(int32 db, const HdJobFound *found)
 {
 	int32 index = hd_jobs_gate_get(db, &found->place);
 
+	/* Its place in line; its time may have been changed by hand. */
 	if (index >= 0)
-		hd_jobs_gate_due(index, found->at, found->id);
+		hd_jobs_gate_due(index, found->line_at, found->id);
 	else
-		hd_jobs_list->databases[db].lost = true;
+		hd_jobs_list_lose(db);
 }
 
 static void
@@ -172,11 +181,10 @@ static HdSpiPlan unlined_plan = {
 };
 
 static HdSpiPlan line_plan = {
-	.sql =
-		"UPDATE hotdash._job SET line_at = at, "
-		"line = hotdash._job_line(queue, priority, kind, tenant, NULL, NULL) "
-		"WHERE line IS NULL AND id IN (SELECT j.id FROM hotdash._job j "
-		"WHERE j.id = ANY ($1) FOR UPDATE SKIP LOCKED)",
+	.sql = "UPDATE hotdash._job SET line_at = at, "
+		   "line = hotdash._job_line(queue, priority, kind, tenant, NULL, NULL) "
+		   "WHERE line IS NULL AND id IN (SELECT j.id FROM hotdash._job j "
+		   "WHERE j.id = ANY ($1) FOR UPDATE SKIP LOCKED)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 };
@@ -393,25 +401,42 @@ load_due(HdJobTable *table, int32 db, int want, TimestampTz now)
  * Lines that memory does not know.
  */
 
-/* Whether a line's first row says that there may be something to do now. */
+/*
+ * Whether a line's first row says that there may be something to do now;
+ * otherwise its time brings the line back.
+ */
 static bool
 is_of_interest(const HdJobFound *found, TimestampTz now)
 {
-	return found->place.gate != 0 || !found->scheduled || found->at <= now;
+	return !found->scheduled || found->at <= now;
 }
 
 static bool
-is_queue_wanted(const HdJobQueues *wanted, const char *queue)
+is_kind_wanted(const HdJobQueues *wanted, uint32 kind_hash)
 {
+	for (int i = 0; i < wanted->nkinds; i++)
+		if (wanted->kinds[i] == kind_hash)
+			return true;
+	return wanted->nkinds == 0;
+}
+
+/* Whether a line may have jobs for the caller; kinds may share a gate. */
+static bool
+is_line_wanted(const HdJobQueues *wanted, const HdJobFound *found)
+{
+	if (wanted->tenant != 0 && wanted->tenant != found->place.tenant_hash)
+		return false;
+	if (found->place.gate == 0 && !is_kind_wanted(wanted, found->place.kind_hash))
+		return false;
 	for (int i = 0; i < wanted->n; i++)
-		if (strcmp(wanted->names[i], queue) == 0)
+		if (strcmp(wanted->names[i], found->queue) == 0)
 			return true;
 	return false;
 }
 
 /*
  * Note a line that was found by its first row; false when there is no room
- * for it.  Others make room only for queues that are asked for. Lock held.
+ * for it.  Others make room only for those that are asked for. Lock held.
  */
 static bool
 note_line(const HdJobQueues *wanted, HdJobFound *found)
@@ -420,67 +445,120 @@ note_line(const HdJobQueues *wanted, HdJobFound *found)
 	int32 index;
 
 	found->place.queue = found->queue;
-	if (!is_queue_wanted(wanted, found->queue) && !hd_jobs_lane_fits(db, &found->place))
+	if (!is_line_wanted(wanted, found) && !hd_jobs_lane_fits(db, &found->place))
 		return false;
 	if (found->place.gate != 0)
-		return hd_jobs_gate_get(db, &found->place) >= 0;
+	{
+		index = hd_jobs_gate_get(db, &found->place);
+		if (index >= 0)
+			hd_jobs_gate_note(index, found->line_at, found->id);
+		return index >= 0;
+	}
 	index = hd_jobs_lane_get(db, &found->place);
 	if (index >= 0)
 		hd_jobs_lane_note(index, found->at, found->id);
 	return index >= 0;
 }
 
+/*
+ * A search goes through all lines in the order of their numbers, in several
+ * parts where memory has no room for all that it finds: what one part brought
+ * is worked off before the next goes on.  Only a pass in which every line had
+ * room settles the losses of before it began.
+ */
+static int64
+begin_search(HdJobDatabase *database, uint32 *pass)
+{
+	int64 line;
+
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	if (database->search_line == PG_INT64_MIN)
+	{
+		database->search_pass++;
+		database->search_losses = database->losses;
+		database->search_full = false;
+	}
+	line = database->search_line;
+	*pass = database->search_pass;
+
+	/* Others leave it to this session, but not for long: it may be interrupted. */
+	database->searched_at = hd_clock_real() + SEARCH_TIME_US;
+	LWLockRelease(hd_jobs_lock);
+	return line;
+}
+
+/* line: where the next part goes on, PG_INT64_MIN when this was the last. */
+static void
+end_search(int32 db, uint32 pass, int64 line, bool full, TimestampTz began, int n)
+{
+	HdJobDatabase *database = &hd_jobs_list->databases[db];
+
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	if (database->search_pass == pass)
+	{
+		database->search_full |= full;
+		database->search_line = line;
+		if (line == PG_INT64_MIN && !database->search_full)
+			database->found = database->search_losses;
+	}
+	database->searched_at = hd_clock_real() + (hd_clock_real() - began) * SEARCH_PAUSE;
+	if (n > 0)
+		hd_jobs_waiter_wake_database(db, INT_MAX);
+	LWLockRelease(hd_jobs_lock);
+}
+
+/* One part of a search, at most; returns how many lines it found. */
 static int
 search_lost(HdJobTable *table, const HdJobQueues *wanted, TimestampTz now)
 {
-	HdJobDatabase *database = &hd_jobs_list->databases[wanted->db];
 	TimestampTz began = hd_clock_real();
+	int limit = Max(Min(hd_jobs_list->max_lanes, hd_jobs_list->max_gates) / 4, 16);
+	uint32 pass;
+	int64 line = begin_search(&hd_jobs_list->databases[wanted->db], &pass);
 	HdJobFound found;
-	int64 line = PG_INT64_MIN;
 	bool full = false;
 	int n = 0;
 
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	database->lost = false;
-	LWLockRelease(hd_jobs_lock);
-	while (hd_jobs_scan_next_line(table, line, &found))
+	while (n < limit && hd_jobs_scan_next_line(table, line, &found))
 	{
 		line = found.line;
-		if (!is_of_interest(&found, now))
-			continue;
 		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-		if (!note_line(wanted, &found))
+		if (!is_of_interest(&found, now))
+			hd_jobs_list_schedule(wanted->db, found.at, found.id);
+		else if (!note_line(wanted, &found))
 			full = true;
-		else
+		else if (is_line_wanted(wanted, &found))
 			n++;
 		LWLockRelease(hd_jobs_lock);
 	}
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	database->lost |= full;
-	database->searched_at = hd_clock_real() + (hd_clock_real() - began) * SEARCH_PAUSE;
-	LWLockRelease(hd_jobs_lock);
+	end_search(wanted->db, pass, (n < limit) ? PG_INT64_MIN : line, full, began, n);
 	return n;
 }
 
 /* Not too often, if there is no room for what it finds. Lock held. */
 static bool
-wants_search(const HdJobDatabase *database)
+wants_search(int32 db)
 {
-	return database->lost && database->searched_at <= hd_clock_real();
+	return hd_jobs_list_has_lost(db) && hd_jobs_list->databases[db].searched_at <= hd_clock_real();
 }
 
 /*
  * Hungry lanes.
  */
 
+/*
+ * The time is read after the cursor: whoever brought due rows by a later
+ * time did so after that, and has voided this look.
+ */
 static int
-load_lane(HdJobTable *table, int32 db, int64 line, int limit, TimestampTz now)
+load_lane(HdJobTable *table, int32 db, int64 line, int limit)
 {
 	HdJobFound *rows;
 	HdJobBacklog seen;
 	HdJobBacklog *backlog;
 	int brought = 0;
 	int32 index;
+	TimestampTz now;
 	int n;
 
 	LWLockAcquire(hd_jobs_lock, LW_SHARED);
@@ -491,6 +569,7 @@ load_lane(HdJobTable *table, int32 db, int64 line, int limit, TimestampTz now)
 	if (index < 0 || !seen.more)
 		return 0;
 
+	now = hd_clock_now();
 	rows = palloc(sizeof(HdJobFound) * limit);
 	n = hd_jobs_scan_line(table, line, false, &seen, now, rows, limit);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
@@ -522,16 +601,21 @@ load_lane(HdJobTable *table, int32 db, int64 line, int limit, TimestampTz now)
  * Hungry gates.
  */
 
-/* How many of a key's jobs may run at once, by what its kind says now. */
+/*
+ * How many of a key's jobs may run at once, by what the kind of its first
+ * row says now; one, where the kind has no width of its own any more.
+ */
 static int
-gate_width(const HdJobFound *found)
+gate_width(HdJobTable *table, int64 line, bool strict)
 {
+	static const HdJobBacklog start = {.at = DT_NOBEGIN, .id = PG_INT64_MIN};
 	const HdJobKind *kind;
+	HdJobFound first;
 
-	if (found->place.strict)
+	if (strict || hd_jobs_scan_line(table, line, false, &start, DT_NOEND, &first, 1) == 0)
 		return 1;
-	kind = hd_jobs_kind_get_missing_ok(found->kind);
-	return (kind != NULL && kind->per_key > 0) ? kind->per_key : INT_MAX;
+	kind = hd_jobs_kind_get_missing_ok(first.kind);
+	return (kind != NULL && kind->per_key > 0) ? kind->per_key : 1;
 }
 
 /* Put a row behind its gate, unless it has an entry; false when there is no room. Lock held. */
@@ -563,8 +647,10 @@ bring_found(int32 db, int32 index, HdJobFound *rows, int n, int limit, Timestamp
 
 	for (; brought < n; brought++)
 	{
-		gate->held = gate->strict && rows[brought].scheduled && rows[brought].at > now;
-		if (gate->held || !bring_behind(db, index, &rows[brought]))
+		bool early = gate->strict && rows[brought].scheduled && rows[brought].at > now;
+
+		gate->held = early && !hd_clock_overridden();
+		if (early || !bring_behind(db, index, &rows[brought]))
 			break;
 		backlog->at = rows[brought].line_at;
 		backlog->id = rows[brought].id;
@@ -573,15 +659,30 @@ bring_found(int32 db, int32 index, HdJobFound *rows, int n, int limit, Timestamp
 	return brought;
 }
 
+/*
+ * By what this session sees: where its transaction has changed kinds, that
+ * is not for others to use.  Lock held.
+ */
+static void
+set_width(HdJobGate *gate, int32 db, int width)
+{
+	gate->width = width;
+	gate->stale = false;
+	gate->viewer = hd_jobs_moves_made(db, HD_JOB_MOVE_WAKE) ? MyProcPid : 0;
+}
+
+/* The time is read as in load_lane. */
 static int
-load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
+load_gate(HdJobTable *table, int32 db, int64 line)
 {
 	HdJobFound rows[HD_JOB_GATE_DEPTH];
 	HdJobGate seen;
 	int limit = HD_JOB_GATE_DEPTH;
 	int brought = 0;
+	bool stale = false;
 	int width = 1;
 	int32 index;
+	TimestampTz now;
 	int n;
 
 	LWLockAcquire(hd_jobs_lock, LW_SHARED);
@@ -589,6 +690,7 @@ load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
 	if (index >= 0)
 	{
 		seen = *hd_jobs_gate(index);
+		stale = hd_jobs_gate_is_stale(&seen);
 		if (!hd_jobs_gate_has_room(&seen))
 			limit = Max(seen.width - seen.ready - seen.running, 1);
 		limit = Min(limit, HD_JOB_GATE_DEPTH);
@@ -597,9 +699,10 @@ load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
 	if (index < 0)
 		return 0;
 
+	now = hd_clock_now();
 	n = hd_jobs_scan_line(table, line, seen.strict, &seen.backlog, now, rows, limit);
-	if (n > 0)
-		width = gate_width(&rows[0]);
+	if (stale)
+		width = gate_width(table, line, seen.strict);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	index = hd_jobs_gate_find(db, line);
 	if (index >= 0)
@@ -609,9 +712,8 @@ load_gate(HdJobTable *table, int32 db, int64 line, TimestampTz now)
 		hd_jobs_gate_hold(index);
 		if (gate->backlog.lowered == seen.backlog.lowered && gate->backlog.id == seen.backlog.id)
 		{
-			if (n > 0)
-				gate->width = width;
-			gate->stale = false;
+			if (stale)
+				set_width(gate, db, width);
 			brought = bring_found(db, index, rows, n, limit, now);
 			hd_jobs_gate_admit(index);
 		}
@@ -645,31 +747,33 @@ wants_lane(const HdJobQueues *wanted, const HdJobLane *lane)
 {
 	if (wanted->tenant != 0 && wanted->tenant != lane->tenant_hash)
 		return false;
-	for (int i = 0; i < wanted->nkinds; i++)
-		if (wanted->kinds[i] == lane->kind_hash)
-			return true;
-	return wanted->nkinds == 0;
+	return is_kind_wanted(wanted, lane->kind_hash);
 }
 
 /*
- * The hungry of a queue; gates that were taken go to the end, so that
+ * The hungry of a queue; those that were taken go to the end, so that
  * several sessions, and the next look, take others. Lock held.
  */
 static void
 collect_hungry(const HdJobQueues *wanted, HdJobQueue *queue, HungryLines *hungry)
 {
-	dlist_iter iter;
+	dlist_mutable_iter iter;
+	dlist_node *first = NULL;
 
-	dlist_foreach(iter, &queue->hungry_lanes)
+	dlist_foreach_modify (iter, &queue->hungry_lanes)
 	{
 		const HdJobLane *lane = dlist_container(HdJobLane, hungry, iter.cur);
 
-		if (hungry->nlanes == MAX_LINES)
+		if (hungry->nlanes == MAX_LINES || iter.cur == first)
 			break;
 		if (!wants_lane(wanted, lane))
 			continue;
 		hungry->lanes[hungry->nlanes].priority = lane->priority;
 		hungry->lanes[hungry->nlanes++].line = lane->line;
+		if (first == NULL)
+			first = iter.cur;
+		dlist_delete(iter.cur);
+		dlist_push_tail(&queue->hungry_lanes, iter.cur);
 	}
 	for (int i = hungry->ngates; i < MAX_LINES && !dlist_is_empty(&queue->hungry_gates); i++)
 	{
@@ -696,7 +800,7 @@ is_any_hungry(const HdJobQueues *wanted)
 		queue = hd_jobs_queue(wanted->slots[i]);
 		if (!dlist_is_empty(&queue->hungry_gates))
 			return true;
-		dlist_foreach(iter, &queue->hungry_lanes)
+		dlist_foreach (iter, &queue->hungry_lanes)
 			if (wants_lane(wanted, dlist_container(HdJobLane, hungry, iter.cur)))
 				return true;
 	}
@@ -720,7 +824,7 @@ hd_jobs_load_wanted(HdJobQueues *queues, TimestampTz now)
 
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	hd_jobs_list_resolve(queues);
-	wanted = hd_clock_overridden() || database->next_due <= now || wants_search(database) ||
+	wanted = hd_clock_overridden() || database->next_due <= now || wants_search(queues->db) ||
 			 is_any_hungry(queues);
 	LWLockRelease(hd_jobs_lock);
 	return wanted;
@@ -742,7 +846,7 @@ hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search
 		return 0;
 	LWLockAcquire(hd_jobs_lock, LW_SHARED);
 	due = database->next_due <= now || hd_clock_overridden();
-	lost = wants_search(database) || (search && database->lost);
+	lost = wants_search(queues->db) || (search && hd_jobs_list_has_lost(queues->db));
 	LWLockRelease(hd_jobs_lock);
 	if (due)
 		brought += load_due(table, queues->db, want, now);
@@ -761,9 +865,9 @@ hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search
 	limit = Min(Max(want * CLAIMS_PER_LOOK, MIN_LOOK), Max(want, MAX_LOOK));
 	limit = Max(limit / Max(hungry.nlanes, 1), MIN_LANE_LOOK);
 	for (int i = 0; i < hungry.nlanes; i++)
-		brought += load_lane(table, queues->db, hungry.lanes[i].line, limit, now);
+		brought += load_lane(table, queues->db, hungry.lanes[i].line, limit);
 	for (int i = 0; i < hungry.ngates; i++)
-		brought += load_gate(table, queues->db, hungry.gates[i], now);
+		brought += load_gate(table, queues->db, hungry.gates[i]);
 	return brought;
 }
 

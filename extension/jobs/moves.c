@@ -17,6 +17,7 @@
 #include <limits.h>
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "core/clock.h"
 #include "core/counters.h"
 #include "core/spi.h"
@@ -44,7 +45,8 @@ typedef struct HdJobAction
 typedef struct HdJobNote
 {
 	HdJobNoteKind kind;
-	int32 target;
+	int32 next; /* note of the same bucket; -1 ends */
+	int64 target;
 	int nrows;
 	TimestampTz earliest;
 	int64 earliest_id;
@@ -57,6 +59,7 @@ static int max_actions = 0;
 static HdJobNote *notes = NULL;
 static int nnotes = 0;
 static int max_notes = 0;
+static int32 *note_buckets = NULL; /* max_notes of them, a power of two */
 
 static TransactionId preparing = InvalidTransactionId;
 static int32 waking = -1; /* database whose sessions are woken when this commit is over */
@@ -107,17 +110,34 @@ hd_jobs_moves_record(HdJobMove move, HdJobState before, int32 entry)
 	action->entry = entry;
 }
 
-static HdJobNote *
-find_note(HdJobNoteKind kind, int32 target)
+static int32 *
+note_bucket(HdJobNoteKind kind, int64 target)
 {
-	for (int i = nnotes - 1; i >= 0; i--)
+	uint32 hash = murmurhash32((uint32) target ^ (uint32) ((uint64) target >> 32) ^ (uint32) kind);
+
+	return &note_buckets[hash & (uint32) (max_notes - 1)];
+}
+
+static HdJobNote *
+find_note(HdJobNoteKind kind, int64 target)
+{
+	for (int32 i = *note_bucket(kind, target); i >= 0; i = notes[i].next)
 		if (notes[i].kind == kind && notes[i].target == target)
 			return &notes[i];
 	return NULL;
 }
 
+static void
+enter_note(int32 index)
+{
+	int32 *bucket = note_bucket(notes[index].kind, notes[index].target);
+
+	notes[index].next = *bucket;
+	*bucket = index;
+}
+
 static HdJobNote *
-add_note(HdJobNoteKind kind, int32 target)
+add_note(HdJobNoteKind kind, int64 target)
 {
 	HdJobNote *note = &notes[nnotes++];
 
@@ -127,10 +147,11 @@ add_note(HdJobNoteKind kind, int32 target)
 	note->nrows = 0;
 	note->earliest = DT_NOEND;
 	note->earliest_id = PG_INT64_MAX;
+	enter_note(nnotes - 1);
 	if (kind == HD_JOB_NOTE_LANE)
-		hd_jobs_lane_hold(target);
+		hd_jobs_lane_hold((int32) target);
 	else if (kind == HD_JOB_NOTE_GATE)
-		hd_jobs_gate_hold(target);
+		hd_jobs_gate_hold((int32) target);
 	return note;
 }
 
@@ -138,28 +159,37 @@ void
 hd_jobs_moves_prepare_notes(void)
 {
 	int wanted = Max(16, max_notes * 2);
+	int32 *buckets;
 
 	register_callbacks();
 	if (nnotes + 2 <= max_notes)
 		return;
+	buckets = MemoryContextAllocHuge(TopMemoryContext, sizeof(int32) * (Size) wanted);
 	if (notes == NULL)
 		notes = MemoryContextAlloc(TopMemoryContext, sizeof(HdJobNote) * wanted);
 	else
 		notes = repalloc_huge(notes, sizeof(HdJobNote) * (Size) wanted);
+	if (note_buckets != NULL)
+		pfree(note_buckets);
+	note_buckets = buckets;
 	max_notes = wanted;
+	memset(note_buckets, -1, sizeof(int32) * (Size) max_notes);
+	for (int i = 0; i < nnotes; i++)
+		enter_note(i);
 }
 
 /* A strict gate goes by ids, so the least id matters there, else the earliest time. */
 static bool
 comes_before(const HdJobNote *note, TimestampTz at, int64 id)
 {
-	bool strict = note->kind == HD_JOB_NOTE_GATE && hd_jobs_gate(note->target)->strict;
+	bool strict = note->kind == HD_JOB_NOTE_LINE ||
+				  (note->kind == HD_JOB_NOTE_GATE && hd_jobs_gate((int32) note->target)->strict);
 
 	return hd_jobs_order_before(strict, at, id, note->earliest, note->earliest_id);
 }
 
 void
-hd_jobs_moves_note(HdJobNoteKind kind, int32 target, TimestampTz at, int64 id)
+hd_jobs_moves_note(HdJobNoteKind kind, int64 target, TimestampTz at, int64 id)
 {
 	HdJobNote *note = find_note(kind, target);
 
@@ -233,12 +263,16 @@ leave(int32 index)
 {
 	int32 gate = hd_jobs_entry(index)->gate;
 
-	if (gate >= 0)
-		hd_jobs_gate_hold(gate);
-	hd_jobs_list_free(index);
 	if (gate < 0)
+	{
+		hd_jobs_list_free(index);
 		return;
-	hd_jobs_gate(gate)->held = false;
+	}
+	if (hd_jobs_entry(index)->in_gate)
+		hd_jobs_gate_unlink(index);
+	hd_jobs_gate_hold(gate);
+	hd_jobs_list_free(index);
+	hd_jobs_gate_look_again(gate);
 	hd_jobs_gate_admit(gate);
 	hd_jobs_gate_let_go(gate);
 }
@@ -256,12 +290,25 @@ arrive(int32 index)
 		hd_jobs_waiter_wake(index);
 	}
 	else if (hd_jobs_gate_accepts(hd_jobs_gate(entry->gate), entry->at, entry->id))
-	{
 		hd_jobs_gate_block(index);
-		hd_jobs_gate_admit(entry->gate);
-	}
 	else
 		leave(index);
+}
+
+/* Whoever looked meanwhile passed over the row, since it had an entry: it is to be found again. */
+static void
+return_to_line(int32 index)
+{
+	const HdJobEntry *entry = hd_jobs_entry(index);
+	int32 queue = hd_jobs_lane(entry->lane)->queue;
+
+	hd_jobs_list_schedule(hd_jobs_queue(queue)->db, entry->at, entry->id);
+	if (entry->gate >= 0)
+		hd_jobs_gate_note(entry->gate, entry->at, entry->id);
+	else
+		hd_jobs_lane_note(entry->lane, entry->at, entry->id);
+	hd_jobs_waiter_wake_queue(queue, 1);
+	leave(index);
 }
 
 static void
@@ -272,7 +319,7 @@ undo_end(const HdJobAction *action)
 	switch ((HdJobState) action->before)
 	{
 		case HD_JOB_FREE:
-			hd_jobs_list_free(action->entry);
+			return_to_line(action->entry);
 			break;
 		case HD_JOB_READY:
 			hd_jobs_lane_push(action->entry);
@@ -286,6 +333,8 @@ undo_end(const HdJobAction *action)
 			entry->state = action->before;
 			if (action->before == HD_JOB_LEASED && !entry->bound)
 				entry->owner = 0;
+			if (entry->lease_expires == DT_NOBEGIN)
+				hd_jobs_list->databases[hd_jobs_entry_queue(entry)->db].left = true;
 			break;
 	}
 }
@@ -310,6 +359,10 @@ undo(const HdJobAction *action)
 			hd_jobs_list->databases[action->entry].loaded = false;
 			break;
 		case HD_JOB_MOVE_WAKE:
+			/* What this transaction saw of its own changes must not stay. */
+			hd_jobs_gate_doubt(action->entry);
+			hd_jobs_waiter_wake_database(action->entry, INT_MAX);
+			break;
 		case HD_JOB_MOVE_NONE:
 			break;
 	}
@@ -375,33 +428,74 @@ finish(const HdJobAction *action)
 	}
 }
 
+/* New jobs of a key all stand behind their gate before it opens: ids count, not the order here. */
+static void
+finish_all(void)
+{
+	for (int i = 0; i < nactions; i++)
+		if (actions[i].move == HD_JOB_MOVE_RESERVE)
+			finish(&actions[i]);
+	for (int i = 0; i < nactions; i++)
+		if (actions[i].move != HD_JOB_MOVE_RESERVE)
+			finish(&actions[i]);
+	for (int i = 0; i < nactions; i++)
+		if (actions[i].move == HD_JOB_MOVE_RESERVE &&
+			hd_jobs_entry(actions[i].entry)->state == HD_JOB_BLOCKED)
+			hd_jobs_gate_admit(hd_jobs_entry(actions[i].entry)->gate);
+}
+
+/* A gate that was not there when a job for later was put behind it may have come since. */
+static void
+finish_line_note(const HdJobNote *note)
+{
+	for (int32 db = 0; db < HD_JOB_MAX_DATABASES; db++)
+	{
+		int32 gate = -1;
+
+		if (hd_jobs_list->databases[db].database == MyDatabaseId)
+			gate = hd_jobs_gate_find(db, note->target);
+		if (gate >= 0)
+			hd_jobs_gate_note(gate, note->earliest, note->earliest_id);
+	}
+}
+
 static void
 finish_note(const HdJobNote *note)
 {
 	HdJobDatabase *db = hd_jobs_list->databases;
+	int32 target = (int32) note->target;
 
 	switch (note->kind)
 	{
+		case HD_JOB_NOTE_LINE:
+			finish_line_note(note);
+			return;
 		case HD_JOB_NOTE_SCHEDULED:
 			/* Those who wait sleep until the first job they knew of is due. */
-			if (note->earliest < db[note->target].next_due)
-				hd_jobs_waiter_wake_database(note->target, 1);
-			hd_jobs_list_schedule(note->target, note->earliest, note->earliest_id);
+			if (note->earliest < db[target].next_due)
+				hd_jobs_waiter_wake_database(target, 1);
+			hd_jobs_list_schedule(target, note->earliest, note->earliest_id);
 			break;
 		case HD_JOB_NOTE_LANE:
-			hd_jobs_lane_note(note->target, note->earliest, note->earliest_id);
-			hd_jobs_waiter_wake_queue(hd_jobs_lane(note->target)->queue, note->nrows);
+			hd_jobs_lane_note(target, note->earliest, note->earliest_id);
+			hd_jobs_waiter_wake_queue(hd_jobs_lane(target)->queue, note->nrows);
 			break;
 		case HD_JOB_NOTE_GATE:
-			hd_jobs_gate_note(note->target, note->earliest, note->earliest_id);
-			if (hd_jobs_gate(note->target)->hungry.next != NULL)
-				hd_jobs_waiter_wake_queue(hd_jobs_gate(note->target)->queue, 1);
+			hd_jobs_gate_note(target, note->earliest, note->earliest_id);
+			if (hd_jobs_gate(target)->hungry.next != NULL)
+				hd_jobs_waiter_wake_queue(hd_jobs_gate(target)->queue, 1);
 			break;
 		case HD_JOB_NOTE_LOST:
-			db[note->target].lost = true;
-			db[note->target].searched_at = DT_NOBEGIN;
-			hd_jobs_waiter_wake_database(note->target, note->nrows);
+			hd_jobs_list_lose(target);
+			db[target].searched_at = DT_NOBEGIN;
+			hd_jobs_waiter_wake_database(target, note->nrows);
 			break;
+		case HD_JOB_NOTE_REMOVED:
+			hd_jobs_gate_doubt(target);
+			hd_jobs_list_lose(target);
+			db[target].searched_at = DT_NOBEGIN;
+			hd_jobs_waiter_wake_database(target, INT_MAX);
+			return;
 	}
 	hd_counters_add(HD_COUNTER_JOBS_SHELVED, note->nrows);
 }
@@ -412,10 +506,12 @@ forget_all(void)
 	for (int i = 0; i < nnotes; i++)
 	{
 		if (notes[i].kind == HD_JOB_NOTE_LANE)
-			hd_jobs_lane_let_go(notes[i].target);
+			hd_jobs_lane_let_go((int32) notes[i].target);
 		else if (notes[i].kind == HD_JOB_NOTE_GATE)
-			hd_jobs_gate_let_go(notes[i].target);
+			hd_jobs_gate_let_go((int32) notes[i].target);
 	}
+	for (int i = 0; i < nnotes; i++)
+		*note_bucket(notes[i].kind, notes[i].target) = -1;
 	nactions = 0;
 	nnotes = 0;
 	covered_until = 0;
@@ -433,8 +529,7 @@ end_transaction(bool commit)
 		/* Notes first: the end of a job must not let the next of its key pass its retry. */
 		for (int i = 0; i < nnotes; i++)
 			finish_note(&notes[i]);
-		for (int i = 0; i < nactions; i++)
-			finish(&actions[i]);
+		finish_all();
 		if (covered_until != 0)
 			hd_jobs_list->databases[covered_db].covered_until =
 				Max(hd_jobs_list->databases[covered_db].covered_until, covered_until);

@@ -49,17 +49,21 @@ extern void hd_jobs_moves_record(HdJobMove move, HdJobState before, int32 entry)
  * hd_jobs_moves_note
  *		Note that a row (at, id) waits in the table: scheduled (target is the
  *		database), in a lane or behind a gate (which stay until the transaction
- *		ends), or in a line for which there is no room (target is the database).
+ *		ends), behind a strict gate that is not there now (target is its line), or
+ *		in a line for which there is no room (target is the database);
+ *		or that rows are gone which held up others (target is the database).
  */
 typedef enum HdJobNoteKind
 {
 	HD_JOB_NOTE_SCHEDULED,
 	HD_JOB_NOTE_LANE,
 	HD_JOB_NOTE_GATE,
-	HD_JOB_NOTE_LOST
+	HD_JOB_NOTE_LINE,
+	HD_JOB_NOTE_LOST,
+	HD_JOB_NOTE_REMOVED
 } HdJobNoteKind;
 
-extern void hd_jobs_moves_note(HdJobNoteKind kind, int32 target, TimestampTz at, int64 id);
+extern void hd_jobs_moves_note(HdJobNoteKind kind, int64 target, TimestampTz at, int64 id);
 
 /*
  * hd_jobs_moves_cover

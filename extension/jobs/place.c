@@ -48,8 +48,8 @@ gate_number(uint64 queue_hash, uint32 kind_hash, const char *tenant, const char 
 
 	hash = hash_combine64(hash, hash_bytes_extended((const unsigned char *) tenant,
 													(int) strlen(tenant), TENANT_SEED));
-	return number(hash_combine64(
-		hash, hash_bytes_extended((const unsigned char *) key, (int) strlen(key), KEY_SEED)));
+	return number(hash_combine64(hash, hash_bytes_extended((const unsigned char *) key,
+														   (int) strlen(key), KEY_SEED)));
 }
 
 void
@@ -59,6 +59,7 @@ hd_jobs_place_set(HdJobPlace *place, const char *queue, int priority, uint32 kin
 	uint64 queue_hash = hd_jobs_place_queue_hash(queue);
 
 	place->queue = queue;
+	place->at = 0;
 	place->priority = priority;
 	place->kind_hash = kind_hash;
 	place->tenant_hash = hd_jobs_place_tenant_hash(tenant, (int) strlen(tenant));

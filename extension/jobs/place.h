@@ -12,16 +12,19 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
+
 typedef struct HdJobPlace
 {
 	const char *queue;
 	int priority;
 	uint32 kind_hash;
 	uint32 tenant_hash;
-	int64 lane;	 /* number of its lane */
-	int64 gate;	 /* number of its key's gate; 0: it has no key */
-	bool strict; /* the key's jobs run one at a time, in the order of their ids */
-	int width;	 /* how many of the key's jobs may run at once */
+	int64 lane;		/* number of its lane */
+	int64 gate;		/* number of its key's gate; 0: it has no key */
+	bool strict;	/* the key's jobs run one at a time, in the order of their ids */
+	int width;		/* how many of the key's jobs may run at once */
+	TimestampTz at; /* its time, where the place was read from a row */
 } HdJobPlace;
 
 /*
@@ -44,9 +47,8 @@ extern int64 hd_jobs_place_lane(uint64 queue_hash, int priority, uint32 kind_has
  *		concurrency_per_key, 0 when it has none; then the key's jobs are strict.
  *		queue must stay where it is as long as the place is used.
  */
-extern void hd_jobs_place_set(HdJobPlace *place, const char *queue, int priority,
-							  uint32 kind_hash, const char *tenant, const char *order_key,
-							  int per_key);
+extern void hd_jobs_place_set(HdJobPlace *place, const char *queue, int priority, uint32 kind_hash,
+							  const char *tenant, const char *order_key, int per_key);
 
 /* The number of the line in which the job waits: its gate's, else its lane's. */
 extern int64 hd_jobs_place_line(const HdJobPlace *place);

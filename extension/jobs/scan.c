@@ -58,6 +58,7 @@ hd_jobs_scan_row(HdJobTable *table, HdJobFound *found)
 
 	/* The queue's name is set by whoever uses the place, for rows are moved about. */
 	place->queue = NULL;
+	place->at = found->at;
 	place->priority = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_PRIORITY, NULL));
 	place->kind_hash = hd_jobs_kind_hash(found->kind, (int) strlen(found->kind));
 	place->tenant_hash =
@@ -133,8 +134,7 @@ hd_jobs_scan_line(HdJobTable *table, int64 line, bool strict, const HdJobBacklog
 	{
 		ScanKeyEntryInitialize(&keys[1], SK_ISNULL | SK_SEARCHNULL, 2, InvalidStrategy, InvalidOid,
 							   InvalidOid, InvalidOid, (Datum) 0);
-		ScanKeyInit(&keys[nkeys++], 3, BTGreaterStrategyNumber, F_INT8GT,
-					Int64GetDatum(from->id));
+		ScanKeyInit(&keys[nkeys++], 3, BTGreaterStrategyNumber, F_INT8GT, Int64GetDatum(from->id));
 	}
 	else
 		ScanKeyInit(&keys[1], 2, BTGreaterEqualStrategyNumber, F_TIMESTAMPTZ_GE,

@@ -54,6 +54,8 @@ reserve(int32 db, const HdJobPlace *place, int64 id)
 		if (gate < 0)
 			return -1;
 	}
+	if (!hd_jobs_lane_is_spare(db, place))
+		return -1;
 	lane = hd_jobs_lane_get(db, place);
 	if (lane < 0 || (gate < 0 && hd_jobs_lane(lane)->backlog.more))
 		return -1;
@@ -116,6 +118,8 @@ note_keyed(int32 db, const HdJobPlace *place, int64 id, TimestampTz at, bool sch
 
 	if (gate >= 0 && (!scheduled || place->strict))
 		hd_jobs_moves_note(HD_JOB_NOTE_GATE, gate, at, id);
+	else if (gate < 0 && scheduled && place->strict)
+		hd_jobs_moves_note(HD_JOB_NOTE_LINE, place->gate, at, id);
 	else if (gate < 0 && !scheduled)
 		hd_jobs_moves_note(HD_JOB_NOTE_LOST, db, at, id);
 }
@@ -166,7 +170,7 @@ is_turned_back(int32 index)
 {
 	int32 gate = hd_jobs_entry(index)->gate;
 
-	if (gate < 0 || (!hd_jobs_gate(gate)->stale &&
+	if (gate < 0 || (!hd_jobs_gate_is_stale(hd_jobs_gate(gate)) &&
 					 hd_jobs_gate(gate)->running < hd_jobs_gate(gate)->width))
 		return false;
 	hd_jobs_lane_unlink(index);
@@ -247,7 +251,17 @@ fill_ledger(int32 index, const HdJobEntry *entry, int attempt, const HdJobHold *
 	hd_jobs_ledger_seal(index);
 }
 
-/* A bound lease ends with its session; the next tick finds it expired. */
+/* Whoever claims or waits next ends what a session left behind, if no tick is faster. Lock held. */
+static void
+mark_left(int32 db)
+{
+	if (hd_jobs_list->databases[db].left)
+		return;
+	hd_jobs_list->databases[db].left = true;
+	hd_jobs_waiter_wake_database(db, 1);
+}
+
+/* A bound lease ends with its session; the next tick or claim finds it expired. */
 static void
 release_bound(int code, Datum arg)
 {
@@ -258,8 +272,11 @@ release_bound(int code, Datum arg)
 	{
 		HdJobEntry *entry = hd_jobs_entry(i);
 
-		if (entry->state != HD_JOB_LEASED || !entry->bound || entry->owner != MyProcPid)
+		/* One that another transaction is ending may yet come back to be leased. */
+		if ((entry->state != HD_JOB_LEASED && entry->state != HD_JOB_ENDING) || !entry->bound ||
+			entry->owner != MyProcPid)
 			continue;
+		mark_left(hd_jobs_entry_queue(entry)->db);
 		entry->lease_expires = DT_NOBEGIN;
 		entry->owner = 0;
 		entry->bound = false;
@@ -348,8 +365,8 @@ move_to_ending(int32 index)
 
 	if (before == HD_JOB_READY)
 		hd_jobs_lane_unlink(index);
-	else if (before == HD_JOB_BLOCKED)
-		hd_jobs_gate_unlink(index);
+	else if (entry->gate >= 0 && (before == HD_JOB_BLOCKED || before == HD_JOB_FREE))
+		hd_jobs_gate_seize(index);
 	hd_jobs_moves_record(HD_JOB_MOVE_END, before, index);
 	entry->state = HD_JOB_ENDING;
 	if (!entry->bound)
@@ -392,12 +409,17 @@ static int32
 adopt(int32 db, int64 id, const HdJobPlace *place)
 {
 	int32 lane = (db >= 0) ? hd_jobs_lane_get(db, place) : -1;
-	int32 index = (lane >= 0) ? hd_jobs_list_alloc(lane, id) : -1;
-	int32 gate;
+	int32 gate = -1;
+	int32 index;
 
+	if (lane >= 0 && place->gate != 0)
+		gate = hd_jobs_gate_get(db, place);
+	if (lane < 0 || (place->gate != 0 && gate < 0))
+		return -1;
+	index = hd_jobs_list_alloc(lane, id);
 	if (index < 0)
 		return -1;
-	gate = (place->gate != 0) ? hd_jobs_gate_find(db, place->gate) : -1;
+	hd_jobs_entry(index)->at = place->at;
 	if (gate >= 0)
 		hd_jobs_list_set_gate(index, gate);
 	move_to_ending(index);
@@ -480,8 +502,21 @@ hd_jobs_tx_expired(TimestampTz now, int32 *taken, int n)
 		move_to_ending(i);
 		taken[ntaken++] = i;
 	}
+	if (db >= 0 && ntaken < n)
+		hd_jobs_list->databases[db].left = false;
 	LWLockRelease(hd_jobs_lock);
 	return ntaken;
+}
+
+bool
+hd_jobs_tx_has_left(int32 db)
+{
+	bool left;
+
+	LWLockAcquire(hd_jobs_lock, LW_SHARED);
+	left = hd_jobs_list->databases[db].left;
+	LWLockRelease(hd_jobs_lock);
+	return left;
 }
 
 void
@@ -509,6 +544,20 @@ hd_jobs_tx_wake(void)
 	LWLockRelease(hd_jobs_lock);
 	if (db >= 0)
 		hd_jobs_moves_record(HD_JOB_MOVE_WAKE, HD_JOB_FREE, db);
+}
+
+void
+hd_jobs_tx_removed(void)
+{
+	Oid extension = hd_spi_extension();
+	int32 db;
+
+	hd_jobs_moves_prepare_notes();
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	if (db >= 0)
+		hd_jobs_moves_note(HD_JOB_NOTE_REMOVED, db, DT_NOEND, PG_INT64_MAX);
+	LWLockRelease(hd_jobs_lock);
 }
 
 bool

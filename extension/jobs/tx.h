@@ -133,9 +133,12 @@ extern void hd_jobs_tx_let_go(int32 index);
  *		At commit, all rows of a database are in the list or on the shelf.
  * hd_jobs_tx_wake
  *		At commit, all sessions of this database that wait look again.
+ * hd_jobs_tx_removed
+ *		At commit, claims look again at what waited for rows that are gone.
  */
 extern void hd_jobs_tx_loaded(int32 db);
 extern void hd_jobs_tx_wake(void);
+extern void hd_jobs_tx_removed(void);
 
 /*
  * hd_jobs_tx_lease
@@ -157,5 +160,11 @@ extern bool hd_jobs_tx_lease(int32 index, HdJobLease *lease);
  *		Take up to n leases that ended before now; their indexes go to taken.
  */
 extern int hd_jobs_tx_expired(TimestampTz now, int32 *taken, int n);
+
+/*
+ * hd_jobs_tx_has_left
+ *		Whether a database may have bound leases whose session has left.
+ */
+extern bool hd_jobs_tx_has_left(int32 db);
 
 #endif /* HD_JOBS_TX_H */
