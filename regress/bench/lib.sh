@@ -1,0 +1,168 @@
+# shellcheck shell=bash
+#
+# lib.sh: what the parts of the benchmark share. Sourced by run and by the parts that are files of
+# their own, which run starts once the queue bench stands.
+#
+# measure runs pgbench and prints one line: rate, latency, ratio to a rate of the same run, WAL and
+# transaction ids a job. goal says what issue asks for and what came out; run repeats all of them at the end.
+
+set -euo pipefail
+
+# shellcheck disable=SC2034 # of those who source this
+HERE=$(dirname "${BASH_SOURCE[0]}")
+SECONDS_EACH=${BENCH_SECONDS:-8}
+CLIENTS=${BENCH_CLIENTS:-8}
+RAW=$HOTDASH_LOG/bench
+GOALS=$RAW/goals
+mkdir -p "$RAW"
+
+sql()
+{
+	psql -XAtq -v ON_ERROR_STOP=1 "$@"
+}
+
+# sum EXPRESSION: awk's arithmetic
+sum()
+{
+	awk "BEGIN { printf \"%.${2:-2}f\", $1 }"
+}
+
+heading()
+{
+	printf '\n%s\n' "$*"
+	printf '  %-44s %10s %9s %9s %8s %9s %9s\n' '' per/s 'p50 ms' 'p99 ms' ratio 'WAL B/job' xids/job
+}
+
+# goal WHAT WANTED GOT CONDITION: the condition is awk's
+goal()
+{
+	local verdict=missed
+	if awk "BEGIN { exit !($4) }"; then
+		verdict=reached
+	fi
+	printf '  goal: %s: %s; %s: %s\n' "$1" "$2" "$3" "$verdict" | tee -a "$GOALS"
+}
+
+# percentiles CONDITION FILE...: p50 and p99 of the lines of pgbench's transaction logs for which awk's
+# condition holds ($1 client, $2 number of its transaction, $5 second of its end), in milliseconds
+percentiles()
+{
+	local condition=$1
+	shift
+	cat "$@" | awk "$condition { print \$3 }" | sort -n | awk '
+		{ v[NR] = $1 }
+		END {
+			if (NR == 0) { print "- -"; exit }
+			high = int(NR * 0.99) + 1
+			if (high > NR) high = NR
+			printf "%.3f %.3f\n", v[int((NR + 1) / 2)] / 1000, v[high] / 1000
+		}'
+}
+
+# run_pgbench SLUG ARGUMENT...: its output stays in RAW, its transaction logs until drop_logs
+run_pgbench()
+{
+	local slug=$1
+	shift
+	pgbench -n -l --log-prefix="$RAW/$slug" "$@" >"$RAW/$slug.out" 2>&1 || {
+		cat "$RAW/$slug.out" >&2
+		return 1
+	}
+}
+
+drop_logs()
+{
+	rm -f "$RAW/$1".[0-9]*
+}
+
+# measure NAME JOBS-PER-TRANSACTION BASE PGBENCH-ARGUMENT...: one line; sets RATE, RATIO, P50, P99. BASE
+# is the rate that the ratio is against, 0 for none. What the caller may set: LENGTH, pgbench's -T or -t;
+# COUNT, a query whose growth is the number of jobs, where transactions may find less than they ask for;
+# LOGGED, a condition of percentiles.
+measure()
+{
+	local name=$1 per=$2 base=$3
+	shift 3
+	local slug=${name//[^a-z0-9_]/-} lsn xid before=0 tps n jobs
+	rm -f "$RAW/$slug".*
+	sql -c 'CHECKPOINT'
+	[ -z "${COUNT:-}" ] || before=$(sql -c "$COUNT")
+	lsn=$(sql -c 'SELECT pg_current_wal_lsn()')
+	xid=$(sql -c 'SELECT pg_snapshot_xmax(pg_current_snapshot())')
+	# shellcheck disable=SC2086 # an option and its value
+	run_pgbench "$slug" -M prepared ${LENGTH:--T $SECONDS_EACH} "$@"
+	local wal xids
+	wal=$(sql -c "SELECT pg_current_wal_lsn() - '$lsn'")
+	xids=$(sql -c "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint - $xid")
+	tps=$(sed -n 's/^tps = \([0-9.]*\).*/\1/p' "$RAW/$slug.out")
+	n=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$RAW/$slug.out")
+	jobs=$((n * per))
+	[ -z "${COUNT:-}" ] || jobs=$(($(sql -c "$COUNT") - before))
+	read -r P50 P99 < <(percentiles "${LOGGED:-1}" "$RAW/$slug".[0-9]*)
+	drop_logs "$slug"
+	RATE=$(sum "$jobs * $tps / $n" 0)
+	RATIO=-
+	[ "$base" -eq 0 ] || RATIO=$(sum "$RATE / $base")
+	printf '  %-44s %10d %9s %9s %8s %9.0f %9.2f\n' "$name" "$RATE" "$P50" "$P99" "$RATIO" \
+		"$(sum "$wal / $jobs")" "$(sum "$xids / $jobs" 4)"
+}
+
+# plain_insert: the base that others are compared with, measured once a run; sets PLAIN
+plain_insert()
+{
+	if [ -z "${PLAIN:-}" ]; then
+		measure 'plain insert' 1 0 -c "$CLIENTS" -f "$HERE/insert.pgbench"
+		PLAIN=$RATE
+	fi
+}
+
+# fill N: jobs that are ready
+fill()
+{
+	sql -c "SELECT count(*) FROM unnest(hotdash.job_enqueue_many('bench',
+		array_fill('{\"order\": 123456, \"to\": \"someone@example.com\"}'::jsonb, ARRAY[$1])))" >/dev/null
+}
+
+# Everything of before is gone, from memory too.
+empty()
+{
+	sql -c "TRUNCATE hotdash._job, hotdash._job_dead, hotdash._job_history, bench.plain" -c 'VACUUM' \
+		-c 'SELECT hotdash._job_reload()' >/dev/null
+	sql -c "SELECT count(*) FROM hotdash.job_claim(NULL, 10000)" >/dev/null
+}
+
+# ticks PID...: user and system time so far, in clock ticks; those that are gone count as nothing
+ticks()
+{
+	local pid total=0 one
+	for pid in "$@"; do
+		one=$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | awk '{ print $12 + $13 }') || continue
+		total=$((total + ${one:-0}))
+	done
+	echo "$total"
+}
+
+# until_true SECONDS QUERY: ask until it says t
+until_true()
+{
+	local deadline=$((SECONDS + $1))
+	until [ "$(sql -c "$2")" = t ]; do
+		if [ "$SECONDS" -ge "$deadline" ]; then
+			echo "not within $1 s: $2" >&2
+			return 1
+		fi
+		sleep 0.05
+	done
+}
+
+# without_autovacuum / with_autovacuum: where it would count what it does, or see what shall be stale
+without_autovacuum()
+{
+	sql -c 'ALTER SYSTEM SET autovacuum = off' -c 'SELECT pg_reload_conf()' >/dev/null
+	until_true 10 "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type LIKE 'autovacuum%')"
+}
+
+with_autovacuum()
+{
+	sql -c 'ALTER SYSTEM RESET autovacuum' -c 'SELECT pg_reload_conf()' >/dev/null
+}
