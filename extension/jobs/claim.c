@@ -128,8 +128,7 @@ hd_jobs_claim_queues(ArrayType *array, HdJobQueues *queues)
 			continue;
 		queues->caps[queues->n] = config->concurrency;
 		queues->rated |= config->rate > 0;
-		hd_jobs_rate_set(&queues->rates[queues->n], names[i], config->rate,
-						 config->rate_period_us);
+		hd_jobs_rate_set(&queues->rates[queues->n], names[i], config->rate, config->rate_period_us);
 		queues->slots[queues->n] = -1;
 		queues->names[queues->n++] = names[i];
 	}
@@ -301,7 +300,6 @@ claim_window(HdJobTable *table, HdJobQueues *queues, int n, const HdJobHold *how
 			TimestampTz expires;
 			int64 token;
 			Confirmation answer = confirm(table, taken[i], &tid, now);
-
 
 			if (answer != CONFIRM_YES && queues->rated)
 				hd_jobs_rate_refund(queues, queue, now);

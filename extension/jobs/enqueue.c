@@ -389,12 +389,11 @@ static HdSpiPlan unique_move = {
 
 /* New payload, and a new time unless throttled; the row is found by its time from then on. */
 static HdSpiPlan job_replace = {
-	.sql =
-		"UPDATE hotdash._job SET payload = $2, at = CASE WHEN $4 THEN at ELSE $3 END, "
-		"shelf = hold IS NULL, line = CASE WHEN hold IS NULL THEN coalesce(line, $5) END, "
-		"line_at = CASE WHEN hold IS NULL AND (line IS NULL OR line_at IS NOT NULL) "
-		"THEN CASE WHEN $4 THEN at ELSE $3 END END, "
-		"fence = fence + 1 WHERE id = $1 RETURNING at, hold IS NOT NULL",
+	.sql = "UPDATE hotdash._job SET payload = $2, at = CASE WHEN $4 THEN at ELSE $3 END, "
+		   "shelf = hold IS NULL, line = CASE WHEN hold IS NULL THEN coalesce(line, $5) END, "
+		   "line_at = CASE WHEN hold IS NULL AND (line IS NULL OR line_at IS NOT NULL) "
+		   "THEN CASE WHEN $4 THEN at ELSE $3 END END, "
+		   "fence = fence + 1 WHERE id = $1 RETURNING at, hold IS NOT NULL",
 	.nargs = 5,
 	.argtypes = {INT8OID, JSONBOID, TIMESTAMPTZOID, BOOLOID, INT8OID},
 };
@@ -709,8 +708,8 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 		set_column(&row, HD_JOB_COL_UNIQUE_KEY, 0, true);
 		set_order_key(&request, &row, order_keys[which], &place);
 		if (keys[i].key != NULL)
-			ids[which] = Int64GetDatum(
-				enqueue_unique(&table, &request, &place, &row, id, keys[i].key));
+			ids[which] =
+				Int64GetDatum(enqueue_unique(&table, &request, &place, &row, id, keys[i].key));
 		else
 			insert_job(&table, &request, &place, &row, id, now);
 	}

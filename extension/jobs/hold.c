@@ -118,16 +118,17 @@ static HdSpiPlan batch_insert = {
 };
 
 static HdSpiPlan hold_drop = {
-	.sql = "UPDATE hotdash._job AS j SET hold = CASE WHEN hold & $3 & 7 <> 0 THEN hold & $3 END, "
-		   "shelf = hold & $3 & 7 = 0, "
-		   "at = CASE WHEN hold & $3 & 7 = 0 THEN greatest(at, $4) ELSE at END, "
-		   "line = CASE WHEN hold & $3 & 7 = 0 THEN hotdash._job_line(queue, priority, j.kind, tenant, "
-		   "order_key, (SELECT k.concurrency_per_key FROM hotdash._kind AS k WHERE k.kind = j.kind)) "
-		   "END, line_at = CASE WHEN hold & $3 & 7 = 0 AND (order_key IS NULL OR (SELECT "
-		   "k.concurrency_per_key FROM hotdash._kind AS k WHERE k.kind = j.kind) IS NOT NULL) "
-		   "THEN greatest(at, $4) END "
-		   "WHERE id = ANY ($1) AND hold & $2 <> 0 AND (hold & 4 = 0 OR $2 & 2 = 0) "
-		   "RETURNING id, hold IS NULL, expires_at IS NOT NULL",
+	.sql =
+		"UPDATE hotdash._job AS j SET hold = CASE WHEN hold & $3 & 7 <> 0 THEN hold & $3 END, "
+		"shelf = hold & $3 & 7 = 0, "
+		"at = CASE WHEN hold & $3 & 7 = 0 THEN greatest(at, $4) ELSE at END, "
+		"line = CASE WHEN hold & $3 & 7 = 0 THEN hotdash._job_line(queue, priority, j.kind, tenant, "
+		"order_key, (SELECT k.concurrency_per_key FROM hotdash._kind AS k WHERE k.kind = j.kind)) "
+		"END, line_at = CASE WHEN hold & $3 & 7 = 0 AND (order_key IS NULL OR (SELECT "
+		"k.concurrency_per_key FROM hotdash._kind AS k WHERE k.kind = j.kind) IS NOT NULL) "
+		"THEN greatest(at, $4) END "
+		"WHERE id = ANY ($1) AND hold & $2 <> 0 AND (hold & 4 = 0 OR $2 & 2 = 0) "
+		"RETURNING id, hold IS NULL, expires_at IS NOT NULL",
 	.nargs = 4,
 	.argtypes = {INT8ARRAYOID, INT2OID, INT2OID, TIMESTAMPTZOID},
 };

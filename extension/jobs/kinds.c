@@ -141,7 +141,8 @@ read_queues(void)
 	hd_spi_begin(&spi);
 	hd_spi_run_latest(&queues_plan, NULL, NULL);
 	nqueue_configs = (int) SPI_processed;
-	queue_configs = MemoryContextAllocZero(cache_context, sizeof(HdJobQueueConfig) * nqueue_configs);
+	queue_configs =
+		MemoryContextAllocZero(cache_context, sizeof(HdJobQueueConfig) * nqueue_configs);
 	for (int i = 0; i < nqueue_configs; i++)
 	{
 		strlcpy(queue_configs[i].name, TextDatumGetCString(result(i, 1, &isnull)), NAMEDATALEN);

@@ -55,7 +55,7 @@ typedef struct HdLedgerSlot
 	TimestampTz lease_expires;
 	TimestampTz started;
 	TimestampTz deadline; /* the lease is not renewed beyond it */
-	int32 attempt; /* number of this attempt, from 1 */
+	int32 attempt;		  /* number of this attempt, from 1 */
 	uint32 kind_hash;
 	uint32 tenant_hash;
 	int64 gate; /* number of its key's gate; 0: none */

@@ -106,11 +106,11 @@ typedef struct HdJobLane
 	int32 hash_next; /* chain of the bucket, or of free lanes */
 	int32 queue;
 	int32 group;
-	int32 refs;		/* entries and notes that point here */
-	int32 reserved; /* entries of open transactions that will come into this lane */
-	int32 sister;	/* ring of the same tenant's lanes of this queue and priority */
+	int32 refs;		   /* entries and notes that point here */
+	int32 reserved;	   /* entries of open transactions that will come into this lane */
+	int32 sister;	   /* ring of the same tenant's lanes of this queue and priority */
 	dlist_node hungry; /* among its queue's lanes that want a look; next NULL: it is not */
-	int64 tag;		/* when it is this tenant's turn, see lanes.h */
+	int64 tag;		   /* when it is this tenant's turn, see lanes.h */
 	HdHeapNode node;
 	uint32 kind_hash;
 	uint32 tenant_hash;
@@ -124,9 +124,9 @@ typedef struct HdJobGate
 	int64 line;		 /* its number; 0: slot is free */
 	int32 hash_next; /* chain of the bucket, or of free gates */
 	int32 queue;
-	int32 refs; /* entries and notes that point here */
+	int32 refs;		   /* entries and notes that point here */
 	dlist_node hungry; /* as a lane's */
-	int32 ready;  /* let through and not claimed */
+	int32 ready;	   /* let through and not claimed */
 	int32 running;
 	int32 width; /* how many may be out at once */
 	bool strict; /* in order of ids; who is not due holds up all behind it */
@@ -161,12 +161,12 @@ typedef struct HdJobKindCount
 
 typedef struct HdJobQueue
 {
-	char name[NAMEDATALEN]; /* empty: slot is free */
-	uint64 hash;			/* of the name */
-	int32 db;				/* index of the database */
-	int32 refs;				/* lanes and gates */
-	int32 listed;			/* entries in lanes */
-	int32 running;			/* entries CLAIMED, LEASED, or ENDING after those */
+	char name[NAMEDATALEN];	 /* empty: slot is free */
+	uint64 hash;			 /* of the name */
+	int32 db;				 /* index of the database */
+	int32 refs;				 /* lanes and gates */
+	int32 listed;			 /* entries in lanes */
+	int32 running;			 /* entries CLAIMED, LEASED, or ENDING after those */
 	dlist_head hungry_lanes; /* those that want a look at the table */
 	dlist_head hungry_gates;
 	TimestampTz asked_at;			 /* when somebody last claimed from it or waited for it */
@@ -177,22 +177,22 @@ typedef struct HdJobQueue
 
 typedef struct HdJobDatabase
 {
-	Oid database;  /* InvalidOid: slot is free */
-	Oid extension; /* of the CREATE EXTENSION that the entries belong to */
-	bool loaded;   /* rows that are in no line have their entries */
-	uint32 losses; /* how often lines were lost, so that memory does not know them */
-	uint32 found;  /* up to which of those losses the lines were found again */
+	Oid database;			 /* InvalidOid: slot is free */
+	Oid extension;			 /* of the CREATE EXTENSION that the entries belong to */
+	bool loaded;			 /* rows that are in no line have their entries */
+	uint32 losses;			 /* how often lines were lost, so that memory does not know them */
+	uint32 found;			 /* up to which of those losses the lines were found again */
 	TimestampTz searched_at; /* they are not looked for before */
-	int64 search_line;		 /* where the search goes on; PG_INT64_MIN: from the start, in a new pass */
+	int64 search_line; /* where the search goes on; PG_INT64_MIN: from the start, in a new pass */
 	uint32 search_pass;
-	uint32 search_losses; /* how many there were when the pass began */
-	bool search_full;	  /* it had no room for one */
-	bool left; /* there may be leases whose session has left */
-	HdJobBacklog due;		 /* what was scheduled; more is not used */
-	TimestampTz next_due;	 /* earliest scheduled row known beyond that cursor */
+	uint32 search_losses;	   /* how many there were when the pass began */
+	bool search_full;		   /* it had no room for one */
+	bool left;				   /* there may be leases whose session has left */
+	HdJobBacklog due;		   /* what was scheduled; more is not used */
+	TimestampTz next_due;	   /* earliest scheduled row known beyond that cursor */
 	TimestampTz horizon;	   /* limited jobs wait until then, see horizon.h; 0: they need not */
 	TimestampTz covered_until; /* the horizon that is written down */
-	int nprepared; /* prepared transactions that enqueued; -1: too many to list */
+	int nprepared;			   /* prepared transactions that enqueued; -1: too many to list */
 	TransactionId prepared[HD_JOB_MAX_PREPARED];
 	uint32 relay;			 /* number of the youngest run that pg_cron started (relay.h) */
 	int relay_procno;		 /* its process */
@@ -216,12 +216,12 @@ typedef struct HdJobList
 	int32 free_lane;
 	int32 free_gate;
 	int32 free_group;
-	int nfree;	  /* entries */
-	int nblocked; /* entries behind gates */
-	int nwaiters; /* sessions that wait and were not woken yet */
+	int nfree;		  /* entries */
+	int nblocked;	  /* entries behind gates */
+	int nwaiters;	  /* sessions that wait and were not woken yet */
 	bool ledger_lost; /* leases of before this start may be unknown */
-	int ticker;	  /* process number of whoever runs the ticks, -1 when nobody */
-	int32 lane_hand; /* where the search for an idle lane goes on */
+	int ticker;		  /* process number of whoever runs the ticks, -1 when nobody */
+	int32 lane_hand;  /* where the search for an idle lane goes on */
 	int32 gate_hand;
 	int nlanes; /* in use */
 	int ngroups;
@@ -233,7 +233,7 @@ typedef struct HdJobList
 typedef struct HdJobKindLimit
 {
 	uint32 kind_hash;
-	int concurrency;	/* how many may run at once; 0: any number */
+	int concurrency;  /* how many may run at once; 0: any number */
 	int64 timeout_us; /* an attempt's longest time; 0: none */
 } HdJobKindLimit;
 
@@ -243,14 +243,14 @@ typedef struct HdJobQueues
 	int32 db;
 	int n;
 	char **names;
-	int32 *slots;  /* -1: no room in the table of queues */
-	int *caps;	   /* concurrency of each queue; 0: none */
+	int32 *slots; /* -1: no room in the table of queues */
+	int *caps;	  /* concurrency of each queue; 0: none */
 	struct HdJobRate *rates;
-	bool rated;	   /* some queue has a rate */
+	bool rated;		/* some queue has a rate */
 	bool held_back; /* what has a concurrency waits for the horizon */
-	int nkinds;	   /* 0: any kind */
-	uint32 *kinds; /* their hashes */
-	int nlimits;   /* kinds with a concurrency or a timeout */
+	int nkinds;		/* 0: any kind */
+	uint32 *kinds;	/* their hashes */
+	int nlimits;	/* kinds with a concurrency or a timeout */
 	HdJobKindLimit *limits;
 	uint32 tenant; /* hash of the tenant that the session is bound to; 0: any */
 } HdJobQueues;

@@ -676,7 +676,7 @@ static int
 load_gate(HdJobTable *table, int32 db, int64 line)
 {
 	HdJobFound rows[HD_JOB_GATE_DEPTH];
-	HdJobGate seen;
+	HdJobGate seen = {0};
 	int limit = HD_JOB_GATE_DEPTH;
 	int brought = 0;
 	bool stale = false;

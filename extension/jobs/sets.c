@@ -259,8 +259,8 @@ rate_arguments(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	if (fcinfo->args[2].isnull)
 	{
 		if (!fcinfo->args[3].isnull)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("rate_period needs a rate")));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("rate_period needs a rate")));
 		return;
 	}
 	values[0] = fcinfo->args[2].value;
@@ -269,11 +269,11 @@ rate_arguments(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 										  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))
 					: fcinfo->args[3].value;
 	if (DatumGetInt32(values[0]) < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("rate must be at least 1"),
-				 errhint("Leave it out for no limit; queue_pause stops a queue.")));
-	policy = hd_limits_window_policy(
-		DatumGetInt32(values[0]), hd_duration_us(DatumGetIntervalP(values[1]), "rate_period", 1000));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("rate must be at least 1"),
+						errhint("Leave it out for no limit; queue_pause stops a queue.")));
+	policy =
+		hd_limits_window_policy(DatumGetInt32(values[0]),
+								hd_duration_us(DatumGetIntervalP(values[1]), "rate_period", 1000));
 	hd_limits_require_policy(&policy);
 	nulls[0] = nulls[1] = ' ';
 }

@@ -33,8 +33,8 @@ typedef struct HdJobHold
 	TimestampTz now;
 	TimestampTz expires;
 	TimestampTz deadline; /* beyond which the lease is not renewed; DT_NOEND: none */
-	bool bound;	  /* ends with this session */
-	bool handler; /* runs inside this server, in this transaction */
+	bool bound;			  /* ends with this session */
+	bool handler;		  /* runs inside this server, in this transaction */
 } HdJobHold;
 
 /*

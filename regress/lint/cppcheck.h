@@ -15,7 +15,8 @@
 #define PANIC 23
 #define foreach(cell, list) for (cell = hd_lint_first(list); cell != 0; cell = hd_lint_next(cell))
 #define forboth(cell1, list1, cell2, list2) foreach (cell1, list1)
-#define dlist_foreach(iter, head) for (iter.cur = (head)->next; iter.cur != (head); iter.cur = iter.cur->next)
+#define dlist_foreach(iter, head) \
+	for (iter.cur = (head)->next; iter.cur != (head); iter.cur = iter.cur->next)
 #define ereport(level, rest) \
 	do \
 	{ \
