@@ -29,7 +29,7 @@ demo: ## the whole story on a private server: orders, jobs, webhooks, a crash, t
 check: ## every test on a private PostgreSQL 15; ends with passed and failed
 	@$(TOP)/regress/check
 
-bench: ## what this machine does: enqueue, claim, deliver, next to INSERT and pgq
+bench: ## what this machine does, next to INSERT, pgq and graphile-worker
 	@HOTDASH_FSYNC=on $(ENTER) run bench -- regress/bench/run
 
 lint: ## the static rules alone

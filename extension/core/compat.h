@@ -34,6 +34,13 @@
 #define HD_MY_PROCNO (MyProc->pgprocno)
 #endif
 
+/*
+ * libpq/libpq.h cannot be included: it needs the headers of GSSAPI where the server was built with
+ * that. The set that a backend waits with for its client; null in other processes.
+ */
+extern PGDLLIMPORT struct WaitEventSet *FeBeWaitSet;
+#define HD_CLIENT_SOCKET_POS 0
+
 /* 18 reports library name and version through the magic block. */
 #if PG_VERSION_NUM >= 180000
 #define HD_MODULE_MAGIC(libname, libversion) \

@@ -167,6 +167,32 @@ hd_jobs_wait_look(HdJobQueues *queues, TimestampTz *due)
 	return ready;
 }
 
+/*
+ * A client that has gone would otherwise be noticed when there is something
+ * to send, and the job that this waiter is woken for would wait for nobody.
+ */
+static void
+sleep_on_latch(long sleep_ms)
+{
+	WaitEvent event = {0};
+
+	if (FeBeWaitSet == NULL || !WaitEventSetCanReportClosed())
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, sleep_ms,
+						 PG_WAIT_EXTENSION);
+		return;
+	}
+	ModifyWaitEvent(FeBeWaitSet, HD_CLIENT_SOCKET_POS, WL_SOCKET_CLOSED, NULL);
+	(void) WaitEventSetWait(FeBeWaitSet, sleep_ms, &event, 1, PG_WAIT_EXTENSION);
+	if (event.events & WL_POSTMASTER_DEATH)
+		proc_exit(1);
+	if (event.events & WL_SOCKET_CLOSED)
+	{
+		ClientConnectionLost = true;
+		InterruptPending = true;
+	}
+}
+
 void
 hd_jobs_wait_sleep(TimestampTz due, TimestampTz deadline)
 {
@@ -180,8 +206,7 @@ hd_jobs_wait_sleep(TimestampTz due, TimestampTz deadline)
 	if (my_slot < 0)
 		sleep_us = Min(sleep_us, USECS_PER_SEC);
 	if (sleep_us > 0)
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 (long) ((sleep_us + 999) / 1000), PG_WAIT_EXTENSION);
+		sleep_on_latch((long) ((sleep_us + 999) / 1000));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }

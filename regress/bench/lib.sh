@@ -43,19 +43,19 @@ goal()
 	printf '  goal: %s: %s; %s: %s\n' "$1" "$2" "$3" "$verdict" | tee -a "$GOALS"
 }
 
-# percentiles CONDITION FILE...: p50 and p99 of the lines of pgbench's transaction logs for which awk's
+# percentiles CONDITION FILE...: p50, p99 and mean of the lines of pgbench's transaction logs for which awk's
 # condition holds ($1 client, $2 number of its transaction, $5 second of its end), in milliseconds
 percentiles()
 {
 	local condition=$1
 	shift
 	cat "$@" | awk "$condition { print \$3 }" | sort -n | awk '
-		{ v[NR] = $1 }
+		{ v[NR] = $1; all += $1 }
 		END {
-			if (NR == 0) { print "- -"; exit }
+			if (NR == 0) { print "- - -"; exit }
 			high = int(NR * 0.99) + 1
 			if (high > NR) high = NR
-			printf "%.3f %.3f\n", v[int((NR + 1) / 2)] / 1000, v[high] / 1000
+			printf "%.3f %.3f %.3f\n", v[int((NR + 1) / 2)] / 1000, v[high] / 1000, all / NR / 1000
 		}'
 }
 
@@ -75,7 +75,7 @@ drop_logs()
 	rm -f "$RAW/$1".[0-9]*
 }
 
-# measure NAME JOBS-PER-TRANSACTION BASE PGBENCH-ARGUMENT...: one line; sets RATE, RATIO, P50, P99. BASE
+# measure NAME JOBS-PER-TRANSACTION BASE PGBENCH-ARGUMENT...: one line; sets RATE, RATIO, P50, P99, MEAN. BASE
 # is the rate that the ratio is against, 0 for none. What the caller may set: LENGTH, pgbench's -T or -t;
 # COUNT, a query whose growth is the number of jobs, where transactions may find less than they ask for;
 # LOGGED, a condition of percentiles.
@@ -98,7 +98,8 @@ measure()
 	n=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$RAW/$slug.out")
 	jobs=$((n * per))
 	[ -z "${COUNT:-}" ] || jobs=$(($(sql -c "$COUNT") - before))
-	read -r P50 P99 < <(percentiles "${LOGGED:-1}" "$RAW/$slug".[0-9]*)
+	# shellcheck disable=SC2034 # MEAN is for those who source this
+	read -r P50 P99 MEAN < <(percentiles "${LOGGED:-1}" "$RAW/$slug".[0-9]*)
 	drop_logs "$slug"
 	RATE=$(sum "$jobs * $tps / $n" 0)
 	RATIO=-

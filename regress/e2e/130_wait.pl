@@ -118,6 +118,15 @@ poll_until(sub { $node->safe_psql('app', "SELECT count(*) FROM pg_stat_activity 
 $node->safe_psql('app', q{SELECT hotdash.job_enqueue('k')});
 woken($gone[1], 'a sleeper that was terminated takes nobody\'s place');
 
+# A client that is gone without a word: its session ends at once, and takes no wake-up with it
+$node->safe_psql('app', 'SELECT hotdash.job_claim()');
+my $silent = sleeper("NULL, '10 minutes'");
+my $waiting = sleeper("NULL, '60 s'");
+kill 'KILL', $silent->{session}{run}{KIDS}[0]{PID} or die "no psql: $!";
+poll_until(sub { $node->safe_psql('app', "SELECT count(*) FROM pg_stat_activity WHERE application_name = '$silent->{name}'") eq '0' }, 30, 'the session to end');
+$node->safe_psql('app', q{SELECT hotdash.job_enqueue('k')});
+woken($waiting, 'woken although another waiter\'s client had gone');
+
 $open->quit;
 $node->stop;
 done_testing();
