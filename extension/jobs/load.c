@@ -554,7 +554,7 @@ static int
 load_lane(HdJobTable *table, int32 db, int64 line, int limit)
 {
 	HdJobFound *rows;
-	HdJobBacklog seen;
+	HdJobBacklog seen = {0};
 	HdJobBacklog *backlog;
 	int brought = 0;
 	int32 index;
