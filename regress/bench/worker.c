@@ -78,8 +78,8 @@ write_event(Event event, int session, const Job *job)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	fprintf(events, "%lld%09ld %d %d %s %s\n", (long long) ts.tv_sec, ts.tv_nsec, (int) event, session,
-			job ? job->id : "-", job ? job->key : "-");
+	fprintf(events, "%lld%09ld %d %d %s %s\n", (long long) ts.tv_sec, ts.tv_nsec, (int) event,
+			session, job ? job->id : "-", job ? job->key : "-");
 }
 
 static void
@@ -140,7 +140,8 @@ run(PGconn *conn, const char *statement, int n, const char *const *values)
 static int
 claim(PGconn *conn, Job *job)
 {
-	PGresult *result = run(conn,
+	PGresult *result = run(
+		conn,
 		"SELECT id, token, payload ->> 'key' FROM hotdash.job_claim(ARRAY[$1], 1, lease => '1 hour', session_bound => true)",
 		1, &queue);
 
