@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS bench.plain (
 );
 
 CREATE TABLE IF NOT EXISTS bench.history (LIKE hotdash._job_history);
+ALTER TABLE bench.history ALTER part SET DEFAULT 0;
 
 -- Delete, history and commit, for each of its own range of ids
 CREATE OR REPLACE PROCEDURE bench.work(first bigint, last bigint) LANGUAGE plpgsql AS $$
