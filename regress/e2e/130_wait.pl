@@ -127,6 +127,17 @@ poll_until(sub { $node->safe_psql('app', "SELECT count(*) FROM pg_stat_activity 
 $node->safe_psql('app', q{SELECT hotdash.job_enqueue('k')});
 woken($waiting, 'woken although another waiter\'s client had gone');
 
+# The extension goes while sessions wait: they hold nothing that would stop it, and end with an error
+$node->create_db_with_extension('brief');
+my @orphans = map { $node->session('brief') } 1 .. 2;
+$_->query_until(qr/asleep/, "\\echo asleep\nCALL hotdash.job_wait(NULL, '60 s');\n") foreach @orphans;
+my $brief = q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'brief' AND query LIKE '%job_wait%' AND pid <> pg_backend_pid()};
+poll_until(sub { $node->safe_psql('postgres', "$brief AND wait_event_type = 'Extension'") eq '2' }, 30, 'two to sleep');
+is($node->psql('brief', q{SET statement_timeout = '30 s'; DROP EXTENSION hotdash}), 0, 'DROP EXTENSION does not wait for those who wait');
+poll_until(sub { $node->safe_psql('postgres', "$brief AND state = 'active'") eq '0' }, 90, 'their waits to end');
+is($node->safe_psql('brief', 'CREATE EXTENSION hotdash; SELECT hotdash.job_kind_set(\'k\'); SELECT hotdash.job_enqueue(\'k\') > 0'), "\nt", 'and it can be made again');
+$_->quit foreach @orphans;
+
 $open->quit;
 $node->stop;
 done_testing();
