@@ -1,0 +1,311 @@
+/*
+ * jobs_views.sql: what can be seen of the jobs, and why one does not run.
+ *
+ * The policies are for whoever reads them: the functions act as the
+ * extension's owner, whom policies do not bind, and filter by themselves.
+ */
+
+ALTER TABLE hotdash._job ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job IS 'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._job_history ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job_history USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job_history IS
+	'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._job_attempt ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job_attempt USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job_attempt IS
+	'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._job_dead ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job_dead USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job_dead IS 'A session bound to a tenant sees that tenant alone';
+
+ALTER TABLE hotdash._job_approval ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job_approval USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job_approval IS
+	'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._batch ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._batch USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._batch IS 'A session bound to a tenant sees that tenant alone';
+ALTER TABLE hotdash._job_progress ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._job_progress USING (hotdash._tenant_sees(tenant));
+COMMENT ON POLICY tenant ON hotdash._job_progress IS
+	'A session bound to a tenant sees that tenant alone';
+
+CREATE VIEW hotdash.jobs WITH (security_invoker = true) AS
+	SELECT j.id, j.kind, j.queue,
+		CASE WHEN r.id IS NOT NULL THEN 'running'
+			WHEN j.hold & 1 <> 0 THEN 'waiting_approval'
+			WHEN j.hold IS NOT NULL OR j.at = 'infinity' THEN 'blocked'
+			WHEN j.at > hotdash._now() THEN 'scheduled'
+			ELSE 'ready' END AS state,
+		j.priority::int AS priority,
+		(j.attempt + (r.id IS NOT NULL)::int)::int AS attempt,
+		j.max_attempts::int AS max_attempts,
+		j.at AS run_at, j.enqueued_at, r.started_at, NULL::timestamptz AS finished_at, r.worker,
+		j.last_error, j.tenant, j.unique_key, j.order_key, j.tags, j.payload,
+		NULL::jsonb AS result,
+		CASE WHEN p.job_id IS NOT NULL THEN jsonb_build_object('percent', p.percent, 'note', p.note,
+			'attempt', p.attempt, 'reported_at', p.reported_at) END AS progress
+	FROM hotdash._job j LEFT JOIN hotdash._job_running() r ON r.id = j.id
+		LEFT JOIN hotdash._job_progress p ON p.job_id = j.id
+	UNION ALL
+	SELECT h.id, h.kind, h.queue, h.state, h.priority, h.attempt, h.max_attempts, NULL,
+		h.enqueued_at, h.started_at, h.finished_at, h.worker, NULL, h.tenant, h.unique_key, h.order_key,
+		h.tags, NULL, h.result, NULL
+	FROM hotdash._job_history h
+	UNION ALL
+	SELECT d.id, d.kind, d.queue, 'dead', d.priority, d.attempt, d.max_attempts, NULL,
+		d.enqueued_at, NULL, d.died_at, NULL, d.last_error, d.tenant, d.unique_key, d.order_key,
+		d.tags, d.payload, NULL, NULL
+	FROM hotdash._job_dead d;
+COMMENT ON VIEW hotdash.jobs IS 'Every job: waiting, running and ended';
+
+CREATE VIEW hotdash.job_attempts WITH (security_invoker = true) AS
+	SELECT job_id, attempt::int AS attempt, outcome, started_at, finished_at,
+		finished_at - started_at AS duration, cpu_us * interval '1 microsecond' AS cpu, wal_bytes,
+		worker, error, traceparent
+	FROM hotdash._job_attempt
+	UNION ALL
+	SELECT id, attempt, state, started_at, finished_at, finished_at - started_at,
+		cpu_us * interval '1 microsecond', wal_bytes, worker, NULL, NULL
+	FROM hotdash._job_history WHERE state = 'completed';
+COMMENT ON VIEW hotdash.job_attempts IS
+	'Attempts that ended, with their errors; cpu and wal_bytes where a handler ran in the server';
+
+CREATE VIEW hotdash.dead_jobs WITH (security_invoker = true) AS
+	SELECT id, kind, queue, reason, attempt::int AS attempt, max_attempts::int AS max_attempts,
+		enqueued_at, died_at, last_error, tenant, unique_key, tags, payload
+	FROM hotdash._job_dead;
+COMMENT ON VIEW hotdash.dead_jobs IS 'Jobs that gave up, with the reason';
+
+CREATE VIEW hotdash.queues WITH (security_invoker = true) AS
+	WITH names AS (
+		SELECT queue, paused FROM hotdash._queue
+		UNION ALL
+		SELECT 'default', false
+		WHERE NOT EXISTS (SELECT FROM hotdash._queue WHERE queue = 'default')
+	), live AS (
+		SELECT j.queue, count(*) FILTER (WHERE j.hold IS NULL) AS all_jobs,
+			count(*) FILTER (WHERE j.hold IS NULL AND j.at > hotdash._now()) AS scheduled,
+			count(r.id) AS running,
+			count(j.hold) AS held,
+			min(j.at) FILTER (WHERE r.id IS NULL AND j.hold IS NULL AND j.at <= hotdash._now()) AS oldest
+		FROM hotdash._job j LEFT JOIN hotdash._job_running() r ON r.id = j.id
+		GROUP BY j.queue
+	), dead AS (
+		SELECT d.queue, count(*) AS dead FROM hotdash._job_dead d GROUP BY d.queue
+	)
+	SELECT n.queue,
+		coalesce(l.all_jobs - l.scheduled - l.running, 0) AS ready,
+		coalesce(l.scheduled, 0) AS scheduled,
+		coalesce(l.running, 0) AS running,
+		coalesce(d.dead, 0) AS dead,
+		hotdash._now() - l.oldest AS oldest_ready_age,
+		n.paused,
+		coalesce(l.held, 0) AS held
+	FROM names n LEFT JOIN live l USING (queue) LEFT JOIN dead d USING (queue);
+COMMENT ON VIEW hotdash.queues IS 'Queues with the numbers of their jobs';
+
+CREATE VIEW hotdash.workers WITH (security_invoker = true) AS
+	SELECT worker, count(*) AS running, min(started_at) AS oldest_started_at,
+		min(lease_expires) AS next_lease_expires
+	FROM hotdash._job_running()
+	GROUP BY worker;
+COMMENT ON VIEW hotdash.workers IS 'Workers that hold jobs now';
+
+CREATE VIEW hotdash.approvals WITH (security_invoker = true) AS
+	SELECT a.job_id, j.kind, j.queue, coalesce(a.decision, 'waiting') AS state, a.requested_at,
+		CASE WHEN a.decided_at IS NULL THEN hotdash._now() ELSE a.decided_at END - a.requested_at AS waited,
+		a.why, a.confidence, a.sources, j.payload, j.expires_at, a.decided_at, a.decided_by, a.decided_role, a.note,
+		a.payload_before, a.tenant
+	FROM hotdash._job_approval a LEFT JOIN hotdash._job j ON j.id = a.job_id;
+COMMENT ON VIEW hotdash.approvals IS
+	'Approvals asked for: waiting, approved, rejected, cancelled or expired, by whom and after how long';
+
+CREATE VIEW hotdash.batches WITH (security_invoker = true) AS
+	SELECT b.id,
+		CASE WHEN j.hold & 4 <> 0 THEN 'open' WHEN j.hold & 2 <> 0 THEN 'closed'
+			WHEN b.ended_at IS NOT NULL THEN 'ended' ELSE 'cancelled' END AS state,
+		c.pending + c.completed + c.dead + c.cancelled AS members, c.pending, c.completed, c.dead, c.cancelled,
+		b.id AS callback_job_id, b.created_at, b.closed_at, b.ended_at, b.tenant
+	FROM hotdash._batch b LEFT JOIN hotdash._job j ON j.id = b.id
+		CROSS JOIN LATERAL hotdash._batch_counts(b.id) c;
+COMMENT ON VIEW hotdash.batches IS
+	'Batches with the numbers of their members; state open, closed, ended (the callback may run) or cancelled';
+
+CREATE FUNCTION hotdash.job_get(id bigint) RETURNS jsonb
+	LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT to_jsonb(j) || jsonb_build_object('id', j.id::text)
+		FROM hotdash.jobs j WHERE j.id = $1 AND hotdash._tenant_sees(j.tenant)
+	$$;
+COMMENT ON FUNCTION hotdash.job_get(bigint) IS 'One job as JSON, null when it is not known';
+REVOKE ALL ON FUNCTION hotdash.job_get(bigint) FROM PUBLIC;
+
+-- Which jobs are in the way; those of other tenants are not told.
+CREATE FUNCTION hotdash._job_culprits(ids bigint[]) RETURNS text
+	LANGUAGE sql STABLE PARALLEL RESTRICTED
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT ': ' || string_agg(j.id || coalesce(' (' || r.worker || ')', ''), ', ' ORDER BY j.id)
+		FROM hotdash._job j LEFT JOIN hotdash._job_running() r ON r.id = j.id
+		WHERE j.id = ANY (ids[:20]) AND hotdash._tenant_sees(j.tenant)
+	$$;
+COMMENT ON FUNCTION hotdash._job_culprits(bigint[]) IS 'Running jobs that are in the way, with their workers';
+REVOKE ALL ON FUNCTION hotdash._job_culprits(bigint[]) FROM PUBLIC;
+
+-- Why a job that is ready does not run: the first that holds, from the job outward.
+CREATE FUNCTION hotdash._job_barrier(id bigint, OUT code text, OUT why text)
+	LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	job hotdash._job;
+	kind hotdash._kind;
+	queue hotdash._queue;
+	state record;
+	busy bigint[];
+	first bigint;
+	first_at timestamptz;
+BEGIN
+	SELECT * INTO job FROM hotdash._job j WHERE j.id = _job_barrier.id;
+	SELECT * INTO kind FROM hotdash._kind k WHERE k.kind = job.kind;
+	SELECT * INTO queue FROM hotdash._queue q WHERE q.queue = job.queue;
+	SELECT * INTO state FROM hotdash._job_queue_state(job.queue);
+
+	IF state.horizon IS NOT NULL AND (job.order_key IS NOT NULL OR kind.concurrency IS NOT NULL
+		OR queue.concurrency IS NOT NULL) THEN
+		code := 'lost_leases';
+		why := format('The server stopped and lost its leases; jobs with a key or a concurrency wait until '
+			|| 'none of them can be out, at %s.', state.horizon);
+		RETURN;
+	END IF;
+	IF job.order_key IS NOT NULL AND job.line_at IS NULL THEN
+		SELECT j.id, j.at INTO first, first_at FROM hotdash._job j
+			WHERE j.line = job.line AND j.line_at IS NULL AND j.id < job.id ORDER BY j.id LIMIT 1;
+		IF first IS NULL THEN
+			SELECT r.id INTO first FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id
+				WHERE j.line = job.line AND r.id <> job.id LIMIT 1;
+		END IF;
+		IF first IS NOT NULL THEN
+			code := 'key_blocked';
+			why := format('Job %s has the same order key (%s) and comes first; it is %s.', first,
+				job.order_key, CASE
+				WHEN EXISTS (SELECT FROM hotdash._job_running() r WHERE r.id = first) THEN 'running'
+				WHEN first_at > hotdash._now() THEN 'scheduled for ' || first_at
+				ELSE 'ready' END);
+			RETURN;
+		END IF;
+	ELSIF job.order_key IS NOT NULL AND kind.concurrency_per_key IS NOT NULL THEN
+		SELECT array_agg(r.id ORDER BY r.id) INTO busy
+			FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id WHERE j.line = job.line;
+		IF cardinality(busy) >= kind.concurrency_per_key THEN
+			code := 'key_cap';
+			why := format('The concurrency of kind %s per key is %s, and its key (%s) uses it up: %s.',
+				job.kind, kind.concurrency_per_key, job.order_key, array_to_string(busy[:20], ', '));
+			RETURN;
+		END IF;
+	END IF;
+
+	SELECT array_agg(r.id ORDER BY r.id) INTO busy
+		FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id WHERE j.kind = job.kind;
+	IF cardinality(busy) >= kind.concurrency THEN
+		code := 'kind_cap';
+		why := format('The concurrency of kind %s is %s, and used up%s.', job.kind, kind.concurrency,
+			coalesce(hotdash._job_culprits(busy), ''));
+		RETURN;
+	END IF;
+	SELECT array_agg(r.id ORDER BY r.id) INTO busy
+		FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id WHERE j.queue = job.queue;
+	IF cardinality(busy) >= queue.concurrency THEN
+		code := 'queue_cap';
+		why := format('The concurrency of queue %s is %s, and used up%s.', job.queue,
+			queue.concurrency, coalesce(hotdash._job_culprits(busy), ''));
+	ELSIF state.rate_at IS NOT NULL THEN
+		code := 'rate';
+		why := format('The rate of queue %s is %s in %s; the next job may begin at %s.', job.queue,
+			queue.rate, queue.rate_period, state.rate_at);
+	ELSIF coalesce(state.waiting, 0) = 0
+		AND coalesce(state.asked_at, '-infinity') < hotdash._now() - interval '1 minute' THEN
+		code := 'no_worker';
+		why := format('It is ready since %s, but no worker claims from queue %s%s.', job.at, job.queue,
+			coalesce('; the last did at ' || state.asked_at, ''));
+	ELSE
+		code := 'ready';
+		why := format('It is ready since %s and waits for a worker of queue %s.', job.at, job.queue);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hotdash._job_barrier(bigint) IS 'Why a job that is ready does not run';
+REVOKE ALL ON FUNCTION hotdash._job_barrier(bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.job_explain(id bigint) RETURNS jsonb
+	LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	job hotdash.jobs;
+	attempts text;
+	code text;
+	why text;
+BEGIN
+	IF job_explain.id IS NULL THEN
+		RAISE EXCEPTION 'argument "id" must not be null' USING ERRCODE = 'null_value_not_allowed';
+	END IF;
+	SELECT * INTO job FROM hotdash.jobs j
+		WHERE j.id = job_explain.id AND hotdash._tenant_sees(j.tenant);
+	attempts := format('attempt %s of %s', job.attempt, job.max_attempts);
+	IF job.id IS NULL THEN
+		code := 'unknown';
+		why := 'There is no such job; its history may have been dropped.';
+	ELSIF job.state = 'running' AND EXISTS (SELECT FROM hotdash._job_running() r
+			WHERE r.id = job.id AND r.cancelled) THEN
+		code := 'cancelling';
+		why := format('It is to be cancelled; %s, which runs it, has not ended it yet.', job.worker);
+	ELSIF job.state = 'running' THEN
+		code := 'running';
+		why := format('It is running since %s by %s, %s.', job.started_at, job.worker, attempts);
+	ELSIF job.state = 'cancelled' AND job.result ? 'rejected' THEN
+		code := 'rejected';
+		why := format('It was rejected by %s at %s.', job.result -> 'rejected' ->> 'by', job.finished_at);
+	ELSIF job.state = 'cancelled' AND job.result ? 'failed_dependency' THEN
+		code := 'dependency_failed';
+		why := format('It was cancelled at %s, because job %s, which it waited for, did not complete.',
+			job.finished_at, job.result ->> 'failed_dependency');
+	ELSIF job.state IN ('completed', 'cancelled') THEN
+		code := job.state;
+		why := format('It was %s at %s.', job.state, job.finished_at);
+	ELSIF job.state = 'dead' THEN
+		code := 'dead';
+		why := format('It gave up at %s after %s: %s. job_retry(%s) brings it back.',
+			job.finished_at, attempts,
+			(SELECT d.reason FROM hotdash._job_dead d WHERE d.id = job_explain.id), job.id);
+	ELSIF job.state IN ('waiting_approval', 'blocked') AND EXISTS (SELECT FROM hotdash._job_explain_hold(job.id)) THEN
+		SELECT h.code, h.why INTO code, why FROM hotdash._job_explain_hold(job.id) AS h;
+	ELSIF job.state = 'blocked' THEN
+		code := 'parked';
+		why := 'It is parked until whoever parked it moves it to a time.';
+	ELSIF job.state = 'scheduled' AND job.attempt > 0 THEN
+		code := 'retry_scheduled';
+		why := format('Its last attempt failed; it runs again at %s.', job.run_at);
+	ELSIF job.state = 'scheduled' THEN
+		code := 'scheduled';
+		why := format('It is scheduled for %s.', job.run_at);
+	ELSIF hotdash._instance_state() = 'copy' THEN
+		code := 'restored_copy';
+		why := 'This is a restored copy of the data, which must not act; instance_adopt() says it is the live one.';
+	ELSIF (SELECT q.paused FROM hotdash._queue q WHERE q.queue = job.queue) THEN
+		code := 'queue_paused';
+		why := format('Queue %s is paused; queue_resume(%L) goes on.', job.queue, job.queue);
+	ELSE
+		SELECT b.code, b.why INTO code, why FROM hotdash._job_barrier(job_explain.id) AS b;
+	END IF;
+	RETURN jsonb_strip_nulls(jsonb_build_object('id', job_explain.id::text, 'code', code,
+		'why', why, 'state', job.state, 'run_at', job.run_at, 'last_error', job.last_error));
+END
+$$;
+COMMENT ON FUNCTION hotdash.job_explain(bigint) IS
+	'Why a job is not running: a code and a sentence';
+REVOKE ALL ON FUNCTION hotdash.job_explain(bigint) FROM PUBLIC;

@@ -1,0 +1,549 @@
+/*
+ * webhooks_edge.sql: what the edge calls, protocol 1, and what follows from the outcomes.
+ */
+
+CREATE TYPE hotdash.edge_request AS (
+	id bigint,
+	token bigint,
+	url text,
+	method text,
+	headers text[],
+	body bytea,
+	timeout_ms int,
+	lease_ms int,
+	flags int
+);
+COMMENT ON TYPE hotdash.edge_request IS
+	'One request as the edge sends it; flags: bit 0, private addresses are allowed';
+
+CREATE TYPE hotdash._edge_result AS (
+	id bigint,
+	token bigint,
+	status int,
+	class text,
+	error text,
+	retry_after text,
+	excerpt text,
+	truncated bool,
+	remote_ip text,
+	reused bool,
+	sent bool,
+	dns_us int,
+	connect_us int,
+	tls_us int,
+	ttfb_us int,
+	total_us int,
+	http_date text
+);
+COMMENT ON TYPE hotdash._edge_result IS 'One element of what edge_report takes';
+
+CREATE FUNCTION hotdash._edge_check_name(edge text) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._webhook_require(edge, 'edge');
+		IF edge !~ '^[!-~]{1,63}$' THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'name of the edge must be 1 to 63 printable ASCII characters without spaces';
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_check_name(text) IS 'Raises 22004 or 22023 for a name that an edge cannot have';
+REVOKE ALL ON FUNCTION hotdash._edge_check_name(text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.edge_hello(protocol int, edge text, version text) RETURNS jsonb
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._webhook_require(protocol, 'protocol');
+		PERFORM hotdash._edge_check_name(edge);
+		IF protocol <> 1 THEN
+			RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+				MESSAGE = format('protocol %s of the edge is not supported', protocol),
+				HINT = format('The server speaks protocol 1, edge "%s" (version %s) speaks %s: install an edge of the '
+					'server''s version.', edge, coalesce(version, 'unknown'), protocol);
+		END IF;
+		PERFORM hotdash._webhook_register();
+		RETURN jsonb_build_object('protocol', 1, 'server', hotdash.version(), 'backstop_ms', 60000, 'max_batch', 512);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.edge_hello(int, text, text) IS
+	'First call of an edge: what the server speaks; 0A000 when the edge speaks something else';
+REVOKE ALL ON FUNCTION hotdash.edge_hello(int, text, text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_lease() RETURNS interval
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* Longer than any request of the batch can take, by what it takes to report it. */
+	BEGIN
+		RETURN coalesce((SELECT max(e.timeout) FROM hotdash._endpoint AS e WHERE e.enabled), '60 seconds')
+			+ interval '10 seconds';
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_lease() IS 'Lease of claimed deliveries: the longest timeout and ten seconds';
+REVOKE ALL ON FUNCTION hotdash._edge_lease() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._deliveries_park(ids bigint[], tokens bigint[], endpoints bigint[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * The attempt is not charged. The caller holds a lock on the endpoints' rows, so that endpoint_enable sees
+	 * either these rows or an endpoint that is not disabled yet.
+	 */
+	BEGIN
+		PERFORM hotdash._job_snooze_many(ids, tokens, array_fill(interval '1 hour', ARRAY[cardinality(ids)]));
+		PERFORM hotdash._job_reschedule(ids, 'infinity');
+		INSERT INTO hotdash._delivery_parked (endpoint_id, delivery_id)
+			SELECT u.endpoint_id, u.id FROM unnest(endpoints, ids) AS u (endpoint_id, id)
+			ON CONFLICT DO NOTHING;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._deliveries_park(bigint[], bigint[], bigint[]) IS
+	'Puts claimed deliveries aside until their endpoint is enabled';
+REVOKE ALL ON FUNCTION hotdash._deliveries_park(bigint[], bigint[], bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_put_off(claimed hotdash.claimed_job[], at timestamptz) RETURNS bigint[]
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * Of the claimed deliveries, those whose endpoint is disabled are parked and those whose endpoint is paused are
+	 * snoozed; neither costs an attempt. Returns their ids. Mostly there are none, which one short query tells.
+	 */
+	DECLARE
+		stopped bigint[];
+		off bigint[];
+		c record;
+	BEGIN
+		SELECT array_agg(e.id) INTO stopped
+			FROM hotdash._endpoint AS e
+			WHERE e.id IN (SELECT (j.payload ->> 'endpoint')::bigint FROM unnest(claimed) AS j)
+				AND (NOT e.enabled OR e.paused_until > at);
+		IF stopped IS NULL THEN
+			RETURN '{}';
+		END IF;
+
+		-- Read again under lock. Where somebody else is changing the endpoint, look again a second later: claims wait
+		-- for nobody.
+		off := ARRAY(SELECT x.id FROM hotdash._endpoint AS x WHERE x.id = ANY (stopped) AND NOT x.enabled
+			ORDER BY x.id FOR SHARE SKIP LOCKED);
+		SELECT array_agg(j.id ORDER BY j.id) FILTER (WHERE s.park) AS parked,
+				array_agg(j.token ORDER BY j.id) FILTER (WHERE s.park) AS parked_tokens,
+				array_agg(e.id ORDER BY j.id) FILTER (WHERE s.park) AS parked_endpoints,
+				array_agg(j.id ORDER BY j.id) FILTER (WHERE NOT s.park) AS paused,
+				array_agg(j.token ORDER BY j.id) FILTER (WHERE NOT s.park) AS paused_tokens,
+				array_agg(CASE WHEN e.enabled THEN e.paused_until - at ELSE '1 second' END
+					+ random() * interval '0.5 seconds' ORDER BY j.id) FILTER (WHERE NOT s.park) AS delays
+			INTO c
+			FROM unnest(claimed) AS j
+			JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
+			CROSS JOIN LATERAL (SELECT e.id = ANY (off) AS park) AS s
+			WHERE s.park OR NOT e.enabled OR e.paused_until > at;
+		IF c.parked IS NOT NULL THEN
+			PERFORM hotdash._deliveries_park(c.parked, c.parked_tokens, c.parked_endpoints);
+		END IF;
+		IF c.paused IS NOT NULL THEN
+			PERFORM hotdash._job_snooze_many(c.paused, c.paused_tokens, c.delays);
+		END IF;
+		RETURN coalesce(c.parked || c.paused, c.parked, c.paused, '{}');
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_put_off(hotdash.claimed_job[], timestamptz) IS
+	'Parks or snoozes claimed deliveries that must not be sent now; returns their ids';
+REVOKE ALL ON FUNCTION hotdash._edge_put_off(hotdash.claimed_job[], timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[], put_off bigint[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* What cannot be built into a request never will be: dead, and visible, instead of claimed for ever. */
+	BEGIN
+		PERFORM hotdash.job_fail_many(array_agg(j.id), array_agg(j.token),
+				array_agg(CASE WHEN m.id IS NULL THEN 'the message does not exist any more'
+					ELSE 'the endpoint does not exist any more' END),
+				finals => array_agg(true))
+			FROM unnest(claimed) AS j
+			LEFT JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
+			LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = (j.payload ->> 'endpoint')::bigint
+				AND k.retires_at IS NULL
+			WHERE j.id <> ALL (put_off) AND (m.id IS NULL OR k.endpoint_id IS NULL)
+			HAVING count(*) > 0;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[], bigint[]) IS
+	'Ends claimed deliveries whose message or endpoint is gone';
+REVOKE ALL ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[], bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_give_back(claimed hotdash.claimed_job[], put_off bigint[], batch_bytes int) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* Claimed beyond what fits into a batch by size: ready again at once, in their place, uncharged. */
+	BEGIN
+		PERFORM hotdash._job_release_many(array_agg(r.id), array_agg(r.token))
+			FROM (
+				SELECT j.id, j.token, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
+				FROM unnest(claimed) WITH ORDINALITY AS j
+				JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
+				WHERE j.id <> ALL (put_off) AND EXISTS (SELECT FROM hotdash._endpoint_key AS k
+					WHERE k.endpoint_id = (j.payload ->> 'endpoint')::bigint AND k.retires_at IS NULL)
+				) AS r
+			WHERE r.bytes_before >= batch_bytes
+			HAVING count(*) > 0;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_give_back(hotdash.claimed_job[], bigint[], int) IS
+	'Releases claimed deliveries whose bodies would make a batch too large';
+REVOKE ALL ON FUNCTION hotdash._edge_give_back(hotdash.claimed_job[], bigint[], int) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.edge_request
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	-- A plan kept from a time when the tables were empty must not scan them when they are full.
+	SET enable_seqscan = off
+	SET enable_hashjoin = off
+	SET enable_mergejoin = off
+	SET jit = off
+	AS $$
+	DECLARE
+		lease constant interval := hotdash._edge_lease();
+		batch_bytes constant int := 8 * 1024 * 1024;	-- of bodies, then the batch is full
+		at timestamptz;
+		claimed hotdash.claimed_job[];
+		put_off bigint[];
+		requests int;
+	BEGIN
+		PERFORM hotdash._edge_check_name(edge);
+		PERFORM hotdash._webhook_require(up_to, 'up_to');
+		IF up_to NOT BETWEEN 1 AND 512 THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'up_to must be between 1 and 512';
+		END IF;
+
+		-- A batch may consist of deliveries that are put off: then look further, but not for long.
+		FOR round IN 1 .. 8 LOOP
+			claimed := ARRAY(SELECT j FROM hotdash.job_claim(ARRAY['webhooks'], up_to, edge, lease) AS j);
+			EXIT WHEN cardinality(claimed) = 0;
+			at := hotdash._now();
+			put_off := hotdash._edge_put_off(claimed, at);
+			RETURN QUERY
+				SELECT r.id, r.token, r.url, 'POST',
+					hotdash._webhook_header_lines(r.keys, r.message_id, at, r.body, r.content_type, r.traceparent, r.headers),
+					r.body, (extract(epoch FROM r.timeout) * 1000)::int, (extract(epoch FROM lease) * 1000)::int,
+					current_setting('hotdash.webhook_allow_private')::bool::int
+				FROM (
+					SELECT j.id, j.token, j.traceparent, e.url, e.timeout, e.headers, m.id AS message_id, m.content_type,
+						m.body, k.keys, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
+					FROM unnest(claimed) WITH ORDINALITY AS j
+					JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
+					JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
+					CROSS JOIN LATERAL (
+						SELECT array_agg(x.key ORDER BY x.created_at DESC) AS keys FROM hotdash._endpoint_key AS x
+						WHERE x.endpoint_id = e.id AND (x.retires_at IS NULL OR x.retires_at > at)) AS k
+					WHERE j.id <> ALL (put_off) AND k.keys IS NOT NULL
+					) AS r
+				WHERE r.bytes_before < batch_bytes;
+			GET DIAGNOSTICS requests = ROW_COUNT;
+			IF requests + cardinality(put_off) < cardinality(claimed) THEN
+				PERFORM hotdash._edge_bury(claimed, put_off);
+				PERFORM hotdash._edge_give_back(claimed, put_off, batch_bytes);
+			END IF;
+			EXIT WHEN requests > 0;
+		END LOOP;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.edge_claim(text, int) IS
+	'Requests to send now, signed, under a lease; empty when there is none; never waits';
+REVOKE ALL ON FUNCTION hotdash.edge_claim(text, int) FROM PUBLIC;
+
+CREATE TYPE hotdash._edge_verdict AS (
+	result int,
+	id bigint,
+	token bigint,
+	attempt int,
+	tenant text,
+	endpoint_id bigint,
+	action text,
+	reason text,
+	asked interval,
+	retry_in interval,
+	pause bool,
+	error text
+);
+COMMENT ON TYPE hotdash._edge_verdict IS 'What follows from one reported result';
+
+CREATE FUNCTION hotdash._edge_parse(results jsonb) RETURNS hotdash._edge_result[]
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		parsed hotdash._edge_result[];
+	BEGIN
+		PERFORM hotdash._webhook_require(results, 'results');
+		IF jsonb_typeof(results) <> 'array' OR jsonb_path_exists(results, 'strict $[*] ? (@.type() != "object")') THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'results must be a JSON array of objects';
+		END IF;
+		parsed := ARRAY(SELECT r FROM jsonb_populate_recordset(NULL::hotdash._edge_result, results) AS r);
+		IF EXISTS (SELECT FROM unnest(parsed) AS r WHERE r.id IS NULL OR r.token IS NULL OR r.class IS NULL) THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'a result has no id, no token or no class';
+		END IF;
+		RETURN parsed;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_parse(jsonb) IS 'Elements of a report; 22023 or 22P02 when malformed';
+REVOKE ALL ON FUNCTION hotdash._edge_parse(jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._delivery_retry_in(backoff jsonb, attempt int, floor interval, asked interval, pause bool)
+	RETURNS interval
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * NULL leaves it to the job's schedule. What the receiver asked for binds always; a floor of ours only where the
+	 * endpoint states no schedule of its own. A little is added, never taken away, so that not all come back at once.
+	 */
+	DECLARE
+		shortest interval := greatest(asked, CASE WHEN backoff IS NULL THEN floor END);
+	BEGIN
+		IF backoff IS NULL AND floor IS NULL THEN
+			RETURN interval '0';
+		END IF;
+		IF coalesce(shortest, interval '0') = interval '0' AND NOT pause THEN
+			RETURN NULL;
+		END IF;
+		RETURN greatest(shortest, hotdash._backoff_delay(coalesce(backoff, hotdash._delivery_backoff()), attempt))
+			+ random() * interval '0.5 seconds';
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._delivery_retry_in(jsonb, int, interval, interval, bool) IS
+	'Time until the next attempt, NULL for the job''s own schedule';
+REVOKE ALL ON FUNCTION hotdash._delivery_retry_in(jsonb, int, interval, interval, bool) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamptz)
+	RETURNS SETOF hotdash._edge_verdict
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_hashjoin = off
+	SET enable_mergejoin = off
+	SET jit = off
+	AS $$
+		SELECT r.result::int, r.id, r.token, a.attempt, d.tenant, e.id, v.action, v.reason,
+			CASE WHEN v.action = 'retry' THEN h.asked END,
+			CASE WHEN v.action = 'retry' AND (h.asked IS NOT NULL OR v.pause OR v.floor IS DISTINCT FROM interval '0')
+				THEN hotdash._delivery_retry_in(e.backoff, a.attempt, v.floor, h.asked, v.pause)
+				WHEN v.action = 'snooze' THEN v.floor END,
+			v.pause,
+			CASE WHEN v.action <> 'complete' THEN concat_ws(': ',
+				CASE WHEN r.class = 'http' THEN 'HTTP ' || r.status ELSE r.class END, v.reason,
+				hotdash._clean_text(convert_to(r.error, 'UTF8'), 500)) END
+		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
+			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date, result)
+		JOIN hotdash._delivery AS d ON d.id = r.id
+		LEFT JOIN hotdash._endpoint AS e ON e.id = d.endpoint_id
+		LEFT JOIN hotdash._job AS j ON j.id = r.id
+		CROSS JOIN LATERAL (SELECT coalesce(j.attempt + 1,
+			(SELECT max(x.attempt) FROM hotdash._delivery_attempt AS x WHERE x.delivery_id = r.id), 1) AS attempt) AS a
+		CROSS JOIN LATERAL (SELECT hotdash._retry_after(r.retry_after, at, r.http_date) AS asked) AS h
+		CROSS JOIN LATERAL hotdash._webhook_classify(r.status, r.class, a.attempt, r.sent, r.total_us,
+			h.asked IS NOT NULL, e.retry_statuses) AS v
+	$$;
+COMMENT ON FUNCTION hotdash._edge_judge(hotdash._edge_result[], timestamptz) IS
+	'A verdict on each result whose delivery is known';
+REVOKE ALL ON FUNCTION hotdash._edge_judge(hotdash._edge_result[], timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_apply(verdicts hotdash._edge_verdict[]) RETURNS text[]
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * Ends the claims, all of one kind in one call, and returns the state that each came to, in the order of the
+	 * verdicts. The engine answers in the order in which it is asked, so answers are matched by position: one
+	 * delivery can be in a report twice, under two tokens.
+	 */
+	DECLARE
+		done record;
+		failed record;
+		put_off record;
+	BEGIN
+		SELECT array_agg(v.ordinality) AS n, array_agg(v.id) AS ids, array_agg(v.token) AS tokens INTO done
+			FROM unnest(verdicts) WITH ORDINALITY AS v WHERE v.action = 'complete';
+		SELECT array_agg(v.ordinality) AS n, array_agg(v.id) AS ids, array_agg(v.token) AS tokens,
+				array_agg(v.error) AS errors, array_agg(v.retry_in) AS delays,
+				array_agg(v.action = 'dead') AS finals INTO failed
+			FROM unnest(verdicts) WITH ORDINALITY AS v WHERE v.action IN ('retry', 'dead');
+		SELECT array_agg(v.ordinality) AS n, array_agg(v.id) AS ids, array_agg(v.token) AS tokens,
+				array_agg(coalesce(v.retry_in, interval '1 hour')) AS delays,
+				array_agg(CASE WHEN v.action = 'disable' THEN 'parked' ELSE 'scheduled' END) AS states INTO put_off
+			FROM unnest(verdicts) WITH ORDINALITY AS v WHERE v.action IN ('snooze', 'disable');
+
+		RETURN ARRAY(
+			SELECT x.state FROM (
+				SELECT done.n[c.i], CASE WHEN c.accepted THEN 'completed' ELSE 'lost' END
+					FROM hotdash.job_complete_many(done.ids, done.tokens) WITH ORDINALITY AS c (id, accepted, i)
+					WHERE done.n IS NOT NULL
+				UNION ALL
+				SELECT failed.n[f.i], f.state
+					FROM hotdash.job_fail_many(failed.ids, failed.tokens, failed.errors, failed.delays, failed.finals)
+						WITH ORDINALITY AS f (id, state, i)
+					WHERE failed.n IS NOT NULL
+				UNION ALL
+				SELECT put_off.n[s.i], CASE WHEN s.accepted THEN put_off.states[s.i] ELSE 'lost' END
+					FROM hotdash._job_snooze_many(put_off.ids, put_off.tokens, put_off.delays)
+						WITH ORDINALITY AS s (id, accepted, i)
+					WHERE put_off.n IS NOT NULL
+				) AS x (n, state)
+			ORDER BY x.n);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_apply(hotdash._edge_verdict[]) IS
+	'Ends the claims as judged; returns the state that each delivery came to, lost for a stale token';
+REVOKE ALL ON FUNCTION hotdash._edge_apply(hotdash._edge_verdict[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_log(edge text, results hotdash._edge_result[], verdicts hotdash._edge_verdict[],
+		states text[], at timestamptz)
+	RETURNS void
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		INSERT INTO hotdash._delivery_attempt (delivery_id, finished_at, attempt, dns_us, connect_us, tls_us, ttfb_us,
+			total_us, status, sent, reused, truncated, late, outcome, reason, tenant, edge, error_class, error, remote_ip,
+			retry_after, response_excerpt)
+		SELECT v.id, at, v.attempt, r.dns_us, r.connect_us, r.tls_us, r.ttfb_us, r.total_us, r.status,
+			coalesce(r.sent, true), coalesce(r.reused, false), coalesce(r.truncated, false), s.state = 'lost', s.state,
+			v.reason, v.tenant, edge, r.class, hotdash._clean_text(convert_to(r.error, 'UTF8'), 500),
+			hotdash._clean_text(convert_to(r.remote_ip, 'UTF8'), 64), v.asked,
+			hotdash._clean_text(decode(r.excerpt, 'base64'), 1024)
+		FROM unnest(verdicts) WITH ORDINALITY AS v
+		JOIN unnest(results) WITH ORDINALITY AS r ON r.ordinality = v.result
+		CROSS JOIN LATERAL (SELECT states[v.ordinality] AS state) AS s
+	$$;
+COMMENT ON FUNCTION hotdash._edge_log(text, hotdash._edge_result[], hotdash._edge_verdict[], text[], timestamptz) IS
+	'One row in the attempt log for each verdict';
+REVOKE ALL ON FUNCTION hotdash._edge_log(text, hotdash._edge_result[], hotdash._edge_verdict[], text[], timestamptz)
+	FROM PUBLIC;
+
+CREATE FUNCTION hotdash._delivery_cancel_retry(ids bigint[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* A success that was reported late: what waits to be sent again need not be. One that is running is let be. */
+	BEGIN
+		PERFORM hotdash.job_cancel(u.id) FROM unnest(ids) AS u (id)
+			WHERE EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = u.id);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._delivery_cancel_retry(bigint[]) IS
+	'Cancels the pending retries of deliveries that turned out to have succeeded';
+REVOKE ALL ON FUNCTION hotdash._delivery_cancel_retry(bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states text[], at timestamptz) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* What concerns more than the one delivery. Rare, so each part looks first whether there is anything to do. */
+	DECLARE
+		touched bigint[] := ARRAY(SELECT DISTINCT v.endpoint_id FROM unnest(verdicts) AS v
+			WHERE v.pause OR v.action = 'disable');
+		late bigint[] := ARRAY(SELECT v.id FROM unnest(verdicts) WITH ORDINALITY AS v
+			WHERE v.action = 'complete' AND states[v.ordinality] = 'lost');
+		parked record;
+	BEGIN
+		IF cardinality(touched) > 0 THEN
+			PERFORM FROM hotdash._endpoint AS e WHERE e.id = ANY (touched) ORDER BY e.id FOR NO KEY UPDATE;
+			UPDATE hotdash._endpoint AS e SET paused_until = p.until
+				FROM (SELECT v.endpoint_id, max(at + coalesce(v.asked, v.retry_in)) AS until FROM unnest(verdicts) AS v
+					WHERE v.pause GROUP BY v.endpoint_id) AS p
+				WHERE e.id = p.endpoint_id AND p.until > coalesce(e.paused_until, '-infinity');
+			UPDATE hotdash._endpoint AS e
+				SET enabled = false, disabled_reason = 'the receiver answered 410 Gone', disabled_at = at, updated_at = at
+				WHERE e.id IN (SELECT v.endpoint_id FROM unnest(verdicts) AS v WHERE v.action = 'disable') AND e.enabled;
+			WITH gone AS (
+				SELECT v.id, v.endpoint_id FROM unnest(verdicts) WITH ORDINALITY AS v
+				WHERE states[v.ordinality] = 'parked'
+			), noted AS (
+				INSERT INTO hotdash._delivery_parked (endpoint_id, delivery_id) SELECT g.endpoint_id, g.id FROM gone AS g
+			)
+			SELECT array_agg(g.id) AS ids INTO parked FROM gone AS g;
+			PERFORM hotdash._job_reschedule(parked.ids, 'infinity') WHERE parked.ids IS NOT NULL;
+		END IF;
+		IF cardinality(late) > 0 THEN
+			PERFORM hotdash._delivery_cancel_retry(late);
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_react(hotdash._edge_verdict[], text[], timestamptz) IS
+	'Pauses and disables endpoints, and cancels retries of what was delivered after all';
+REVOKE ALL ON FUNCTION hotdash._edge_react(hotdash._edge_verdict[], text[], timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id bigint, state text)
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		at constant timestamptz := hotdash._now();
+		parsed hotdash._edge_result[];
+		verdicts hotdash._edge_verdict[];
+		states text[];
+	BEGIN
+		PERFORM hotdash._edge_check_name(edge);
+		parsed := hotdash._edge_parse(results);
+		verdicts := ARRAY(SELECT v FROM hotdash._edge_judge(parsed, at) AS v);
+		states := hotdash._edge_apply(verdicts);
+		PERFORM hotdash._edge_log(edge, parsed, verdicts, states, at);
+		PERFORM hotdash._edge_react(verdicts, states, at);
+		RETURN QUERY
+			SELECT r.id, coalesce(states[v.ordinality], 'lost')
+			FROM unnest(parsed) WITH ORDINALITY AS r
+			LEFT JOIN unnest(verdicts) WITH ORDINALITY AS v ON v.result = r.ordinality
+			ORDER BY r.ordinality;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.edge_report(text, jsonb) IS
+	'What became of requests, in one transaction: completed, scheduled, dead, parked, or lost for a stale token';
+REVOKE ALL ON FUNCTION hotdash.edge_report(text, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.edge_renew(edge text, ids bigint[], tokens bigint[], lease_ms int)
+	RETURNS TABLE (id bigint, state text)
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._edge_check_name(edge);
+		PERFORM hotdash._webhook_require(lease_ms, 'lease_ms');
+		IF lease_ms NOT BETWEEN 1000 AND 3600000 THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'lease_ms must be between 1000 and 3600000';
+		END IF;
+		RETURN QUERY
+			SELECT r.id, r.state FROM hotdash.job_renew(ids, tokens, lease_ms * interval '1 millisecond') AS r;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.edge_renew(text, bigint[], bigint[], int) IS
+	'A new lease for requests that are still under way: renewed, cancelled or lost';
+REVOKE ALL ON FUNCTION hotdash.edge_renew(text, bigint[], bigint[], int) FROM PUBLIC;
+
+CREATE FUNCTION hotdash.edge_release(edge text, ids bigint[], tokens bigint[]) RETURNS int
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._edge_check_name(edge);
+		RETURN (SELECT count(*) FROM hotdash._job_release_many(ids, tokens) AS r WHERE r.accepted);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash.edge_release(text, bigint[], bigint[]) IS
+	'Gives back requests that were not sent; costs no attempt; returns how many';
+REVOKE ALL ON FUNCTION hotdash.edge_release(text, bigint[], bigint[]) FROM PUBLIC;
+
+-- Commits, so it has no SET clause and runs as its caller.
+CREATE PROCEDURE hotdash.edge_wait(wait interval DEFAULT NULL, INOUT ready bool DEFAULT NULL)
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_edge_wait' LANGUAGE C;
+COMMENT ON PROCEDURE hotdash.edge_wait(interval, bool) IS
+	'Returns when there is a delivery to claim or the time is up (default one minute)';
+REVOKE ALL ON PROCEDURE hotdash.edge_wait(interval, bool) FROM PUBLIC;
