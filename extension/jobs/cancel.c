@@ -22,7 +22,7 @@
 #include "jobs/finish.h"
 #include "jobs/ledger.h"
 #include "jobs/list.h"
-#include "jobs/load.h"
+#include "jobs/waiters.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -88,7 +88,7 @@ hd_jobs_cancel_keeps(int32 index)
 	slot->bound = false;
 	slot->handling = false;
 	hd_jobs_ledger_seal(index);
-	hd_jobs_load_alert_ticker();
+	hd_jobs_waiter_wake_ticker();
 	return true;
 }
 

@@ -32,6 +32,7 @@
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/load.h"
+#include "jobs/look.h"
 #include "jobs/place.h"
 #include "jobs/rate.h"
 #include "mb/pg_wchar.h"
@@ -240,7 +241,7 @@ take_entries(HdJobTable *table, HdJobQueues *queues, int n, int32 *taken)
 		CHECK_FOR_INTERRUPTS();
 		if (queues->rated)
 			hd_jobs_rate_look(queues, &next);
-		brought = hd_jobs_load_lines(table, queues, n, search);
+		brought = hd_jobs_look(table, queues, n, search);
 
 		/* A session whose clock is moved leaves the lines hungry, and must not wait for them. */
 		ordered = brought > 0 && !hd_clock_overridden();
@@ -250,7 +251,7 @@ take_entries(HdJobTable *table, HdJobQueues *queues, int n, int32 *taken)
 		searched = search;
 
 		/* Others took what was listed or brought: behind it there may be more. */
-		if (hd_clock_overridden() || !hd_jobs_load_wanted(queues, hd_clock_now()))
+		if (hd_clock_overridden() || !hd_jobs_look_wanted(queues, hd_clock_now()))
 			misses = MAX_MISSES;
 		misses += (brought > 0) ? 1 : MAX_MISSES / 4;
 	}

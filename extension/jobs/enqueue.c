@@ -459,6 +459,7 @@ replace_waiting(HdJobTable *table, const Request *request, int64 id, Datum paylo
 	Datum values[5] = {Int64GetDatum(id), payload, TimestampTzGetDatum(at),
 					   BoolGetDatum(request->if_exists == IF_EXISTS_THROTTLE)};
 	char nulls[5] = {' ', payload_null ? 'n' : ' ', ' ', ' ', ' '};
+	const HdJobPlace *place;
 	ItemPointerData tid;
 	HdJobFound found;
 	bool changed;
@@ -466,14 +467,13 @@ replace_waiting(HdJobTable *table, const Request *request, int64 id, Datum paylo
 
 	if (!hd_jobs_table_find(table, id, &tid))
 		return false;
-	hd_jobs_scan_row(table, &found);
-	found.place.queue = found.queue;
-	values[4] = Int64GetDatum(found.place.lane);
+	place = hd_jobs_scan_row(table, &found);
+	values[4] = Int64GetDatum(place->lane);
 	if (hd_settings_preloaded())
 	{
 		int32 index;
 
-		if (hd_jobs_tx_seize(id, &found.place, &index) != HD_JOB_SEIZED)
+		if (hd_jobs_tx_seize(id, place, &index) != HD_JOB_SEIZED)
 			return false;
 	}
 	hd_spi_begin(&spi);
@@ -487,7 +487,7 @@ replace_waiting(HdJobTable *table, const Request *request, int64 id, Datum paylo
 
 		at = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 1, &isnull));
 		if (!DatumGetBool(SPI_getbinval(tuple, desc, 2, &isnull)))
-			hd_jobs_tx_wait(&found.place, id, at, true);
+			hd_jobs_tx_wait(place, id, at, true);
 	}
 	hd_spi_end(&spi);
 	return changed;

@@ -125,15 +125,6 @@ is_foreign(HdJobTable *table, int64 id)
 		   !hd_jobs_table_of_tenant(table);
 }
 
-/* Where the job of the row in the slot belongs; valid as long as found. */
-static const HdJobPlace *
-place_of_row(HdJobTable *table, HdJobFound *found)
-{
-	hd_jobs_scan_row(table, found);
-	found->place.queue = found->queue;
-	return &found->place;
-}
-
 /* A job without a lease, under a token from before the ledger was lost. */
 static bool
 begin_orphan(HdJobTable *table, int64 id, int64 token, Ending *end)
@@ -148,7 +139,7 @@ begin_orphan(HdJobTable *table, int64 id, int64 token, Ending *end)
 	fence = DatumGetInt32(hd_jobs_table_column(table, HD_JOB_COL_FENCE, NULL));
 	if (HD_JOB_TOKEN_FENCE(token) != (uint16) fence)
 		return false;
-	end->index = hd_jobs_tx_adopt(id, place_of_row(table, &found), &tid);
+	end->index = hd_jobs_tx_adopt(id, hd_jobs_scan_row(table, &found), &tid);
 	if (end->index < 0)
 		return false;
 	end->leased = false;
@@ -363,7 +354,7 @@ static void
 postpone(HdJobTable *table, int attempt, TimestampTz at, const char *error)
 {
 	HdJobFound found;
-	const HdJobPlace *place = place_of_row(table, &found);
+	const HdJobPlace *place = hd_jobs_scan_row(table, &found);
 	Datum values[5];
 	bool nulls[5] = {false, false, false, error == NULL, false};
 
@@ -673,7 +664,7 @@ begin_waiting(HdJobTable *table, int64 id, Ending *end, bool *running)
 		return false;
 	end->tid = tid;
 	if (hd_settings_preloaded())
-		seizure = hd_jobs_tx_seize(id, place_of_row(table, &found), &end->index);
+		seizure = hd_jobs_tx_seize(id, hd_jobs_scan_row(table, &found), &end->index);
 	*running = seizure == HD_JOB_RUNNING;
 	if (seizure != HD_JOB_SEIZED)
 		return false;

@@ -37,6 +37,7 @@
 #include "jobs/schedule.h"
 #include "jobs/table.h"
 #include "jobs/tx.h"
+#include "jobs/waiters.h"
 #include "jobs/work.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -174,7 +175,7 @@ tick_task(void)
 	PushActiveSnapshot(GetTransactionSnapshot());
 	if (OidIsValid(hd_spi_extension_missing_ok()))
 	{
-		hd_jobs_load_set_ticker();
+		hd_jobs_waiter_set_ticker();
 		more = tick_once();
 		forget_dropped();
 	}

@@ -492,15 +492,6 @@ hd_jobs_lane_unlink(int32 index)
  */
 
 static bool
-is_wanted(const HdJobQueues *wanted, uint32 kind_hash)
-{
-	for (int i = 0; i < wanted->nkinds; i++)
-		if (wanted->kinds[i] == kind_hash)
-			return true;
-	return wanted->nkinds == 0;
-}
-
-static bool
 is_at_cap(const HdJobQueues *wanted, const HdJobGroup *group)
 {
 	HdJobKindCount *kind = hd_jobs_kind_count(group->kind);
@@ -543,7 +534,9 @@ next_lane(const HdJobQueues *wanted, const HdJobQueue *queue, int priority)
 		const HdJobGroup *group = hd_jobs_group(g);
 		int32 lane;
 
-		if (group->top < 0 || !is_wanted(wanted, group->kind_hash) || is_at_cap(wanted, group))
+		if (group->top < 0 ||
+			!hd_jobs_list_has_kind(wanted->kinds, wanted->nkinds, group->kind_hash) ||
+			is_at_cap(wanted, group))
 			continue;
 		lane = lane_of(wanted, queue, group);
 		if (lane >= 0 && (best < 0 || has_turn_before(lane, best)))
@@ -585,6 +578,13 @@ hd_jobs_lane_next(const HdJobQueues *wanted, int priority)
 }
 
 bool
+hd_jobs_lane_is_wanted(const HdJobLane *lane, const HdJobQueues *wanted)
+{
+	return (wanted->tenant == 0 || wanted->tenant == lane->tenant_hash) &&
+		   hd_jobs_list_has_kind(wanted->kinds, wanted->nkinds, lane->kind_hash);
+}
+
+bool
 hd_jobs_lane_starves(const HdJobQueues *wanted, int priority)
 {
 	for (int i = 0; i < wanted->n; i++)
@@ -598,8 +598,7 @@ hd_jobs_lane_starves(const HdJobQueues *wanted, int priority)
 			const HdJobLane *lane = dlist_container(HdJobLane, hungry, iter.cur);
 
 			if (lane->priority == priority && lane->order.count == 0 &&
-				is_wanted(wanted, lane->kind_hash) &&
-				(wanted->tenant == 0 || wanted->tenant == lane->tenant_hash))
+				hd_jobs_lane_is_wanted(lane, wanted))
 				return true;
 		}
 	}

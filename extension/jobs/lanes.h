@@ -61,6 +61,12 @@ extern void hd_jobs_lane_push(int32 entry);
 extern void hd_jobs_lane_unlink(int32 entry);
 
 /*
+ * hd_jobs_lane_is_wanted
+ *		Whether its kind and its tenant are among those that are asked for.
+ */
+extern bool hd_jobs_lane_is_wanted(const HdJobLane *lane, const HdJobQueues *wanted);
+
+/*
  * hd_jobs_lane_next
  *		The entry of a priority that is to be claimed next, or -1: of each queue
  *		the one whose turn it is, and the oldest of those.  Queues and kinds that

@@ -242,6 +242,15 @@ bucket_of(int32 *table, int32 db, int64 key)
 	return &table[hash & (uint32) (hd_jobs_list->nbuckets - 1)];
 }
 
+bool
+hd_jobs_list_has_kind(const uint32 *kinds, int nkinds, uint32 kind_hash)
+{
+	for (int i = 0; i < nkinds; i++)
+		if (kinds[i] == kind_hash)
+			return true;
+	return nkinds == 0;
+}
+
 int32 *
 hd_jobs_lane_bucket(int32 db, int64 line)
 {

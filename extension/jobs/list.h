@@ -23,7 +23,7 @@
  *
  * Bounds: every part has a fixed size.  Where one is full, rows wait in the
  * table, and the database is marked to have lines that memory does not know
- * (losses); claims look for those (load.c).
+ * (losses); claims look for those (search.h).
  *
  * What a crash loses: this memory.  Rows in a line are found through its
  * index; the others by one scan of the table (load.c).  Leases come back
@@ -279,6 +279,12 @@ extern HdJobGate *hd_jobs_gate(int32 index);
 extern HdJobGroup *hd_jobs_group(int32 index);
 extern HdJobKindCount *hd_jobs_kind_count(int32 index);
 extern struct HdJobWaiter *hd_jobs_waiter(int index);
+
+/*
+ * hd_jobs_list_has_kind
+ *		Whether a kind is among those that are asked for; none given: any.
+ */
+extern bool hd_jobs_list_has_kind(const uint32 *kinds, int nkinds, uint32 kind_hash);
 
 /* Heads of the chains in which a line or a kind of a database hangs. */
 extern int32 *hd_jobs_lane_bucket(int32 db, int64 line);

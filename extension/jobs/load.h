@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  * load.h
- *		Rows of the table into the list: after a start, from the lines, and
- *		after two-phase commits.
+ *		Rows of the table into the list: after a start, after two-phase commits,
+ *		and those that came in by SQL.
  *
  * Locking: takes the list's lock for itself where not said otherwise.
  *-------------------------------------------------------------------------
@@ -23,21 +23,6 @@
  * raises 54000 when all slots are taken.
  */
 extern int32 hd_jobs_load_database(void);
-
-/*
- * hd_jobs_load_wanted
- *		Whether there is something to look for in the table before claiming from
- *		the queues.
- */
-extern bool hd_jobs_load_wanted(HdJobQueues *queues, TimestampTz now);
-
-/*
- * hd_jobs_load_lines
- *		Bring rows for some queues, where want entries are asked for.  search:
- *		look for lines that memory has lost, even if that was done only just now.
- *		Returns how many rows were brought.
- */
-extern int hd_jobs_load_lines(HdJobTable *table, HdJobQueues *queues, int want, bool search);
 
 /*
  * hd_jobs_load_forget
@@ -72,13 +57,5 @@ extern void hd_jobs_load_note_prepared(int32 db, TransactionId xid);
  *		Look for everything again if a remembered transaction has ended.
  */
 extern void hd_jobs_load_check_prepared(int32 db);
-
-/*
- * hd_jobs_load_set_ticker / hd_jobs_load_alert_ticker
- *		This process runs the ticks; wake it because a lease has ended early.
- *		Alert: caller holds the list's lock.
- */
-extern void hd_jobs_load_set_ticker(void);
-extern void hd_jobs_load_alert_ticker(void);
 
 #endif /* HD_JOBS_LOAD_H */

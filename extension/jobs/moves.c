@@ -46,6 +46,7 @@ typedef struct HdJobNote
 {
 	HdJobNoteKind kind;
 	int32 next; /* note of the same bucket; -1 ends */
+	int32 db;
 	int64 target;
 	int nrows;
 	TimestampTz earliest;
@@ -119,10 +120,10 @@ note_bucket(HdJobNoteKind kind, int64 target)
 }
 
 static HdJobNote *
-find_note(HdJobNoteKind kind, int64 target)
+find_note(HdJobNoteKind kind, int32 db, int64 target)
 {
 	for (int32 i = *note_bucket(kind, target); i >= 0; i = notes[i].next)
-		if (notes[i].kind == kind && notes[i].target == target)
+		if (notes[i].kind == kind && notes[i].db == db && notes[i].target == target)
 			return &notes[i];
 	return NULL;
 }
@@ -137,12 +138,13 @@ enter_note(int32 index)
 }
 
 static HdJobNote *
-add_note(HdJobNoteKind kind, int64 target)
+add_note(HdJobNoteKind kind, int32 db, int64 target)
 {
 	HdJobNote *note = &notes[nnotes++];
 
 	Assert(nnotes <= max_notes);
 	note->kind = kind;
+	note->db = db;
 	note->target = target;
 	note->nrows = 0;
 	note->earliest = DT_NOEND;
@@ -189,12 +191,12 @@ comes_before(const HdJobNote *note, TimestampTz at, int64 id)
 }
 
 void
-hd_jobs_moves_note(HdJobNoteKind kind, int64 target, TimestampTz at, int64 id)
+hd_jobs_moves_note(HdJobNoteKind kind, int32 db, int64 target, TimestampTz at, int64 id)
 {
-	HdJobNote *note = find_note(kind, target);
+	HdJobNote *note = find_note(kind, db, target);
 
 	if (note == NULL)
-		note = add_note(kind, target);
+		note = add_note(kind, db, target);
 	if (comes_before(note, at, id))
 	{
 		note->earliest = at;
@@ -240,20 +242,26 @@ was_running(HdJobState before)
 	return before == HD_JOB_CLAIMED || before == HD_JOB_LEASED;
 }
 
+void
+hd_jobs_moves_unclaim(int32 index)
+{
+	int32 gate = hd_jobs_entry(index)->gate;
+
+	hd_jobs_ledger_clear(index);
+	hd_jobs_list_stopped(index);
+	if (gate >= 0)
+		hd_jobs_gate(gate)->ready++;
+	hd_jobs_lane_push(index);
+	hd_jobs_waiter_wake(index);
+}
+
 /* A claim ends uncharged: back to its place in the lane. */
 static void
 give_back(int32 index)
 {
-	HdJobEntry *entry = hd_jobs_entry(index);
-
 	if (hd_jobs_cancel_keeps(index))
 		return;
-	hd_jobs_ledger_clear(index);
-	hd_jobs_list_stopped(index);
-	if (entry->gate >= 0)
-		hd_jobs_gate(entry->gate)->ready++;
-	hd_jobs_lane_push(index);
-	hd_jobs_waiter_wake(index);
+	hd_jobs_moves_unclaim(index);
 	hd_counters_add(HD_COUNTER_JOBS_GIVEN_BACK, 1);
 }
 
@@ -448,22 +456,17 @@ finish_all(void)
 static void
 finish_line_note(const HdJobNote *note)
 {
-	for (int32 db = 0; db < HD_JOB_MAX_DATABASES; db++)
-	{
-		int32 gate = -1;
+	int32 gate = hd_jobs_gate_find(note->db, note->target);
 
-		if (hd_jobs_list->databases[db].database == MyDatabaseId)
-			gate = hd_jobs_gate_find(db, note->target);
-		if (gate >= 0)
-			hd_jobs_gate_note(gate, note->earliest, note->earliest_id);
-	}
+	if (gate >= 0)
+		hd_jobs_gate_note(gate, note->earliest, note->earliest_id);
 }
 
 static void
 finish_note(const HdJobNote *note)
 {
-	HdJobDatabase *db = hd_jobs_list->databases;
-	int32 target = (int32) note->target;
+	HdJobDatabase *database = &hd_jobs_list->databases[note->db];
+	int32 target = (int32) note->target; /* a lane or a gate */
 
 	switch (note->kind)
 	{
@@ -472,9 +475,9 @@ finish_note(const HdJobNote *note)
 			return;
 		case HD_JOB_NOTE_SCHEDULED:
 			/* Those who wait sleep until the first job they knew of is due. */
-			if (note->earliest < db[target].next_due)
-				hd_jobs_waiter_wake_database(target, 1);
-			hd_jobs_list_schedule(target, note->earliest, note->earliest_id);
+			if (note->earliest < database->next_due)
+				hd_jobs_waiter_wake_database(note->db, 1);
+			hd_jobs_list_schedule(note->db, note->earliest, note->earliest_id);
 			break;
 		case HD_JOB_NOTE_LANE:
 			hd_jobs_lane_note(target, note->earliest, note->earliest_id);
@@ -486,15 +489,15 @@ finish_note(const HdJobNote *note)
 				hd_jobs_waiter_wake_queue(hd_jobs_gate(target)->queue, 1);
 			break;
 		case HD_JOB_NOTE_LOST:
-			hd_jobs_list_lose(target);
-			db[target].searched_at = DT_NOBEGIN;
-			hd_jobs_waiter_wake_database(target, note->nrows);
+			hd_jobs_list_lose(note->db);
+			database->searched_at = DT_NOBEGIN;
+			hd_jobs_waiter_wake_database(note->db, note->nrows);
 			break;
 		case HD_JOB_NOTE_REMOVED:
-			hd_jobs_gate_doubt(target);
-			hd_jobs_list_lose(target);
-			db[target].searched_at = DT_NOBEGIN;
-			hd_jobs_waiter_wake_database(target, INT_MAX);
+			hd_jobs_gate_doubt(note->db);
+			hd_jobs_list_lose(note->db);
+			database->searched_at = DT_NOBEGIN;
+			hd_jobs_waiter_wake_database(note->db, INT_MAX);
 			return;
 	}
 	hd_counters_add(HD_COUNTER_JOBS_SHELVED, note->nrows);

@@ -47,11 +47,11 @@ extern void hd_jobs_moves_record(HdJobMove move, HdJobState before, int32 entry)
 
 /*
  * hd_jobs_moves_note
- *		Note that a row (at, id) waits in the table: scheduled (target is the
- *		database), in a lane or behind a gate (which stay until the transaction
- *		ends), behind a strict gate that is not there now (target is its line), or
- *		in a line for which there is no room (target is the database);
- *		or that rows are gone which held up others (target is the database).
+ *		Note that a row (at, id) of a database waits in the table: scheduled, in a
+ *		lane or behind a gate (the target, which stays until the transaction ends),
+ *		behind a strict gate that is not there now (the target is its line), or in
+ *		a line for which there is no room; or that rows are gone which held up
+ *		others.  Where nothing is said here of the target it is 0.
  */
 typedef enum HdJobNoteKind
 {
@@ -63,7 +63,8 @@ typedef enum HdJobNoteKind
 	HD_JOB_NOTE_REMOVED
 } HdJobNoteKind;
 
-extern void hd_jobs_moves_note(HdJobNoteKind kind, int64 target, TimestampTz at, int64 id);
+extern void hd_jobs_moves_note(HdJobNoteKind kind, int32 db, int64 target, TimestampTz at,
+							   int64 id);
 
 /*
  * hd_jobs_moves_cover
@@ -82,6 +83,13 @@ extern bool hd_jobs_moves_made(int32 index, HdJobMove move);
  *		Make the newest such move of an entry another one.
  */
 extern void hd_jobs_moves_change(int32 index, HdJobMove from, HdJobMove to);
+
+/*
+ * hd_jobs_moves_unclaim
+ *		A claimed entry goes back to its place in the lane, and wakes who waits.
+ *		Caller holds the list's lock exclusively.
+ */
+extern void hd_jobs_moves_unclaim(int32 index);
 
 /*
  * hd_jobs_moves_cancel

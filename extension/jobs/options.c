@@ -18,8 +18,8 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
-static char *
-string_option(const char *key, const JsonbValue *value)
+char *
+hd_jobs_options_string(const char *key, const JsonbValue *value)
 {
 	if (value->type != jbvString)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -30,7 +30,7 @@ string_option(const char *key, const JsonbValue *value)
 static int
 timeout_option(const char *key, const JsonbValue *value)
 {
-	int64 us = hd_duration_parse(string_option(key, value), "timeout", 1000);
+	int64 us = hd_duration_parse(hd_jobs_options_string(key, value), "timeout", 1000);
 
 	if (us / 1000 > INT_MAX)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("timeout is too long")));
@@ -50,7 +50,7 @@ backoff_option(const JsonbValue *value)
 static Datum
 traceparent_option(const char *key, const JsonbValue *value)
 {
-	char *text = string_option(key, value);
+	char *text = hd_jobs_options_string(key, value);
 
 	if (!hd_trace_valid(text, (int) strlen(text)))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -76,7 +76,7 @@ static void
 approval_part(const char *key, const JsonbValue *value, HdJobOptions *options)
 {
 	if (strcmp(key, "why") == 0)
-		options->why = CStringGetTextDatum(string_option(key, value));
+		options->why = CStringGetTextDatum(hd_jobs_options_string(key, value));
 	else if (strcmp(key, "confidence") == 0)
 	{
 		options->confidence_given = true;
@@ -121,7 +121,7 @@ on_failure_option(const char *key, const JsonbValue *value)
 		[HD_JOB_ON_FAILURE_CANCEL] = "cancel",
 		[HD_JOB_ON_FAILURE_RUN] = "run",
 	};
-	char *word = string_option(key, value);
+	char *word = hd_jobs_options_string(key, value);
 
 	for (int i = 0; i < lengthof(words); i++)
 		if (strcmp(word, words[i]) == 0)
@@ -142,8 +142,8 @@ batch_option(const char *key, const JsonbValue *value)
 		batch =
 			DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(value->val.numeric)));
 	else
-		batch =
-			DatumGetInt64(DirectFunctionCall1(int8in, CStringGetDatum(string_option(key, value))));
+		batch = DatumGetInt64(
+			DirectFunctionCall1(int8in, CStringGetDatum(hd_jobs_options_string(key, value))));
 	if (batch == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("batch 0 does not exist")));
 	return batch;
@@ -162,7 +162,7 @@ parse_option(const char *key, const JsonbValue *value, HdJobOptions *options)
 	{
 		options->expires = true;
 		options->expires_at = DatumGetTimestampTz(
-			DirectFunctionCall3(timestamptz_in, CStringGetDatum(string_option(key, value)),
+			DirectFunctionCall3(timestamptz_in, CStringGetDatum(hd_jobs_options_string(key, value)),
 								ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 	}
 	else if (strcmp(key, "approval") == 0)

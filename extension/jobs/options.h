@@ -35,4 +35,11 @@ typedef struct HdJobOptions
  */
 extern void hd_jobs_options_parse(Jsonb *json, HdJobOptions *options);
 
+/*
+ * hd_jobs_options_string
+ *		An option's value, which must be a string (22023 otherwise), as a copy in
+ *		the current memory context.
+ */
+extern char *hd_jobs_options_string(const char *key, const JsonbValue *value);
+
 #endif /* HD_JOBS_OPTIONS_H */

@@ -66,7 +66,6 @@ hd_jobs_place_set(HdJobPlace *place, const char *queue, int priority, uint32 kin
 	place->lane = hd_jobs_place_lane(queue_hash, priority, kind_hash, place->tenant_hash);
 	place->gate = 0;
 	place->strict = per_key == 0;
-	place->width = Max(per_key, 1);
 
 	/* All kinds of a queue share a strict key; a kind that has a width of its own has its own. */
 	if (order_key != NULL)

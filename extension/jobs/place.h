@@ -23,7 +23,6 @@ typedef struct HdJobPlace
 	int64 lane;		/* number of its lane */
 	int64 gate;		/* number of its key's gate; 0: it has no key */
 	bool strict;	/* the key's jobs run one at a time, in the order of their ids */
-	int width;		/* how many of the key's jobs may run at once */
 	TimestampTz at; /* its time, where the place was read from a row */
 } HdJobPlace;
 

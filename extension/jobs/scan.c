@@ -32,7 +32,7 @@ copy_text(HdJobTable *table, HdJobColumn column, char *to)
 						   NAMEDATALEN);
 }
 
-void
+const HdJobPlace *
 hd_jobs_scan_row(HdJobTable *table, HdJobFound *found)
 {
 	text *tenant = DatumGetTextPP(hd_jobs_table_column(table, HD_JOB_COL_TENANT, NULL));
@@ -56,8 +56,7 @@ hd_jobs_scan_row(HdJobTable *table, HdJobFound *found)
 	copy_text(table, HD_JOB_COL_QUEUE, found->queue);
 	copy_text(table, HD_JOB_COL_KIND, found->kind);
 
-	/* The queue's name is set by whoever uses the place, for rows are moved about. */
-	place->queue = NULL;
+	place->queue = found->queue;
 	place->at = found->at;
 	place->priority = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_PRIORITY, NULL));
 	place->kind_hash = hd_jobs_kind_hash(found->kind, (int) strlen(found->kind));
@@ -67,7 +66,7 @@ hd_jobs_scan_row(HdJobTable *table, HdJobFound *found)
 									 place->kind_hash, place->tenant_hash);
 	place->gate = no_key ? 0 : found->line;
 	place->strict = no_line_at;
-	place->width = 1;
+	return place;
 }
 
 /* Where a scan begins and ends. */
@@ -110,7 +109,7 @@ collect(HdJobTable *table, HdSpiRelation *which, ScanKeyData *keys, int nkeys,
 	while (count < n && !end && index_getnext_slot(scan, ForwardScanDirection, table->slot))
 	{
 		CHECK_FOR_INTERRUPTS();
-		hd_jobs_scan_row(table, &found[count]);
+		(void) hd_jobs_scan_row(table, &found[count]);
 		if (is_in_range(range, &found[count], &end))
 			count++;
 	}

@@ -25,7 +25,7 @@ typedef struct HdJobFound
 	bool scheduled; /* its time decides, not only its place in line */
 	int64 line;		/* 0: it is in none */
 	HdJobPlace place;
-	char queue[NAMEDATALEN]; /* place.queue is not set: the caller points it here */
+	char queue[NAMEDATALEN]; /* place.queue points here: never copy the struct */
 	char kind[NAMEDATALEN];
 } HdJobFound;
 
@@ -54,8 +54,8 @@ extern bool hd_jobs_scan_next_line(HdJobTable *table, int64 line, HdJobFound *fo
 
 /*
  * hd_jobs_scan_row
- *		What the row in the table's slot is.
+ *		What the row in the table's slot is; returns found's place.
  */
-extern void hd_jobs_scan_row(HdJobTable *table, HdJobFound *found);
+extern const HdJobPlace *hd_jobs_scan_row(HdJobTable *table, HdJobFound *found);
 
 #endif /* HD_JOBS_SCAN_H */

@@ -53,15 +53,6 @@ PG_FUNCTION_INFO_V1(hd_jobs_sql_schedule_delete);
  * Options.
  */
 
-static char *
-string_option(const char *key, const JsonbValue *value)
-{
-	if (value->type != jbvString)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" must be a string", key)));
-	return pnstrdup(value->val.string.val, value->val.string.len);
-}
-
 static int
 int_option(const char *key, const JsonbValue *value, int low, int high)
 {
@@ -105,7 +96,7 @@ tags_option(const char *key, const JsonbValue *value)
 						errmsg("option \"%s\" must be an array of strings", key)));
 	while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
 		if (token == WJB_ELEM)
-			tags[n++] = CStringGetTextDatum(string_option(key, &element));
+			tags[n++] = CStringGetTextDatum(hd_jobs_options_string(key, &element));
 	return PointerGetDatum(construct_array(tags, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
@@ -113,11 +104,11 @@ static void
 read_option(const char *key, const JsonbValue *value, HdScheduleOptions *options)
 {
 	if (strcmp(key, "queue") == 0)
-		options->queue = string_option(key, value);
+		options->queue = hd_jobs_options_string(key, value);
 	else if (strcmp(key, "tenant") == 0)
-		options->tenant = string_option(key, value);
+		options->tenant = hd_jobs_options_string(key, value);
 	else if (strcmp(key, "order_key") == 0)
-		options->order_key = string_option(key, value);
+		options->order_key = hd_jobs_options_string(key, value);
 	else if (strcmp(key, "priority") == 0)
 		options->priority = int_option(key, value, 0, HD_JOB_PRIORITIES - 1);
 	else if (strcmp(key, "max_attempts") == 0)
@@ -125,9 +116,9 @@ read_option(const char *key, const JsonbValue *value, HdScheduleOptions *options
 	else if (strcmp(key, "max_missed") == 0)
 		options->max_missed = int_option(key, value, 1, MAX_MISSED);
 	else if (strcmp(key, "grace") == 0)
-		options->grace_us = hd_duration_parse(string_option(key, value), key, 0);
+		options->grace_us = hd_duration_parse(hd_jobs_options_string(key, value), key, 0);
 	else if (strcmp(key, "expires_in") == 0)
-		options->expires_us = hd_duration_parse(string_option(key, value), key, 1000);
+		options->expires_us = hd_duration_parse(hd_jobs_options_string(key, value), key, 1000);
 	else if (strcmp(key, "paused") == 0)
 		options->paused = bool_option(key, value);
 	else if (strcmp(key, "tags") == 0)

@@ -18,7 +18,6 @@
 #include "jobs/lanes.h"
 #include "jobs/ledger.h"
 #include "jobs/list.h"
-#include "jobs/load.h"
 #include "jobs/moves.h"
 #include "jobs/rate.h"
 #include "jobs/waiters.h"
@@ -117,11 +116,11 @@ note_keyed(int32 db, const HdJobPlace *place, int64 id, TimestampTz at, bool sch
 	int32 gate = scheduled ? hd_jobs_gate_find(db, place->gate) : hd_jobs_gate_get(db, place);
 
 	if (gate >= 0 && (!scheduled || place->strict))
-		hd_jobs_moves_note(HD_JOB_NOTE_GATE, gate, at, id);
+		hd_jobs_moves_note(HD_JOB_NOTE_GATE, db, gate, at, id);
 	else if (gate < 0 && scheduled && place->strict)
-		hd_jobs_moves_note(HD_JOB_NOTE_LINE, place->gate, at, id);
+		hd_jobs_moves_note(HD_JOB_NOTE_LINE, db, place->gate, at, id);
 	else if (gate < 0 && !scheduled)
-		hd_jobs_moves_note(HD_JOB_NOTE_LOST, db, at, id);
+		hd_jobs_moves_note(HD_JOB_NOTE_LOST, db, 0, at, id);
 }
 
 void
@@ -140,12 +139,12 @@ hd_jobs_tx_wait(const HdJobPlace *place, int64 id, TimestampTz at, bool schedule
 		int32 lane = hd_jobs_lane_get(db, place);
 
 		if (lane >= 0)
-			hd_jobs_moves_note(HD_JOB_NOTE_LANE, lane, at, id);
+			hd_jobs_moves_note(HD_JOB_NOTE_LANE, db, lane, at, id);
 		else
-			hd_jobs_moves_note(HD_JOB_NOTE_LOST, db, at, id);
+			hd_jobs_moves_note(HD_JOB_NOTE_LOST, db, 0, at, id);
 	}
 	if (db >= 0 && scheduled)
-		hd_jobs_moves_note(HD_JOB_NOTE_SCHEDULED, db, at, id);
+		hd_jobs_moves_note(HD_JOB_NOTE_SCHEDULED, db, 0, at, id);
 	LWLockRelease(hd_jobs_lock);
 }
 
@@ -283,7 +282,7 @@ release_bound(int code, Datum arg)
 		hd_jobs_ledger_slot(i)->crashed = true;
 		hd_jobs_ledger_seal(i);
 	}
-	hd_jobs_load_alert_ticker();
+	hd_jobs_waiter_wake_ticker();
 	LWLockRelease(hd_jobs_lock);
 }
 
@@ -308,25 +307,12 @@ hd_jobs_tx_hold(int32 index, int32 fence, int attempt, ItemPointer tid, const Hd
 	return entry->token;
 }
 
-/* Forget that this transaction claimed an entry. Lock held. */
-static void
-forget_claim(int32 index)
-{
-	hd_jobs_moves_change(index, HD_JOB_MOVE_CLAIM, HD_JOB_MOVE_NONE);
-	hd_jobs_list_stopped(index);
-}
-
 void
 hd_jobs_tx_unclaim(int32 index)
 {
-	HdJobEntry *entry = hd_jobs_entry(index);
-
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	forget_claim(index);
-	if (entry->gate >= 0)
-		hd_jobs_gate(entry->gate)->ready++;
-	hd_jobs_lane_push(index);
-	hd_jobs_waiter_wake(index);
+	hd_jobs_moves_change(index, HD_JOB_MOVE_CLAIM, HD_JOB_MOVE_NONE);
+	hd_jobs_moves_unclaim(index);
 	LWLockRelease(hd_jobs_lock);
 }
 
@@ -337,7 +323,8 @@ hd_jobs_tx_drop(int32 index, TimestampTz at)
 	int32 gate = entry->gate;
 
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	forget_claim(index);
+	hd_jobs_moves_change(index, HD_JOB_MOVE_CLAIM, HD_JOB_MOVE_NONE);
+	hd_jobs_list_stopped(index);
 	if (gate >= 0)
 		hd_jobs_gate_hold(gate);
 	if (at != DT_NOBEGIN)
@@ -556,7 +543,7 @@ hd_jobs_tx_removed(void)
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
 	if (db >= 0)
-		hd_jobs_moves_note(HD_JOB_NOTE_REMOVED, db, DT_NOEND, PG_INT64_MAX);
+		hd_jobs_moves_note(HD_JOB_NOTE_REMOVED, db, 0, DT_NOEND, PG_INT64_MAX);
 	LWLockRelease(hd_jobs_lock);
 }
 

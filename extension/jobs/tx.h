@@ -10,7 +10,7 @@
  * Two-phase commit: PREPARE after a claim or an end raises 0A000.  Rows that
  * a prepared transaction enqueued are put into their lines before PREPARE, and
  * its id is noted, since no callback tells of COMMIT PREPARED; claims look
- * for everything again when the id is gone (load.c).
+ * for everything again when the id is gone (load.h).
  *
  * Locking: takes the list's lock; callers must not hold it.  All functions
  * need preload; callers check that first.

@@ -30,7 +30,7 @@
 #include "jobs/jobs.h"
 #include "jobs/lanes.h"
 #include "jobs/list.h"
-#include "jobs/load.h"
+#include "jobs/look.h"
 #include "jobs/place.h"
 #include "jobs/rate.h"
 #include "jobs/table.h"
@@ -151,8 +151,8 @@ hd_jobs_wait_look(HdJobQueues *queues, TimestampTz *due)
 	while (!ready && hd_jobs_list_window(queues, &start, &window))
 	{
 		/* What waits in the table comes into the list first; what is left is in the future. */
-		(void) hd_jobs_load_lines(&table, &window, 1, false);
-		if (hd_jobs_load_wanted(&window, hd_clock_now()))
+		(void) hd_jobs_look(&table, &window, 1, false);
+		if (hd_jobs_look_wanted(&window, hd_clock_now()))
 			*due = DT_NOBEGIN;
 		if (window.rated)
 			hd_jobs_rate_look(&window, due);

@@ -7,6 +7,7 @@
 
 #include "jobs/waiters.h"
 
+#include "core/compat.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 
@@ -26,10 +27,7 @@ takes(const HdJobWaiter *waiter, const HdJobLane *lane)
 {
 	if (waiter->tenant != 0 && waiter->tenant != lane->tenant_hash)
 		return false;
-	for (int i = 0; i < waiter->nkinds; i++)
-		if (waiter->kinds[i] == lane->kind_hash)
-			return true;
-	return waiter->nkinds == 0;
+	return hd_jobs_list_has_kind(waiter->kinds, waiter->nkinds, lane->kind_hash);
 }
 
 static void
@@ -86,4 +84,19 @@ hd_jobs_waiter_wake_database(int32 db, int n)
 			n--;
 		}
 	}
+}
+
+void
+hd_jobs_waiter_set_ticker(void)
+{
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	hd_jobs_list->ticker = HD_MY_PROCNO;
+	LWLockRelease(hd_jobs_lock);
+}
+
+void
+hd_jobs_waiter_wake_ticker(void)
+{
+	if (hd_jobs_list->ticker >= 0)
+		SetLatch(&ProcGlobal->allProcs[hd_jobs_list->ticker].procLatch);
 }

@@ -41,4 +41,13 @@ extern void hd_jobs_waiter_wake(int32 entry);
 extern void hd_jobs_waiter_wake_queue(int32 queue, int n);
 extern void hd_jobs_waiter_wake_database(int32 db, int n);
 
+/*
+ * hd_jobs_waiter_set_ticker
+ *		This process runs the ticks.  Takes the list's lock for itself.
+ * hd_jobs_waiter_wake_ticker
+ *		Wake it because a lease has ended early.
+ */
+extern void hd_jobs_waiter_set_ticker(void);
+extern void hd_jobs_waiter_wake_ticker(void);
+
 #endif /* HD_JOBS_WAITERS_H */
