@@ -62,6 +62,7 @@ CREATE TABLE hotdash._job (
 	batch bigint,
 	unique_key text COLLATE "C",
 	order_key text COLLATE "C",
+	flow text COLLATE "C",
 	backoff jsonb,
 	tags text[],
 	traceparent text,
@@ -82,6 +83,7 @@ COMMENT ON COLUMN hotdash._job.hold IS
 	'Not to be claimed yet: 1 approval, 2 other jobs, 4 a batch that is open, 8 a batch or behind one; NULL: none';
 COMMENT ON COLUMN hotdash._job.awaited IS 'Other jobs wait, or waited, for this one: its end looks for them';
 COMMENT ON COLUMN hotdash._job.batch IS 'The batch it is a member of';
+COMMENT ON COLUMN hotdash._job.flow IS 'What shares its limits in _job_flow; NULL: no flow';
 
 CREATE TABLE hotdash._job_unique (
 	kind text COLLATE "C" NOT NULL,
@@ -183,6 +185,7 @@ CREATE TABLE hotdash._job_dead (
 	batch bigint,
 	unique_key text COLLATE "C",
 	order_key text COLLATE "C",
+	flow text COLLATE "C",
 	backoff jsonb,
 	tags text[],
 	last_error text,
@@ -669,7 +672,7 @@ COMMENT ON FUNCTION hotdash._job_announce IS
 REVOKE ALL ON FUNCTION hotdash._job_announce FROM PUBLIC;
 
 CREATE FUNCTION hotdash._job_line(queue text, priority smallint, kind text, tenant text,
-	order_key text, per_key int)
+	flow text, order_key text, per_key int)
 	RETURNS bigint
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_line' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash._job_line IS
@@ -757,15 +760,15 @@ BEGIN
 	), back AS (
 		INSERT INTO hotdash._job (id, at, enqueued_at, fence, priority, attempt, max_attempts,
 			shelf, queue, kind, tenant, line, line_at, timeout_ms, hold, awaited, batch, unique_key,
-			order_key, backoff, tags, last_error, payload)
+			order_key, flow, backoff, tags, last_error, payload)
 		SELECT d.id, now_at, d.enqueued_at, new_fence, d.priority, 0, d.max_attempts,
 			h.hold IS NULL, d.queue, d.kind, d.tenant,
 			CASE WHEN h.hold IS NULL THEN hotdash._job_line(d.queue, d.priority, d.kind, d.tenant,
-				d.order_key, c.concurrency_per_key) END,
+				d.flow, d.order_key, c.concurrency_per_key) END,
 			CASE WHEN h.hold IS NULL AND (d.order_key IS NULL OR c.concurrency_per_key IS NOT NULL)
 				THEN now_at END,
 			d.timeout_ms, h.hold, true, d.batch,
-			CASE WHEN k.id IS NOT NULL THEN d.unique_key END, d.order_key, d.backoff, d.tags,
+			CASE WHEN k.id IS NOT NULL THEN d.unique_key END, d.order_key, d.flow, d.backoff, d.tags,
 			d.last_error, d.payload
 		FROM dead AS d JOIN held AS h ON h.id = d.id LEFT JOIN keyed AS k ON k.id = d.id
 			LEFT JOIN hotdash._kind AS c ON c.kind = d.kind
@@ -832,6 +835,46 @@ $$;
 COMMENT ON FUNCTION hotdash.dead_retry(text, text, timestamptz, int) IS
 	'Brings dead jobs back, oldest first; returns how many';
 REVOKE ALL ON FUNCTION hotdash.dead_retry(text, text, timestamptz, int) FROM PUBLIC;
+
+/*
+ * Flows (extension/jobs/flows.h): jobs that share limits of their own.
+ */
+
+CREATE FUNCTION hotdash._job_flow_hash(flow text)
+	RETURNS bigint
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_hash' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._job_flow_hash IS 'Number by which the list knows a flow';
+REVOKE ALL ON FUNCTION hotdash._job_flow_hash FROM PUBLIC;
+
+CREATE TABLE hotdash._job_flow (
+	hash bigint NOT NULL PRIMARY KEY,
+	flow text COLLATE "C" NOT NULL,
+	concurrency int CHECK (concurrency > 0),
+	rate int CHECK (rate > 0),
+	rate_period_us bigint CHECK (rate_period_us > 0),
+	held_until timestamptz,
+	held_reason text,
+	CHECK (hash = hotdash._job_flow_hash(flow)),
+	CHECK ((rate IS NULL) = (rate_period_us IS NULL))
+) WITH (fillfactor = 70);
+COMMENT ON TABLE hotdash._job_flow IS 'Limits of flows; one without a row has none';
+COMMENT ON COLUMN hotdash._job_flow.held_until IS 'None of its jobs begins before; infinity: until that is changed';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_flow', '');
+
+CREATE FUNCTION hotdash._job_flow_changed()
+	RETURNS trigger
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_changed' LANGUAGE C;
+COMMENT ON FUNCTION hotdash._job_flow_changed IS 'Tells the list that the limits of a flow have changed';
+REVOKE ALL ON FUNCTION hotdash._job_flow_changed FROM PUBLIC;
+
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON hotdash._job_flow
+	FOR EACH ROW EXECUTE FUNCTION hotdash._job_flow_changed();
+
+CREATE FUNCTION hotdash._job_flow_state(flow text, OUT running int, OUT shut bool, OUT opens_at timestamptz)
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_state' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION hotdash._job_flow_state IS
+	'What memory knows of a flow: how many of its jobs run, whether it is shut, when it opens by itself';
+REVOKE ALL ON FUNCTION hotdash._job_flow_state FROM PUBLIC;
 
 /*
  * Rights

@@ -12,7 +12,7 @@
  *
  *		1. row and table locks (heavyweight)
  *		2. advisory locks (hotdash takes none; the place is kept)
- *		3. the module's LWLock, one at a time:  jobs, limits (one of many), worker
+ *		3. the module's LWLock:  jobs, then limits (one of many); worker alone
  *		4. spinlocks (of the server's condition variables; counters are atomics)
  *
  * Under an LWLock: no SPI, no catalog or table access, no wait, no

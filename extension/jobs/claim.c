@@ -28,6 +28,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "jobs/finish.h"
+#include "jobs/flows.h"
 #include "jobs/horizon.h"
 #include "jobs/kinds.h"
 #include "jobs/list.h"
@@ -264,7 +265,7 @@ is_limited(const HdJobQueues *queues, int32 index)
 	const HdJobEntry *entry = hd_jobs_entry(index);
 	const HdJobLane *lane = hd_jobs_lane(entry->lane);
 
-	if (entry->gate >= 0)
+	if (entry->gate >= 0 || hd_jobs_flow_is_limited(lane))
 		return true;
 	for (int i = 0; i < queues->nlimits; i++)
 		if (queues->limits[i].kind_hash == lane->kind_hash && queues->limits[i].concurrency > 0)

@@ -140,10 +140,22 @@ typedef struct ArgumentPlaces
 	int options;
 } ArgumentPlaces;
 
+/* Where the request's jobs go, apart from their keys. */
+static void
+address_of(const Request *request, HdJobAddress *address)
+{
+	address->queue = request->queue;
+	address->priority = request->priority;
+	address->kind_hash = hd_jobs_kind_hash(request->kind, (int) strlen(request->kind));
+	address->tenant = request->tenant;
+	address->flow = request->options.flow;
+}
+
 static void
 read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *request)
 {
 	const HdJobKind *kind;
+	HdJobAddress address;
 
 	memset(request, 0, sizeof(Request));
 	hd_instance_use();
@@ -170,9 +182,8 @@ read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *req
 							  ? NULL
 							  : DatumGetJsonbP(fcinfo->args[places->options].value),
 						  &request->options);
-	hd_jobs_place_set(&request->place, request->queue, request->priority,
-					  hd_jobs_kind_hash(request->kind, (int) strlen(request->kind)),
-					  request->tenant, NULL, 0);
+	address_of(request, &address);
+	hd_jobs_place_set(&request->place, &address, NULL, 0);
 }
 
 static void
@@ -217,6 +228,9 @@ prepare_row(const Request *request, TimestampTz now, HdJobRow *row)
 	set_traceparent(row, options->traceparent);
 	set_column(row, HD_JOB_COL_LAST_ERROR, 0, true);
 	set_column(row, HD_JOB_COL_ORDER_KEY, 0, true);
+	set_column(row, HD_JOB_COL_FLOW,
+			   (options->flow == NULL) ? 0 : CStringGetTextDatum(options->flow),
+			   options->flow == NULL);
 	set_column(row, HD_JOB_COL_HOLD, Int16GetDatum(request->held.bits), request->held.bits == 0);
 	set_column(row, HD_JOB_COL_AWAITED, BoolGetDatum(true), options->batch == 0);
 	set_column(row, HD_JOB_COL_BATCH, Int64GetDatum(options->batch), options->batch == 0);
@@ -268,6 +282,8 @@ set_payload(HdJobRow *row, Datum payload, bool isnull)
 static void
 set_order_key(const Request *request, HdJobRow *row, const char *key, HdJobPlace *place)
 {
+	HdJobAddress address;
+
 	*place = request->place;
 	set_column(row, HD_JOB_COL_ORDER_KEY, 0, true);
 	if (key == NULL)
@@ -275,8 +291,8 @@ set_order_key(const Request *request, HdJobRow *row, const char *key, HdJobPlace
 	if (key[0] == '\0' || strlen(key) > MAX_ORDER_KEY)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("order_key must have 1 to %d bytes", MAX_ORDER_KEY)));
-	hd_jobs_place_set(place, request->queue, request->priority, request->place.kind_hash,
-					  request->tenant, key, request->per_key);
+	address_of(request, &address);
+	hd_jobs_place_set(place, &address, key, request->per_key);
 	set_column(row, HD_JOB_COL_ORDER_KEY, CStringGetTextDatum(key), false);
 }
 

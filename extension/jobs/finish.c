@@ -62,12 +62,12 @@ static HdSpiPlan dead_insert = {
 	.sql =
 		"INSERT INTO hotdash._job_dead (id, kind, queue, tenant, reason, priority, attempt, "
 		"max_attempts, enqueued_at, died_at, last_error, unique_key, timeout_ms, backoff, tags, "
-		"payload, order_key, batch) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-		"$14, $15, $16, $17, $18)",
-	.nargs = 18,
+		"payload, order_key, batch, flow) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, "
+		"$13, $14, $15, $16, $17, $18, $19)",
+	.nargs = 19,
 	.argtypes = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT2OID, INT2OID, INT2OID,
 				 TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, TEXTARRAYOID,
-				 JSONBOID, TEXTOID, INT8OID},
+				 JSONBOID, TEXTOID, INT8OID, TEXTOID},
 };
 
 static HdSpiPlan retry_update = {
@@ -286,8 +286,8 @@ file_history(HdJobTable *table, const Ending *end, const char *state, int this_a
 static void
 file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
 {
-	Datum values[18];
-	bool nulls[18] = {false};
+	Datum values[19];
+	bool nulls[19] = {false};
 
 	copy_identity(table, values, nulls);
 	values[4] = CStringGetTextDatum(reason);
@@ -309,6 +309,7 @@ file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
 	copy_column(table, HD_JOB_COL_PAYLOAD, &values[15], &nulls[15]);
 	copy_column(table, HD_JOB_COL_ORDER_KEY, &values[16], &nulls[16]);
 	copy_column(table, HD_JOB_COL_BATCH, &values[17], &nulls[17]);
+	copy_column(table, HD_JOB_COL_FLOW, &values[18], &nulls[18]);
 	run(&dead_insert, values, nulls);
 }
 

@@ -123,7 +123,7 @@ static HdSpiPlan hold_drop = {
 		"shelf = hold & $3 & 7 = 0, "
 		"at = CASE WHEN hold & $3 & 7 = 0 THEN greatest(at, $4) ELSE at END, "
 		"line = CASE WHEN hold & $3 & 7 = 0 THEN hotdash._job_line(queue, priority, j.kind, tenant, "
-		"order_key, (SELECT k.concurrency_per_key FROM hotdash._kind AS k WHERE k.kind = j.kind)) "
+		"flow, order_key, (SELECT k.concurrency_per_key FROM hotdash._kind AS k WHERE k.kind = j.kind)) "
 		"END, line_at = CASE WHEN hold & $3 & 7 = 0 AND (order_key IS NULL OR (SELECT "
 		"k.concurrency_per_key FROM hotdash._kind AS k WHERE k.kind = j.kind) IS NOT NULL) "
 		"THEN greatest(at, $4) END "

@@ -260,11 +260,12 @@ hd_jobs_sql_removed(PG_FUNCTION_ARGS)
 
 /*
  * hd_jobs_sql_line
- *		SQL: _job_line(queue, priority, kind, tenant, order_key, per_key) -> bigint.
+ *		SQL: _job_line(queue, priority, kind, tenant, flow, order_key, per_key) -> bigint.
  */
 Datum
 hd_jobs_sql_line(PG_FUNCTION_ARGS)
 {
+	HdJobAddress address = {0};
 	HdJobPlace place;
 	char *kind;
 	char *key = NULL;
@@ -273,12 +274,15 @@ hd_jobs_sql_line(PG_FUNCTION_ARGS)
 		if (PG_ARGISNULL(i))
 			PG_RETURN_NULL();
 	kind = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	address.queue = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	address.priority = PG_GETARG_INT16(1);
+	address.kind_hash = hd_jobs_kind_hash(kind, (int) strlen(kind));
+	address.tenant = text_to_cstring(PG_GETARG_TEXT_PP(3));
 	if (!PG_ARGISNULL(4))
-		key = text_to_cstring(PG_GETARG_TEXT_PP(4));
-	hd_jobs_place_set(&place, text_to_cstring(PG_GETARG_TEXT_PP(0)), PG_GETARG_INT16(1),
-					  hd_jobs_kind_hash(kind, (int) strlen(kind)),
-					  text_to_cstring(PG_GETARG_TEXT_PP(3)), key,
-					  PG_ARGISNULL(5) ? 0 : PG_GETARG_INT32(5));
+		address.flow = text_to_cstring(PG_GETARG_TEXT_PP(4));
+	if (!PG_ARGISNULL(5))
+		key = text_to_cstring(PG_GETARG_TEXT_PP(5));
+	hd_jobs_place_set(&place, &address, key, PG_ARGISNULL(6) ? 0 : PG_GETARG_INT32(6));
 	PG_RETURN_INT64(hd_jobs_place_line(&place));
 }
 

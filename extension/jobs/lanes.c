@@ -10,6 +10,7 @@
 #include "jobs/lanes.h"
 
 #include "core/counters.h"
+#include "jobs/flows.h"
 #include "jobs/gates.h"
 #include "jobs/order.h"
 #include "jobs/rate.h"
@@ -50,22 +51,21 @@ has_turn_before(int32 a, int32 b)
 
 static const HdHeapOps by_turn = {node_of, has_turn_before};
 
-/* In and out of the group's heap, around every change of the tag or the first entry. */
-static void
-enter_group(int32 index)
+void
+hd_jobs_lane_enter(int32 index)
 {
 	const HdJobLane *lane = hd_jobs_lane(index);
 
-	if (lane->order.count > 0)
+	if (lane->order.count > 0 && !hd_jobs_flow_is_shut(lane))
 		hd_jobs_heap_insert(&by_turn, &hd_jobs_group(lane->group)->top, index);
 }
 
-static void
-leave_group(int32 index)
+void
+hd_jobs_lane_leave(int32 index)
 {
 	const HdJobLane *lane = hd_jobs_lane(index);
 
-	if (lane->order.count > 0)
+	if (lane->order.count > 0 && !hd_jobs_flow_is_shut(lane))
 		hd_jobs_heap_remove(&by_turn, &hd_jobs_group(lane->group)->top, index);
 }
 
@@ -218,6 +218,9 @@ join_sisters(int32 index)
 {
 	HdJobLane *lane = hd_jobs_lane(index);
 	HdJobQueue *queue = hd_jobs_queue(lane->queue);
+	HdJobPlace place = {.priority = lane->priority,
+						.tenant_hash = lane->tenant_hash,
+						.flow_hash = hd_jobs_lane_flow_hash(lane)};
 
 	lane->sister = index;
 	lane->tag = queue->turn[lane->priority];
@@ -227,9 +230,8 @@ join_sisters(int32 index)
 
 		if (g == lane->group)
 			continue;
-		other = hd_jobs_lane_find(queue->db, hd_jobs_place_lane(queue->hash, lane->priority,
-																hd_jobs_group(g)->kind_hash,
-																lane->tenant_hash));
+		place.kind_hash = hd_jobs_group(g)->kind_hash;
+		other = hd_jobs_lane_find(queue->db, hd_jobs_place_lane(queue->hash, &place));
 		if (other < 0)
 			continue;
 		lane->sister = hd_jobs_lane(other)->sister;
@@ -247,11 +249,14 @@ hd_jobs_lane_get(int32 db, const HdJobPlace *place)
 	int32 *bucket;
 	int32 queue;
 	int32 group;
+	int32 flow = -1;
 
 	if (index >= 0)
 		return index;
 	queue = hd_jobs_list_queue(db, place->queue, true);
 	group = (queue >= 0 && has_slot()) ? take_group(queue, place) : -1;
+	if (group >= 0 && place->flow_hash != 0)
+		flow = hd_jobs_flow_get(db, place->flow_hash);
 	if (group < 0)
 	{
 		hd_counters_add(HD_COUNTER_JOBS_QUEUES_FULL, 1);
@@ -265,6 +270,7 @@ hd_jobs_lane_get(int32 db, const HdJobPlace *place)
 	lane->line = place->lane;
 	lane->queue = queue;
 	lane->group = group;
+	lane->flow = -1;
 	lane->kind_hash = place->kind_hash;
 	lane->tenant_hash = place->tenant_hash;
 	lane->priority = (uint8) place->priority;
@@ -274,6 +280,8 @@ hd_jobs_lane_get(int32 db, const HdJobPlace *place)
 	bucket = hd_jobs_lane_bucket(db, place->lane);
 	lane->hash_next = *bucket;
 	*bucket = index;
+	if (flow >= 0)
+		hd_jobs_flow_join(flow, index);
 	join_sisters(index);
 	return index;
 }
@@ -299,6 +307,8 @@ hd_jobs_lane_forget(int32 index)
 	while (*link != index)
 		link = &hd_jobs_lane(*link)->hash_next;
 	*link = lane->hash_next;
+	if (lane->flow >= 0)
+		hd_jobs_flow_part(index);
 	group_let_go(lane->group);
 	queue->refs--;
 	lane->line = 0;
@@ -416,7 +426,7 @@ is_hungry(const HdJobLane *lane)
 {
 	const HdJobEntry *first;
 
-	if (!lane->backlog.more)
+	if (!lane->backlog.more || hd_jobs_flow_is_shut(lane))
 		return false;
 	if (lane->order.count < HUNGRY_BELOW)
 		return true;
@@ -456,12 +466,12 @@ hd_jobs_lane_push(int32 index)
 		comes_first = hd_jobs_order_before(false, entry->at, entry->id, first->at, first->id);
 	}
 	if (comes_first)
-		leave_group(entry->lane);
+		hd_jobs_lane_leave(entry->lane);
 	hd_jobs_order_add(&lane->order, false, index);
 	if (was_empty)
 		lane->tag = Max(lane->tag, queue->turn[lane->priority]);
 	if (comes_first)
-		enter_group(entry->lane);
+		hd_jobs_lane_enter(entry->lane);
 	queue->listed++;
 	queue->ready[lane->priority]++;
 	entry->state = HD_JOB_READY;
@@ -478,10 +488,10 @@ hd_jobs_lane_unlink(int32 index)
 	bool first = hd_jobs_order_first(&lane->order, false) == index;
 
 	if (first)
-		leave_group(entry->lane);
+		hd_jobs_lane_leave(entry->lane);
 	hd_jobs_order_remove(&lane->order, false, index);
 	if (first)
-		enter_group(entry->lane);
+		hd_jobs_lane_enter(entry->lane);
 	hd_jobs_queue(lane->queue)->listed--;
 	hd_jobs_queue(lane->queue)->ready[lane->priority]--;
 	hd_jobs_lane_check(entry->lane);
@@ -514,13 +524,26 @@ is_at_cap(const HdJobQueues *wanted, const HdJobGroup *group)
 static int32
 lane_of(const HdJobQueues *wanted, const HdJobQueue *queue, const HdJobGroup *group)
 {
-	int32 lane;
+	HdJobPlace place = {.priority = group->priority,
+						.kind_hash = group->kind_hash,
+						.tenant_hash = wanted->tenant};
+	int32 best;
 
 	if (wanted->tenant == 0)
 		return group->top;
-	lane = hd_jobs_lane_find(wanted->db, hd_jobs_place_lane(queue->hash, group->priority,
-															group->kind_hash, wanted->tenant));
-	return (lane >= 0 && hd_jobs_lane(lane)->order.count > 0) ? lane : -1;
+	best = hd_jobs_lane_find(wanted->db, hd_jobs_place_lane(queue->hash, &place));
+	if (best >= 0 && hd_jobs_lane(best)->order.count == 0)
+		best = -1;
+	for (int32 i = 0; i < hd_jobs_list->max_lanes && hd_jobs_list->nflows > 0; i++)
+	{
+		const HdJobLane *lane = hd_jobs_lane(i);
+
+		if (lane->line != 0 && lane->flow >= 0 && hd_jobs_group(lane->group) == group &&
+			lane->tenant_hash == wanted->tenant && lane->order.count > 0 &&
+			!hd_jobs_flow_is_shut(lane) && (best < 0 || has_turn_before(i, best)))
+			best = i;
+	}
+	return best;
 }
 
 /* The lane of a queue and priority whose turn it is, or -1. */
@@ -538,7 +561,11 @@ next_lane(const HdJobQueues *wanted, const HdJobQueue *queue, int priority)
 			!hd_jobs_list_has_kind(wanted->kinds, wanted->nkinds, group->kind_hash) ||
 			is_at_cap(wanted, group))
 			continue;
-		lane = lane_of(wanted, queue, group);
+
+		/* A flow that may not go on is shut, and so is out of the way for all that come. */
+		do
+			lane = lane_of(wanted, queue, group);
+		while (lane >= 0 && !hd_jobs_flow_admits(hd_jobs_lane(lane)->flow, wanted));
 		if (lane >= 0 && (best < 0 || has_turn_before(lane, best)))
 			best = lane;
 	}
@@ -608,9 +635,9 @@ hd_jobs_lane_starves(const HdJobQueues *wanted, int priority)
 static void
 set_tag(int32 index, int64 tag)
 {
-	leave_group(index);
+	hd_jobs_lane_leave(index);
 	hd_jobs_lane(index)->tag = tag;
-	enter_group(index);
+	hd_jobs_lane_enter(index);
 }
 
 void
@@ -627,6 +654,12 @@ hd_jobs_lane_served(int32 index)
 	for (int32 i = lane->sister; i != own; i = hd_jobs_lane(i)->sister)
 		if (hd_jobs_lane(i)->tag <= tag)
 			set_tag(i, tag + 1);
+}
+
+uint64
+hd_jobs_lane_flow_hash(const HdJobLane *lane)
+{
+	return (lane->flow >= 0) ? hd_jobs_flow(lane->flow)->hash : 0;
 }
 
 void

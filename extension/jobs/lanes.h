@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * lanes.h
- *		Lanes: ready jobs of one queue, priority, kind and tenant.
+ *		Lanes: ready jobs of one queue, priority, kind, tenant and flow.
  *
  * Model: the lanes of one kind in a queue and priority form a group, so that
  * a kind that may not run now is passed over at once, however many of its
@@ -11,8 +11,9 @@
  * a lane carries a tag that grows by one with each job it gives; the least
  * tag is next, and the older job among equals.  Who comes back after a pause
  * goes on at the tag of whoever was served last, so a tenant's flood delays
- * another's single job by one turn.  All lanes of a tenant in a queue and
- * priority (its sisters, of other kinds) share their tag.
+ * another's single job by one turn.  Flows (flows.h) of a tenant take turns
+ * like tenants.  All lanes of a tenant and flow in a queue and priority (its
+ * sisters, of other kinds) share their tag.
  *
  * A lane exists as long as something points to it or rows wait in its
  * backlog.  When slots run short, those that have nothing but a backlog make
@@ -54,6 +55,17 @@ extern void hd_jobs_lane_hold(int32 index);
 extern void hd_jobs_lane_let_go(int32 index);
 
 /*
+ * hd_jobs_lane_enter / hd_jobs_lane_leave
+ *		In and out of the group's heap, around every change of the tag, of the first
+ *		entry, or of whether the flow is shut.
+ */
+extern void hd_jobs_lane_enter(int32 index);
+extern void hd_jobs_lane_leave(int32 index);
+
+/* Hash of the lane's flow, 0 when it has none. */
+extern uint64 hd_jobs_lane_flow_hash(const HdJobLane *lane);
+
+/*
  * hd_jobs_lane_push / hd_jobs_lane_unlink
  *		Put an entry into its lane, as READY; take it out again.
  */
@@ -70,7 +82,7 @@ extern bool hd_jobs_lane_is_wanted(const HdJobLane *lane, const HdJobQueues *wan
  * hd_jobs_lane_next
  *		The entry of a priority that is to be claimed next, or -1: of each queue
  *		the one whose turn it is, and the oldest of those.  Queues and kinds that
- *		are at their concurrency or rate are passed over.
+ *		are at their concurrency or rate are passed over, flows that are shut.
  * hd_jobs_lane_starves
  *		Whether a wanted lane of the priority has no entry but rows in the table.
  * hd_jobs_lane_served

@@ -27,7 +27,7 @@
 #include "storage/fd.h"
 
 #define LEDGER_FILE "hotdash.leases"
-#define LEDGER_MAGIC 0x48444c35 /* "HDL5": a change of the slot's layout changes it */
+#define LEDGER_MAGIC 0x48444c36 /* "HDL6": a change of the slot's layout changes it */
 #define LEDGER_HEADER_SIZE 4096
 
 /* The kernel's name for the time between two starts of the machine. */
@@ -189,6 +189,7 @@ restore_lease(int32 index, const HdLedgerSlot *lease)
 						.priority = lease->priority,
 						.kind_hash = lease->kind_hash,
 						.tenant_hash = lease->tenant_hash,
+						.flow_hash = lease->flow_hash,
 						.gate = lease->gate,
 						.strict = lease->strict};
 	HdJobEntry *entry;
@@ -198,8 +199,7 @@ restore_lease(int32 index, const HdLedgerSlot *lease)
 
 	if (lease->use == HD_LEDGER_TENTATIVE)
 		return true;
-	place.lane = hd_jobs_place_lane(hd_jobs_place_queue_hash(lease->queue), place.priority,
-									place.kind_hash, place.tenant_hash);
+	place.lane = hd_jobs_place_lane(hd_jobs_place_queue_hash(lease->queue), &place);
 	db = hd_jobs_list_database(lease->database, lease->extension);
 	lane = (db >= 0) ? hd_jobs_lane_get(db, &place) : -1;
 	if (lane >= 0 && lease->gate != 0)

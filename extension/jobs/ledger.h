@@ -58,7 +58,8 @@ typedef struct HdLedgerSlot
 	int32 attempt;		  /* number of this attempt, from 1 */
 	uint32 kind_hash;
 	uint32 tenant_hash;
-	int64 gate; /* number of its key's gate; 0: none */
+	uint64 flow_hash; /* 0: none */
+	int64 gate;		  /* number of its key's gate; 0: none */
 	char queue[NAMEDATALEN];
 	char worker[NAMEDATALEN];
 } HdLedgerSlot;

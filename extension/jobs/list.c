@@ -15,6 +15,7 @@
 #include "core/compat.h"
 #include "core/counters.h"
 #include "core/shmem.h"
+#include "jobs/flows.h"
 #include "jobs/gates.h"
 #include "jobs/lanes.h"
 #include "jobs/ledger.h"
@@ -26,6 +27,9 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+/* So many entries a lane may have while its flow is shut. */
+#define MAX_SHUT 32
+
 HdJobList *hd_jobs_list = NULL;
 LWLock *hd_jobs_lock = NULL;
 
@@ -36,11 +40,13 @@ static int32 *entry_buckets = NULL;
 static int32 *lane_buckets = NULL;
 static int32 *gate_buckets = NULL;
 static int32 *kind_buckets = NULL;
+static int32 *flow_buckets = NULL;
 static HdJobEntry *entries = NULL;
 static HdJobLane *lanes = NULL;
 static HdJobGate *gates = NULL;
 static HdJobGroup *groups = NULL;
 static HdJobKindCount *kinds = NULL;
+static HdJobFlow *flows = NULL;
 static HdJobQueue *queues = NULL;
 static HdJobWaiter *waiters = NULL;
 
@@ -75,6 +81,13 @@ kind_count(void)
 	return hd_jobs_setting_queues * 4;
 }
 
+/* A flow without a lane needs none, so there is one for each lane at most. */
+static int
+flow_count(void)
+{
+	return lane_count();
+}
+
 static int
 waiter_count(void)
 {
@@ -95,11 +108,13 @@ layout(char *base)
 		{(void **) &lane_buckets, sizeof(int32), bucket_count()},
 		{(void **) &gate_buckets, sizeof(int32), bucket_count()},
 		{(void **) &kind_buckets, sizeof(int32), bucket_count()},
+		{(void **) &flow_buckets, sizeof(int32), bucket_count()},
 		{(void **) &entries, sizeof(HdJobEntry), hd_jobs_setting_slots},
 		{(void **) &lanes, sizeof(HdJobLane), lane_count()},
 		{(void **) &gates, sizeof(HdJobGate), gate_count()},
 		{(void **) &groups, sizeof(HdJobGroup), group_count()},
 		{(void **) &kinds, sizeof(HdJobKindCount), kind_count()},
+		{(void **) &flows, sizeof(HdJobFlow), flow_count()},
 		{(void **) &queues, sizeof(HdJobQueue), hd_jobs_setting_queues},
 		{(void **) &waiters, sizeof(HdJobWaiter), waiter_count()},
 	};
@@ -127,8 +142,12 @@ free_all_slots(void)
 	HdJobList *list = hd_jobs_list;
 
 	for (int i = 0; i < list->nbuckets; i++)
+	{
 		entry_buckets[i] = lane_buckets[i] = gate_buckets[i] = kind_buckets[i] = -1;
+		flow_buckets[i] = -1;
+	}
 	list->free_lane = list->free_gate = list->free_group = list->free_entry = -1;
+	list->free_flow = list->flow_timers = -1;
 	for (int i = list->max_lanes - 1; i >= 0; i--)
 	{
 		lanes[i].hash_next = list->free_lane;
@@ -144,6 +163,11 @@ free_all_slots(void)
 		groups[i].queue = -1;
 		groups[i].next = list->free_group;
 		list->free_group = i;
+	}
+	for (int i = list->max_flows - 1; i >= 0; i--)
+	{
+		flows[i].hash_next = list->free_flow;
+		list->free_flow = i;
 	}
 	for (int i = 0; i < list->max_kinds; i++)
 		kinds[i].db = -1;
@@ -167,6 +191,7 @@ area_init(void *base, LWLock *lock, bool fresh)
 	hd_jobs_list->max_gates = gate_count();
 	hd_jobs_list->max_groups = group_count();
 	hd_jobs_list->max_kinds = kind_count();
+	hd_jobs_list->max_flows = flow_count();
 	hd_jobs_list->max_waiters = waiter_count();
 	hd_jobs_list->ticker = -1;
 	free_all_slots();
@@ -228,6 +253,12 @@ hd_jobs_kind_count(int32 index)
 	return &kinds[index];
 }
 
+HdJobFlow *
+hd_jobs_flow(int32 index)
+{
+	return &flows[index];
+}
+
 HdJobWaiter *
 hd_jobs_waiter(int index)
 {
@@ -267,6 +298,12 @@ int32 *
 hd_jobs_kind_bucket(int32 db, uint32 kind_hash)
 {
 	return bucket_of(kind_buckets, db, kind_hash);
+}
+
+int32 *
+hd_jobs_flow_bucket(int32 db, uint64 hash)
+{
+	return bucket_of(flow_buckets, db, (int64) hash);
 }
 
 HdJobQueue *
@@ -325,6 +362,9 @@ hd_jobs_list_has_room(const HdJobLane *lane)
 	int kept = Max(8, hd_jobs_list->capacity / 32);
 	int used = lane->order.count + lane->reserved;
 
+	/* What cannot be taken now waits in the table rather than here. */
+	if (hd_jobs_flow_is_shut(lane) && used >= MAX_SHUT)
+		return false;
 	if (used == 0)
 		return hd_jobs_list->nfree > kept / 2;
 	return used < hd_jobs_list->nfree - kept;
@@ -361,6 +401,7 @@ hd_jobs_list_started(int32 index)
 
 	hd_jobs_entry_queue(entry)->running++;
 	kinds[groups[lanes[entry->lane].group].kind].running++;
+	hd_jobs_flow_started(lanes[entry->lane].flow);
 	if (entry->gate >= 0)
 		gates[entry->gate].running++;
 }
@@ -374,6 +415,7 @@ hd_jobs_list_stopped(int32 index)
 
 	queue->running--;
 	kinds[kind].running--;
+	hd_jobs_flow_stopped(lanes[entry->lane].flow);
 	if (entry->gate >= 0)
 		gates[entry->gate].running--;
 	if (kinds[kind].refused)

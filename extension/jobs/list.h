@@ -38,6 +38,7 @@
 #include "datatype/timestamp.h"
 #include "jobs/heap.h"
 #include "lib/ilist.h"
+#include "limits/limits.h"
 #include "storage/itemptr.h"
 #include "storage/lwlock.h"
 
@@ -106,11 +107,13 @@ typedef struct HdJobLane
 	int32 hash_next; /* chain of the bucket, or of free lanes */
 	int32 queue;
 	int32 group;
-	int32 refs;		   /* entries and notes that point here */
-	int32 reserved;	   /* entries of open transactions that will come into this lane */
-	int32 sister;	   /* ring of the same tenant's lanes of this queue and priority */
-	dlist_node hungry; /* among its queue's lanes that want a look; next NULL: it is not */
-	int64 tag;		   /* when it is this tenant's turn, see lanes.h */
+	int32 flow;			/* -1: none */
+	int32 next_of_flow; /* lane of the same flow; -1 ends */
+	int32 refs;			/* entries and notes that point here */
+	int32 reserved;		/* entries of open transactions that will come into this lane */
+	int32 sister;		/* ring of the same tenant's lanes of this queue and priority */
+	dlist_node hungry;	/* among its queue's lanes that want a look; next NULL: it is not */
+	int64 tag;			/* when it is this tenant's turn, see lanes.h */
 	HdHeapNode node;
 	uint32 kind_hash;
 	uint32 tenant_hash;
@@ -136,6 +139,34 @@ typedef struct HdJobGate
 	HdJobOrder order;
 	HdJobBacklog backlog;
 } HdJobGate;
+
+/*
+ * What shares limits of its own, see flows.h.  While a flow is shut, its
+ * lanes stand in no group.
+ */
+typedef struct HdJobFlow
+{
+	uint64 hash; /* of its name; 0: slot is free */
+	int32 db;
+	int32 hash_next; /* chain of the bucket, or of free flows */
+	int32 lanes;	 /* first of them; -1: none */
+	int32 refs;		 /* lanes */
+	int32 running;
+	bool shut;		/* its lanes are out of their groups */
+	bool stale;		/* its limits are not known, or may have changed */
+	int viewer;		/* pid of the open transaction that changed flows and read the limits; else 0 */
+	uint32 changes; /* how often its limits may have changed */
+	dlist_node
+		unknown; /* among its database's flows whose limits are wanted; next NULL: it is not */
+	HdHeapNode timer;
+	bool timed; /* stands in the heap of those that open by themselves */
+	TimestampTz opens_at;
+	int32 concurrency;		/* how many may run at once; 0: any number */
+	TimestampTz held_until; /* nothing begins before; DT_NOBEGIN: no such time */
+	bool rated;
+	HdLimitPolicy rate;
+	HdLimitKey bucket;
+} HdJobFlow;
 
 /* Lanes of one kind in a queue and priority, for they stop at once when the kind's cap is reached. */
 typedef struct HdJobGroup
@@ -189,6 +220,7 @@ typedef struct HdJobDatabase
 	bool search_full;		   /* it had no room for one */
 	bool left;				   /* there may be leases whose session has left */
 	HdJobBacklog due;		   /* what was scheduled; more is not used */
+	dlist_head unknown_flows;  /* those whose limits are wanted */
 	TimestampTz next_due;	   /* earliest scheduled row known beyond that cursor */
 	TimestampTz horizon;	   /* limited jobs wait until then, see horizon.h; 0: they need not */
 	TimestampTz covered_until; /* the horizon that is written down */
@@ -209,6 +241,7 @@ typedef struct HdJobList
 	int max_gates;
 	int max_groups;
 	int max_kinds;
+	int max_flows;
 	int max_waiters;
 	uint32 boot; /* tells tokens of this life of the ledger; 15 bits, not 0 */
 	uint32 next_token;
@@ -216,14 +249,17 @@ typedef struct HdJobList
 	int32 free_lane;
 	int32 free_gate;
 	int32 free_group;
-	int nfree;		  /* entries */
-	int nblocked;	  /* entries behind gates */
-	int nwaiters;	  /* sessions that wait and were not woken yet */
-	bool ledger_lost; /* leases of before this start may be unknown */
-	int ticker;		  /* process number of whoever runs the ticks, -1 when nobody */
-	int32 lane_hand;  /* where the search for an idle lane goes on */
+	int32 free_flow;
+	int32 flow_timers; /* the first that opens; -1: none */
+	int nfree;		   /* entries */
+	int nblocked;	   /* entries behind gates */
+	int nwaiters;	   /* sessions that wait and were not woken yet */
+	bool ledger_lost;  /* leases of before this start may be unknown */
+	int ticker;		   /* process number of whoever runs the ticks, -1 when nobody */
+	int32 lane_hand;   /* where the search for an idle lane goes on */
 	int32 gate_hand;
 	int nlanes; /* in use */
+	int nflows;
 	int ngroups;
 	int nkinds;
 	HdJobDatabase databases[HD_JOB_MAX_DATABASES];
@@ -278,6 +314,7 @@ extern HdJobLane *hd_jobs_lane(int32 index);
 extern HdJobGate *hd_jobs_gate(int32 index);
 extern HdJobGroup *hd_jobs_group(int32 index);
 extern HdJobKindCount *hd_jobs_kind_count(int32 index);
+extern HdJobFlow *hd_jobs_flow(int32 index);
 extern struct HdJobWaiter *hd_jobs_waiter(int index);
 
 /*
@@ -286,10 +323,11 @@ extern struct HdJobWaiter *hd_jobs_waiter(int index);
  */
 extern bool hd_jobs_list_has_kind(const uint32 *kinds, int nkinds, uint32 kind_hash);
 
-/* Heads of the chains in which a line or a kind of a database hangs. */
+/* Heads of the chains in which a line, a kind or a flow of a database hangs. */
 extern int32 *hd_jobs_lane_bucket(int32 db, int64 line);
 extern int32 *hd_jobs_gate_bucket(int32 db, int64 line);
 extern int32 *hd_jobs_kind_bucket(int32 db, uint32 kind_hash);
+extern int32 *hd_jobs_flow_bucket(int32 db, uint64 hash);
 
 /* The queue of an entry. */
 extern HdJobQueue *hd_jobs_entry_queue(const HdJobEntry *entry);

@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "core/settings.h"
 #include "core/spi.h"
+#include "jobs/flows.h"
 #include "jobs/horizon.h"
 #include "jobs/look.h"
 #include "jobs/scan.h"
@@ -34,7 +35,7 @@ static HdSpiPlan unlined_plan = {
 
 static HdSpiPlan line_plan = {
 	.sql = "UPDATE hotdash._job SET line_at = at, "
-		   "line = hotdash._job_line(queue, priority, kind, tenant, NULL, NULL) "
+		   "line = hotdash._job_line(queue, priority, kind, tenant, flow, NULL, NULL) "
 		   "WHERE line IS NULL AND id IN (SELECT j.id FROM hotdash._job j "
 		   "WHERE j.id = ANY ($1) FOR UPDATE SKIP LOCKED)",
 	.nargs = 1,
@@ -237,6 +238,9 @@ hd_jobs_load_check_prepared(int32 db)
 	}
 	hd_jobs_list_search_again(db);
 	if (ended)
+	{
+		hd_jobs_flow_doubt_all(db);
 		hd_jobs_waiter_wake_database(db, INT_MAX);
+	}
 	LWLockRelease(hd_jobs_lock);
 }

@@ -22,6 +22,7 @@
 
 #include "core/clock.h"
 #include "core/counters.h"
+#include "jobs/flows.h"
 #include "jobs/gates.h"
 #include "jobs/horizon.h"
 #include "jobs/kinds.h"
@@ -491,8 +492,10 @@ hd_jobs_look_wanted(HdJobQueues *queues, TimestampTz now)
 
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	hd_jobs_list_resolve(queues);
-	wanted = hd_clock_overridden() || database->next_due <= now ||
-			 hd_jobs_search_wanted(queues->db) || is_any_hungry(queues);
+	hd_jobs_flow_open(now);
+	wanted = hd_clock_overridden() || hd_jobs_flow_is_wanted(queues->db) ||
+			 database->next_due <= now || hd_jobs_search_wanted(queues->db) ||
+			 is_any_hungry(queues);
 	LWLockRelease(hd_jobs_lock);
 	return wanted;
 }
@@ -515,6 +518,7 @@ hd_jobs_look(HdJobTable *table, HdJobQueues *queues, int want, bool search)
 	due = database->next_due <= now || hd_clock_overridden();
 	lost = hd_jobs_search_wanted(queues->db) || (search && hd_jobs_list_has_lost(queues->db));
 	LWLockRelease(hd_jobs_lock);
+	hd_jobs_flow_load(queues->db);
 	if (due)
 		brought += load_due(table, queues->db, want, now);
 	if (lost)

@@ -23,6 +23,7 @@
 #include "core/spi.h"
 #include "core/worker.h"
 #include "jobs/cancel.h"
+#include "jobs/flows.h"
 #include "jobs/gates.h"
 #include "jobs/lanes.h"
 #include "jobs/ledger.h"
@@ -66,6 +67,7 @@ static TransactionId preparing = InvalidTransactionId;
 static int32 waking = -1; /* database whose sessions are woken when this commit is over */
 static TimestampTz covered_until = 0; /* of this database, by this transaction; 0: nothing */
 static int32 covered_db = -1;
+static bool changed_flows = false;
 static bool callbacks_registered = false;
 
 static void xact_callback(XactEvent event, void *arg);
@@ -203,6 +205,13 @@ hd_jobs_moves_note(HdJobNoteKind kind, int32 db, int64 target, TimestampTz at, i
 		note->earliest_id = id;
 	}
 	note->nrows++;
+	changed_flows |= kind == HD_JOB_NOTE_FLOW;
+}
+
+bool
+hd_jobs_moves_changed_flows(void)
+{
+	return changed_flows;
 }
 
 void
@@ -493,6 +502,10 @@ finish_note(const HdJobNote *note)
 			database->searched_at = DT_NOBEGIN;
 			hd_jobs_waiter_wake_database(note->db, note->nrows);
 			break;
+		case HD_JOB_NOTE_FLOW:
+			hd_jobs_flow_doubt(note->db, (uint64) note->target);
+			hd_jobs_waiter_wake_database(note->db, INT_MAX);
+			return;
 		case HD_JOB_NOTE_REMOVED:
 			hd_jobs_gate_doubt(note->db);
 			hd_jobs_list_lose(note->db);
@@ -518,6 +531,7 @@ forget_all(void)
 	nactions = 0;
 	nnotes = 0;
 	covered_until = 0;
+	changed_flows = false;
 }
 
 static void
@@ -538,8 +552,15 @@ end_transaction(bool commit)
 				Max(hd_jobs_list->databases[covered_db].covered_until, covered_until);
 	}
 	else
+	{
 		for (int i = nactions - 1; i >= 0; i--)
 			undo(&actions[i]);
+
+		/* What this transaction saw of its own changes must not stay. */
+		for (int i = 0; i < nnotes; i++)
+			if (notes[i].kind == HD_JOB_NOTE_FLOW)
+				finish_note(&notes[i]);
+	}
 	forget_all();
 	LWLockRelease(hd_jobs_lock);
 }

@@ -50,8 +50,8 @@ extern void hd_jobs_moves_record(HdJobMove move, HdJobState before, int32 entry)
  *		Note that a row (at, id) of a database waits in the table: scheduled, in a
  *		lane or behind a gate (the target, which stays until the transaction ends),
  *		behind a strict gate that is not there now (the target is its line), or in
- *		a line for which there is no room; or that rows are gone which held up
- *		others.  Where nothing is said here of the target it is 0.
+ *		a line for which there is no room; that the limits of a flow (the target is
+ *		its hash) have changed; or that rows are gone which held up others.  Where nothing is said here of the target it is 0.
  */
 typedef enum HdJobNoteKind
 {
@@ -60,6 +60,7 @@ typedef enum HdJobNoteKind
 	HD_JOB_NOTE_GATE,
 	HD_JOB_NOTE_LINE,
 	HD_JOB_NOTE_LOST,
+	HD_JOB_NOTE_FLOW,
 	HD_JOB_NOTE_REMOVED
 } HdJobNoteKind;
 
@@ -71,6 +72,12 @@ extern void hd_jobs_moves_note(HdJobNoteKind kind, int32 db, int64 target, Times
  *		At commit, the horizon of leases (horizon.h) is written down until then.
  */
 extern void hd_jobs_moves_cover(int32 db, TimestampTz until);
+
+/*
+ * hd_jobs_moves_changed_flows
+ *		Whether this transaction has changed the limits of flows.
+ */
+extern bool hd_jobs_moves_changed_flows(void);
 
 /*
  * hd_jobs_moves_made

@@ -18,6 +18,9 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+/* Longest name of a flow. */
+#define MAX_FLOW 255
+
 char *
 hd_jobs_options_string(const char *key, const JsonbValue *value)
 {
@@ -149,6 +152,17 @@ batch_option(const char *key, const JsonbValue *value)
 	return batch;
 }
 
+static char *
+flow_option(const char *key, const JsonbValue *value)
+{
+	char *flow = hd_jobs_options_string(key, value);
+
+	if (flow[0] == '\0' || strlen(flow) > MAX_FLOW)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("flow must have 1 to %d bytes", MAX_FLOW)));
+	return flow;
+}
+
 static void
 parse_option(const char *key, const JsonbValue *value, HdJobOptions *options)
 {
@@ -169,6 +183,8 @@ parse_option(const char *key, const JsonbValue *value, HdJobOptions *options)
 		approval_option(value, options);
 	else if (strcmp(key, "batch") == 0)
 		options->batch = batch_option(key, value);
+	else if (strcmp(key, "flow") == 0)
+		options->flow = flow_option(key, value);
 	else if (strcmp(key, "on_failure") == 0)
 	{
 		options->on_failure_given = true;
@@ -177,8 +193,9 @@ parse_option(const char *key, const JsonbValue *value, HdJobOptions *options)
 	else
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option: \"%s\"", key),
-				 errhint("Known options are approval, backoff, batch, expires_at, on_failure, "
-						 "timeout, traceparent.")));
+				 errhint(
+					 "Known options are approval, backoff, batch, expires_at, flow, on_failure, "
+					 "timeout, traceparent.")));
 }
 
 void

@@ -26,6 +26,7 @@ typedef struct HdJobOptions
 	bool on_failure_given;
 	int on_failure; /* HdJobOnFailure */
 	int64 batch;	/* 0: none */
+	char *flow;		/* NULL: none */
 } HdJobOptions;
 
 /*

@@ -13,6 +13,7 @@
 #define QUEUE_SEED 1
 #define TENANT_SEED 2
 #define KEY_SEED 3
+#define FLOW_SEED 4
 
 uint64
 hd_jobs_place_queue_hash(const char *name)
@@ -26,6 +27,12 @@ hd_jobs_place_tenant_hash(const char *tenant, int length)
 	return Max(hash_bytes((const unsigned char *) tenant, length), 1);
 }
 
+uint64
+hd_jobs_place_flow_hash(const char *flow, int length)
+{
+	return Max(hash_bytes_extended((const unsigned char *) flow, length, FLOW_SEED), 1);
+}
+
 /* 0 means that there is no line. */
 static int64
 number(uint64 hash)
@@ -34,11 +41,14 @@ number(uint64 hash)
 }
 
 int64
-hd_jobs_place_lane(uint64 queue_hash, int priority, uint32 kind_hash, uint32 tenant_hash)
+hd_jobs_place_lane(uint64 queue_hash, const HdJobPlace *place)
 {
-	uint32 rest[3] = {kind_hash, tenant_hash, (uint32) priority};
+	uint32 rest[3] = {place->kind_hash, place->tenant_hash, (uint32) place->priority};
+	uint64 hash = hash_bytes_extended((const unsigned char *) rest, sizeof(rest), queue_hash);
 
-	return number(hash_bytes_extended((const unsigned char *) rest, sizeof(rest), queue_hash));
+	if (place->flow_hash != 0)
+		hash = hash_combine64(hash, place->flow_hash);
+	return number(hash);
 }
 
 static int64
@@ -53,23 +63,28 @@ gate_number(uint64 queue_hash, uint32 kind_hash, const char *tenant, const char 
 }
 
 void
-hd_jobs_place_set(HdJobPlace *place, const char *queue, int priority, uint32 kind_hash,
-				  const char *tenant, const char *order_key, int per_key)
+hd_jobs_place_set(HdJobPlace *place, const HdJobAddress *address, const char *order_key,
+				  int per_key)
 {
-	uint64 queue_hash = hd_jobs_place_queue_hash(queue);
+	uint64 queue_hash = hd_jobs_place_queue_hash(address->queue);
+	const char *tenant = address->tenant;
 
-	place->queue = queue;
+	place->queue = address->queue;
 	place->at = 0;
-	place->priority = priority;
-	place->kind_hash = kind_hash;
+	place->priority = address->priority;
+	place->kind_hash = address->kind_hash;
 	place->tenant_hash = hd_jobs_place_tenant_hash(tenant, (int) strlen(tenant));
-	place->lane = hd_jobs_place_lane(queue_hash, priority, kind_hash, place->tenant_hash);
+	place->flow_hash = 0;
+	if (address->flow != NULL)
+		place->flow_hash = hd_jobs_place_flow_hash(address->flow, (int) strlen(address->flow));
+	place->lane = hd_jobs_place_lane(queue_hash, place);
 	place->gate = 0;
 	place->strict = per_key == 0;
 
 	/* All kinds of a queue share a strict key; a kind that has a width of its own has its own. */
 	if (order_key != NULL)
-		place->gate = gate_number(queue_hash, place->strict ? 0 : kind_hash, tenant, order_key);
+		place->gate =
+			gate_number(queue_hash, place->strict ? 0 : address->kind_hash, tenant, order_key);
 }
 
 int64

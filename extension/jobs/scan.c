@@ -40,6 +40,7 @@ hd_jobs_scan_row(HdJobTable *table, HdJobFound *found)
 	bool no_line;
 	bool no_line_at;
 	bool no_key;
+	bool no_flow;
 
 	found->id = DatumGetInt64(hd_jobs_table_column(table, HD_JOB_COL_ID, NULL));
 	found->at = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_AT, NULL));
@@ -62,8 +63,16 @@ hd_jobs_scan_row(HdJobTable *table, HdJobFound *found)
 	place->kind_hash = hd_jobs_kind_hash(found->kind, (int) strlen(found->kind));
 	place->tenant_hash =
 		hd_jobs_place_tenant_hash(VARDATA_ANY(tenant), (int) VARSIZE_ANY_EXHDR(tenant));
-	place->lane = hd_jobs_place_lane(hd_jobs_place_queue_hash(found->queue), place->priority,
-									 place->kind_hash, place->tenant_hash);
+	place->flow_hash = 0;
+	(void) hd_jobs_table_column(table, HD_JOB_COL_FLOW, &no_flow);
+	if (!no_flow)
+	{
+		text *flow = DatumGetTextPP(hd_jobs_table_column(table, HD_JOB_COL_FLOW, NULL));
+
+		place->flow_hash =
+			hd_jobs_place_flow_hash(VARDATA_ANY(flow), (int) VARSIZE_ANY_EXHDR(flow));
+	}
+	place->lane = hd_jobs_place_lane(hd_jobs_place_queue_hash(found->queue), place);
 	place->gate = no_key ? 0 : found->line;
 	place->strict = no_line_at;
 	return place;

@@ -14,6 +14,7 @@
 
 #include "core/counters.h"
 #include "core/spi.h"
+#include "jobs/flows.h"
 #include "jobs/gates.h"
 #include "jobs/lanes.h"
 #include "jobs/ledger.h"
@@ -205,7 +206,8 @@ hd_jobs_tx_claim(HdJobQueues *queues, int n, bool ordered, int32 *taken)
 
 			if (index < 0)
 				break;
-			if (is_turned_back(index))
+			if (is_turned_back(index) ||
+				!hd_jobs_flow_pay(hd_jobs_lane(hd_jobs_entry(index)->lane)->flow))
 				continue;
 			take(index);
 			taken[ntaken++] = index;
@@ -243,6 +245,7 @@ fill_ledger(int32 index, const HdJobEntry *entry, int attempt, const HdJobHold *
 	slot->attempt = attempt;
 	slot->kind_hash = lane->kind_hash;
 	slot->tenant_hash = lane->tenant_hash;
+	slot->flow_hash = hd_jobs_lane_flow_hash(lane);
 	slot->gate = (entry->gate >= 0) ? hd_jobs_gate(entry->gate)->line : 0;
 	slot->strict = entry->gate >= 0 && hd_jobs_gate(entry->gate)->strict;
 	strlcpy(slot->queue, queue->name, NAMEDATALEN);
@@ -531,6 +534,20 @@ hd_jobs_tx_wake(void)
 	LWLockRelease(hd_jobs_lock);
 	if (db >= 0)
 		hd_jobs_moves_record(HD_JOB_MOVE_WAKE, HD_JOB_FREE, db);
+}
+
+void
+hd_jobs_tx_flow_changed(uint64 hash)
+{
+	Oid extension = hd_spi_extension();
+	int32 db;
+
+	hd_jobs_moves_prepare_notes();
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	if (db >= 0)
+		hd_jobs_moves_note(HD_JOB_NOTE_FLOW, db, (int64) hash, DT_NOEND, PG_INT64_MAX);
+	LWLockRelease(hd_jobs_lock);
 }
 
 void

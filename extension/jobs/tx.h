@@ -167,4 +167,10 @@ extern int hd_jobs_tx_expired(TimestampTz now, int32 *taken, int n);
  */
 extern bool hd_jobs_tx_has_left(int32 db);
 
+/*
+ * hd_jobs_tx_flow_changed
+ *		This transaction changed the limits of a flow, by the hash of its name.
+ */
+extern void hd_jobs_tx_flow_changed(uint64 hash);
+
 #endif /* HD_JOBS_TX_H */

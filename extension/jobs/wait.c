@@ -27,6 +27,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "jobs/claim.h"
+#include "jobs/flows.h"
 #include "jobs/jobs.h"
 #include "jobs/lanes.h"
 #include "jobs/list.h"
@@ -51,6 +52,9 @@
 
 /* Nothing but a clock that is moved needs this; it bounds how late that is noticed. */
 #define LONGEST_SLEEP_US (60 * USECS_PER_SEC)
+
+/* So many times a wait looks for flows whose limits it has just read, before it sleeps a little. */
+#define MAX_ROUNDS 4
 
 static int my_slot = -1;
 static bool exit_registered = false;
@@ -122,9 +126,36 @@ anything_ready(const HdJobQueues *queues, TimestampTz *due)
 		if (hd_jobs_lane_next(queues, p) >= 0)
 			return true;
 	*due = Min(*due, database->next_due);
+	*due = Min(*due, hd_jobs_flow_next());
 	if (database->horizon != 0)
 		*due = Min(*due, database->horizon);
 	return false;
+}
+
+/* What waits in the table comes into the list first; what is left is in the future. */
+static bool
+look_at_window(HdJobTable *table, HdJobQueues *window, TimestampTz *due)
+{
+	bool ready = false;
+	bool unknown = true;
+
+	/* Jobs may turn out to be of flows whose limits have to be read first. */
+	for (int round = 0; round < MAX_ROUNDS && unknown; round++)
+	{
+		(void) hd_jobs_look(table, window, 1, false);
+		if (hd_jobs_look_wanted(window, hd_clock_now()))
+			*due = DT_NOBEGIN;
+		if (window->rated)
+			hd_jobs_rate_look(window, due);
+		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+		hd_jobs_list_resolve(window);
+		ready = anything_ready(window, due);
+		unknown = !ready && hd_jobs_flow_is_wanted(window->db);
+		LWLockRelease(hd_jobs_lock);
+	}
+	if (unknown)
+		*due = DT_NOBEGIN;
+	return ready;
 }
 
 bool
@@ -149,18 +180,7 @@ hd_jobs_wait_look(HdJobQueues *queues, TimestampTz *due)
 	*due = DT_NOEND;
 	hd_jobs_table_open(&table, false);
 	while (!ready && hd_jobs_list_window(queues, &start, &window))
-	{
-		/* What waits in the table comes into the list first; what is left is in the future. */
-		(void) hd_jobs_look(&table, &window, 1, false);
-		if (hd_jobs_look_wanted(&window, hd_clock_now()))
-			*due = DT_NOBEGIN;
-		if (window.rated)
-			hd_jobs_rate_look(&window, due);
-		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-		hd_jobs_list_resolve(&window);
-		ready = anything_ready(&window, due);
-		LWLockRelease(hd_jobs_lock);
-	}
+		ready = look_at_window(&table, &window, due);
 	hd_jobs_table_close(&table);
 	if (ready)
 		hd_jobs_wait_leave();

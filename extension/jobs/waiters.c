@@ -8,6 +8,7 @@
 #include "jobs/waiters.h"
 
 #include "core/compat.h"
+#include "jobs/flows.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
 
@@ -44,6 +45,8 @@ hd_jobs_waiter_wake(int32 index)
 	const HdJobLane *lane = hd_jobs_lane(hd_jobs_entry(index)->lane);
 	const HdJobQueue *queue = hd_jobs_queue(lane->queue);
 
+	if (hd_jobs_flow_is_shut(lane))
+		return;
 	for (int i = 0; hd_jobs_list->nwaiters > 0 && i < hd_jobs_list->max_waiters; i++)
 	{
 		HdJobWaiter *waiter = hd_jobs_waiter(i);

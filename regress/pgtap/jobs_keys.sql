@@ -32,9 +32,9 @@ SELECT hotdash.job_enqueue_many('tap', ARRAY['"a"', '"b"', '"c"', '"d"']::jsonb[
 SELECT results_eq($$SELECT trim(payload::text, '"') COLLATE "C", order_key COLLATE "C" FROM hotdash.jobs WHERE queue = 'tap' ORDER BY id$$,
 	$$VALUES ('a' COLLATE "C", 'k' COLLATE "C"), ('b', NULL), ('c', 'k'), ('d', 'l')$$, 'order_keys go with the payloads; null is none');
 SELECT is(count(DISTINCT line), 2::bigint, 'one key is one line') FROM hotdash._job WHERE queue = 'tap' AND order_key IS NOT NULL;
-SELECT is(hotdash._job_line('tap', p::smallint, k, '', 'x', NULL), hotdash._job_line('tap', 0::smallint, 'a', '', 'x', NULL), 'whatever the priority and the kind')
+SELECT is(hotdash._job_line('tap', p::smallint, k, '', NULL, 'x', NULL), hotdash._job_line('tap', 0::smallint, 'a', '', NULL, 'x', NULL), 'whatever the priority and the kind')
 FROM (VALUES (0, 'b'), (9, 'a'), (9, 'b')) AS v (p, k);
-SELECT isnt(hotdash._job_line(q, 0::smallint, 'a', t, x, n), hotdash._job_line('tap', 0::smallint, 'a', '', 'x', NULL), 'not whatever ' || what)
+SELECT isnt(hotdash._job_line(q, 0::smallint, 'a', t, NULL, x, n), hotdash._job_line('tap', 0::smallint, 'a', '', NULL, 'x', NULL), 'not whatever ' || what)
 FROM (VALUES ('other', '', 'x', NULL, 'the queue'), ('tap', 't', 'x', NULL, 'the tenant'), ('tap', '', 'y', NULL, 'the key'), ('tap', '', 'x', 2, 'the width')) AS v (q, t, x, n, what);
 
 -- A dead job of a key comes back into its line
