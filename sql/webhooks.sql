@@ -7,7 +7,7 @@
  * _webhook_classify. Retries, leases, expiry and death are the job engine's.
  *
  * Rows that are written once: _message, _message_key, _delivery, _delivery_attempt. Rows that change: _endpoint
- * (rarely; a pause when a receiver asks for one) and _delivery_parked.
+ * (rarely), and what webhooks_health.sql keeps.
  *
  * Locks: jobs first, then the row of the endpoint, in the order of ids.
  */
@@ -33,10 +33,13 @@ CREATE TABLE hotdash._endpoint (
 	backoff jsonb,                          -- NULL: the module's own schedule, with its floors
 	filter jsonpath,                        -- NULL: every event
 	retry_statuses int[],                   -- answers to try again besides the usual ones
+	rate int,                               -- requests per rate_period; NULL: any number
+	rate_period interval,
+	concurrency int,                        -- requests at once; NULL: 200
+	ordered bool NOT NULL DEFAULT false,    -- deliveries with one order key go one after the other
 	enabled bool NOT NULL DEFAULT true,
 	disabled_reason text,
 	disabled_at timestamptz,
-	paused_until timestamptz,               -- a receiver asked for it; deliveries are put off, uncharged
 	created_at timestamptz NOT NULL,
 	updated_at timestamptz NOT NULL
 ) WITH (fillfactor = 70);
@@ -63,6 +66,7 @@ CREATE TABLE hotdash._message (
 	created_at timestamptz NOT NULL,
 	bytes int NOT NULL,
 	idempotency_key text,
+	order_key text,
 	traceparent text,
 	body bytea NOT NULL                     -- the bytes that are signed and sent, the same on each attempt
 );
@@ -118,15 +122,6 @@ CREATE INDEX _delivery_attempt_delivery ON hotdash._delivery_attempt (delivery_i
 COMMENT ON TABLE hotdash._delivery_attempt IS 'What happened each time a delivery was sent';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery_attempt', '');
 
-CREATE TABLE hotdash._delivery_parked (
-	endpoint_id bigint NOT NULL,
-	delivery_id bigint NOT NULL,
-	PRIMARY KEY (endpoint_id, delivery_id)
-);
-COMMENT ON TABLE hotdash._delivery_parked IS
-	'Deliveries that wait for their endpoint to be enabled again';
-SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery_parked', '');
-
 /*
  * Pure functions
  */
@@ -171,7 +166,7 @@ REVOKE ALL ON FUNCTION hotdash._webhook_header_lines(bytea[], text, timestamptz,
 
 CREATE FUNCTION hotdash._webhook_classify(status int, class text, attempt int, sent bool, total_us int,
 		has_retry_after bool, retry_statuses int[],
-		OUT action text, OUT reason text, OUT floor interval, OUT pause bool) RETURNS record
+		OUT action text, OUT reason text, OUT floor interval, OUT pause bool, OUT health text) RETURNS record
 	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_classify' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash._webhook_classify(int, text, int, bool, int, bool, int[]) IS
 	'What follows from the outcome of an attempt: the matrix of docs/webhooks.md';
@@ -410,6 +405,18 @@ CREATE FUNCTION hotdash._endpoint_check(e hotdash._endpoint) RETURNS void
 		IF e.backoff IS NOT NULL THEN
 			PERFORM hotdash._backoff_delay(e.backoff, 1);
 		END IF;
+		IF e.rate NOT BETWEEN 1 AND 1000000 THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'rate must be between 1 and 1000000';
+		END IF;
+		IF e.rate IS NULL AND e.rate_period IS NOT NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'rate_period needs a rate';
+		END IF;
+		PERFORM hotdash._endpoint_check_duration('rate_period', e.rate_period, '1 second', '1 day')
+			WHERE e.rate_period IS NOT NULL;
+		IF e.concurrency NOT BETWEEN 1 AND 10000 THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'concurrency must be between 1 and 10000';
+		END IF;
 		IF EXISTS (SELECT FROM unnest(e.retry_statuses) AS s
 				WHERE s IS NULL OR s NOT BETWEEN 300 AND 599 OR s = 410) THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -478,10 +485,6 @@ CREATE FUNCTION hotdash.endpoint_create(
 		key bytea;
 	BEGIN
 		PERFORM hotdash._webhook_require(url, 'url');
-		PERFORM hotdash._endpoint_refuse(r.name)
-			FROM (VALUES ('rate', rate IS NOT NULL), ('rate_period', rate_period IS NOT NULL),
-				('concurrency', concurrency IS NOT NULL), ('ordered', coalesce(ordered, false))) AS r (name, given)
-			WHERE r.given;
 		PERFORM hotdash._endpoint_check_options(options);
 		e.tenant := hotdash._webhook_tenant(tenant);
 		e.url := url;
@@ -494,6 +497,10 @@ CREATE FUNCTION hotdash.endpoint_create(
 		e.backoff := backoff;
 		e.filter := filter;
 		e.retry_statuses := retry_statuses;
+		e.rate := rate;
+		e.rate_period := coalesce(rate_period, CASE WHEN rate IS NOT NULL THEN interval '1 second' END);
+		e.concurrency := concurrency;
+		e.ordered := coalesce(ordered, false);
 		PERFORM hotdash._endpoint_check(e);
 		key := coalesce(hotdash._webhook_parse_secret(secret), hotdash._webhook_new_key());
 
@@ -504,6 +511,7 @@ CREATE FUNCTION hotdash.endpoint_create(
 		e.updated_at := now;
 		INSERT INTO hotdash._endpoint VALUES (e.*);
 		INSERT INTO hotdash._endpoint_key (endpoint_id, created_at, key) VALUES (e.id, now, key);
+		PERFORM hotdash._endpoint_flow(ARRAY[e.id]);
 		RETURN e.id;
 	END
 	$$;
@@ -566,25 +574,28 @@ CREATE FUNCTION hotdash.endpoint_update(id bigint, changes jsonb) RETURNS void
 				WHEN 'retry_statuses' THEN
 					e.retry_statuses := hotdash._json_texts(change.value, 'retry_statuses')::int[];
 				WHEN 'options' THEN PERFORM hotdash._endpoint_check_options(change.value);
-				ELSE
-					IF coalesce(change.text, 'false') <> 'false' THEN
-						PERFORM hotdash._endpoint_refuse(change.key);
-					END IF;
+				WHEN 'rate' THEN e.rate := change.text::int;
+				WHEN 'rate_period' THEN e.rate_period := change.text::interval;
+				WHEN 'concurrency' THEN e.concurrency := change.text::int;
+				WHEN 'ordered' THEN e.ordered := coalesce(change.text::bool, false);
 			END CASE;
 		END LOOP;
+		e.rate_period := CASE WHEN e.rate IS NOT NULL OR changes ? 'rate_period'
+			THEN coalesce(e.rate_period, CASE WHEN e.rate IS NOT NULL THEN interval '1 second' END) END;
 		e.header_names := hotdash._json_keys(e.headers);
 		PERFORM hotdash._endpoint_check(e);
 		UPDATE hotdash._endpoint AS x
 			SET url = e.url, events = e.events, headers = e.headers, header_names = e.header_names,
 				timeout = e.timeout, max_attempts = e.max_attempts, max_age = e.max_age, backoff = e.backoff, filter = e.filter,
-				retry_statuses = e.retry_statuses, updated_at = hotdash._now()
+				retry_statuses = e.retry_statuses, rate = e.rate, rate_period = e.rate_period, concurrency = e.concurrency,
+				ordered = e.ordered, updated_at = hotdash._now()
 			WHERE x.id = e.id;
+		PERFORM hotdash._endpoint_flow(ARRAY[e.id]);
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.endpoint_update(bigint, jsonb) IS
 	'Changes what is named; deliveries that are waiting go by the new url, headers and timeout';
 REVOKE ALL ON FUNCTION hotdash.endpoint_update(bigint, jsonb) FROM PUBLIC;
-
 
 CREATE FUNCTION hotdash.endpoint_enable(id bigint) RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -592,21 +603,16 @@ CREATE FUNCTION hotdash.endpoint_enable(id bigint) RETURNS void
 	AS $$
 	DECLARE
 		e hotdash._endpoint := hotdash._endpoint_get(id);
-		parked bigint[];
 	BEGIN
 		UPDATE hotdash._endpoint AS x
-			SET enabled = true, disabled_reason = NULL, disabled_at = NULL, paused_until = NULL,
-				updated_at = hotdash._now()
+			SET enabled = true, disabled_reason = NULL, disabled_at = NULL, updated_at = hotdash._now()
 			WHERE x.id = e.id;
-		WITH gone AS (DELETE FROM hotdash._delivery_parked AS p WHERE p.endpoint_id = e.id RETURNING p.delivery_id)
-		SELECT array_agg(g.delivery_id ORDER BY g.delivery_id) INTO parked FROM gone AS g;
-		IF parked IS NOT NULL THEN
-			PERFORM hotdash._job_reschedule(parked, hotdash._now());
-		END IF;
+		DELETE FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.id;
+		PERFORM hotdash._endpoint_flow(ARRAY[e.id]);
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.endpoint_enable(bigint) IS
-	'Switches an endpoint on, ends its pause, and lets go what was parked for it';
+	'Switches an endpoint on, forgets its failures, ends its pause, and lets go what was parked for it';
 REVOKE ALL ON FUNCTION hotdash.endpoint_enable(bigint) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.endpoint_disable(id bigint, reason text DEFAULT NULL) RETURNS void
@@ -616,15 +622,11 @@ CREATE FUNCTION hotdash.endpoint_disable(id bigint, reason text DEFAULT NULL) RE
 	DECLARE
 		e hotdash._endpoint := hotdash._endpoint_get(id);
 	BEGIN
-		UPDATE hotdash._endpoint AS x
-			SET enabled = false,
-				disabled_reason = hotdash._clean_text(convert_to(coalesce(reason, 'by hand'), 'UTF8'), 500),
-				disabled_at = hotdash._now(), updated_at = hotdash._now()
-			WHERE x.id = e.id;
+		PERFORM hotdash._endpoint_switch_off(ARRAY[e.id], coalesce(reason, 'by hand'));
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.endpoint_disable(bigint, text) IS
-	'Switches an endpoint off: it gets no new deliveries, and those that are waiting are parked when they come due';
+	'Switches an endpoint off: it gets no new deliveries, and those that are waiting are not sent until it is enabled';
 REVOKE ALL ON FUNCTION hotdash.endpoint_disable(bigint, text) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.endpoint_secret(id bigint) RETURNS text
@@ -648,7 +650,7 @@ REVOKE ALL ON FUNCTION hotdash.endpoint_secret(bigint) FROM PUBLIC;
  */
 
 CREATE FUNCTION hotdash._message_insert(event_type text, body bytea, content_type text, idempotency_key text,
-		tenant text, traceparent text)
+		order_key text, tenant text, traceparent text)
 	RETURNS text
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
@@ -671,16 +673,16 @@ CREATE FUNCTION hotdash._message_insert(event_type text, body bytea, content_typ
 				RETURN NULL;
 			END IF;
 		END IF;
-		INSERT INTO hotdash._message (id, tenant, event_type, content_type, created_at, bytes, idempotency_key, traceparent,
-				body)
-			VALUES (id, tenant, event_type, content_type, hotdash._now(), octet_length(body), idempotency_key, traceparent,
-				body);
+		INSERT INTO hotdash._message (id, tenant, event_type, content_type, created_at, bytes, idempotency_key, order_key,
+				traceparent, body)
+			VALUES (id, tenant, event_type, content_type, hotdash._now(), octet_length(body), idempotency_key, order_key,
+				traceparent, body);
 		RETURN id;
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._message_insert(text, bytea, text, text, text, text) IS
+COMMENT ON FUNCTION hotdash._message_insert(text, bytea, text, text, text, text, text) IS
 	'Writes a message, unless its idempotency key was used already';
-REVOKE ALL ON FUNCTION hotdash._message_insert(text, bytea, text, text, text, text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION hotdash._message_insert(text, bytea, text, text, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._delivery_backoff() RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -688,12 +690,13 @@ CREATE FUNCTION hotdash._delivery_backoff() RETURNS jsonb
 COMMENT ON FUNCTION hotdash._delivery_backoff() IS 'Schedule of an endpoint that states none: 10 s, 1 min, 6 min, 36 min';
 REVOKE ALL ON FUNCTION hotdash._delivery_backoff() FROM PUBLIC;
 
-CREATE FUNCTION hotdash._deliver(message_id text, tenant text, traceparent text, endpoints bigint[]) RETURNS void
+CREATE FUNCTION hotdash._deliver(message_id text, tenant text, order_key text, traceparent text, endpoints bigint[])
+	RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	/*
-	 * One statement for all endpoints. Jobs of one call share their limits, so endpoints with the same limits go
+	 * One statement for all endpoints. Jobs of one call share their options, so endpoints with the same ones go
 	 * together.
 	 */
 	BEGIN
@@ -705,19 +708,21 @@ CREATE FUNCTION hotdash._deliver(message_id text, tenant text, traceparent text,
 					array_agg(jsonb_build_object('message', _deliver.message_id, 'endpoint', e.id::text) ORDER BY e.id),
 					queue => 'webhooks',
 					max_attempts => e.max_attempts,
+					order_keys => array_agg(CASE WHEN e.ordered THEN e.id || '/' || _deliver.order_key END ORDER BY e.id),
 					tenant => _deliver.tenant,
 					options => jsonb_strip_nulls(jsonb_build_object(
 						'backoff', coalesce(e.backoff, hotdash._delivery_backoff()),
 						'expires_at', hotdash._now() + e.max_age,
-						'traceparent', _deliver.traceparent))) AS jobs
+						'traceparent', _deliver.traceparent,
+						'flows', jsonb_agg(hotdash._endpoint_flow_name(e.id) ORDER BY e.id)))) AS jobs
 			FROM hotdash._endpoint AS e
 			WHERE e.id = ANY (_deliver.endpoints)
 			GROUP BY e.max_attempts, e.backoff, e.max_age
 		) AS batch, unnest(batch.jobs, batch.endpoints) AS d (job_id, endpoint_id);
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._deliver(text, text, text, bigint[]) IS 'A delivery of a message to each of the endpoints';
-REVOKE ALL ON FUNCTION hotdash._deliver(text, text, text, bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION hotdash._deliver(text, text, text, text, bigint[]) IS 'A delivery of a message to each of the endpoints';
+REVOKE ALL ON FUNCTION hotdash._deliver(text, text, text, text, bigint[]) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._publish(event_type text, body bytea, content_type text, document jsonb, idempotency_key text,
 		order_key text, tenant text, options jsonb)
@@ -733,19 +738,18 @@ CREATE FUNCTION hotdash._publish(event_type text, body bytea, content_type text,
 	BEGIN
 		PERFORM hotdash._message_check(event_type, octet_length(body));
 		PERFORM hotdash._webhook_check_options(options, '{traceparent}');
-		IF order_key IS NOT NULL THEN
-			RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
-				MESSAGE = 'events do not support "order_key" in this version';
+		IF octet_length(order_key) NOT BETWEEN 1 AND 255 THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'order_key must be 1 to 255 bytes long';
 		END IF;
 		LOOP
-			id := hotdash._message_insert(event_type, body, content_type, idempotency_key, owner, traceparent);
+			id := hotdash._message_insert(event_type, body, content_type, idempotency_key, order_key, owner, traceparent);
 			IF id IS NOT NULL THEN
 				endpoints := ARRAY(
 					SELECT e.id FROM hotdash._endpoint AS e
 					WHERE e.tenant = owner AND e.enabled AND e.events && hotdash._event_patterns(event_type)
 						AND (e.filter IS NULL OR hotdash._filter_accepts(document, e.filter)));
 				IF cardinality(endpoints) > 0 THEN
-					PERFORM hotdash._deliver(id, owner, traceparent, endpoints);
+					PERFORM hotdash._deliver(id, owner, order_key, traceparent, endpoints);
 				END IF;
 				RETURN id;
 			END IF;
@@ -822,108 +826,6 @@ COMMENT ON FUNCTION hotdash.event_publish_raw(text, bytea, text, text, text, tex
 REVOKE ALL ON FUNCTION hotdash.event_publish_raw(text, bytea, text, text, text, text, jsonb) FROM PUBLIC;
 
 /*
- * Views, by tenant
- */
-
-ALTER TABLE hotdash._endpoint ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON hotdash._endpoint USING (hotdash._tenant_sees(tenant));
-COMMENT ON POLICY tenant ON hotdash._endpoint IS 'A session bound to a tenant sees that tenant alone';
-ALTER TABLE hotdash._message ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON hotdash._message USING (hotdash._tenant_sees(tenant));
-COMMENT ON POLICY tenant ON hotdash._message IS 'A session bound to a tenant sees that tenant alone';
-ALTER TABLE hotdash._delivery ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON hotdash._delivery USING (hotdash._tenant_sees(tenant));
-COMMENT ON POLICY tenant ON hotdash._delivery IS 'A session bound to a tenant sees that tenant alone';
-ALTER TABLE hotdash._delivery_attempt ENABLE ROW LEVEL SECURITY;
-CREATE POLICY tenant ON hotdash._delivery_attempt USING (hotdash._tenant_sees(tenant));
-COMMENT ON POLICY tenant ON hotdash._delivery_attempt IS 'A session bound to a tenant sees that tenant alone';
-
-CREATE VIEW hotdash.endpoints WITH (security_invoker = true) AS
-	SELECT e.id, e.tenant, e.url, e.events, e.header_names, e.timeout, e.max_attempts, e.max_age, e.backoff, e.filter,
-		e.retry_statuses, e.enabled, e.disabled_reason, e.disabled_at,
-		CASE WHEN e.paused_until > hotdash._now() THEN e.paused_until END AS paused_until,
-		(SELECT max(k.created_at) FROM hotdash._endpoint_key AS k WHERE k.endpoint_id = e.id) AS secret_created_at,
-		e.created_at, e.updated_at
-	FROM hotdash._endpoint AS e
-	WHERE hotdash._tenant_sees(e.tenant);
-COMMENT ON VIEW hotdash.endpoints IS 'Receivers of webhooks; no secret, and of headers the names alone';
-
-CREATE VIEW hotdash.messages WITH (security_invoker = true) AS
-	SELECT m.id, m.tenant, m.event_type, m.content_type, m.bytes, m.idempotency_key, m.traceparent, m.created_at
-	FROM hotdash._message AS m
-	WHERE hotdash._tenant_sees(m.tenant);
-COMMENT ON VIEW hotdash.messages IS 'Published events; message_body() shows what was sent';
-
-CREATE VIEW hotdash.delivery_attempts WITH (security_invoker = true) AS
-	SELECT a.delivery_id, d.message_id, d.endpoint_id, a.tenant, a.attempt, a.outcome, a.reason, a.status, a.error_class,
-		a.error, a.finished_at - coalesce(a.total_us, 0) * interval '1 microsecond' AS started_at, a.finished_at,
-		round(a.dns_us / 1000.0, 3) AS dns_ms, round(a.connect_us / 1000.0, 3) AS connect_ms,
-		round(a.tls_us / 1000.0, 3) AS tls_ms, round(a.ttfb_us / 1000.0, 3) AS ttfb_ms,
-		round(a.total_us / 1000.0, 3) AS total_ms, a.remote_ip, a.reused, a.sent, a.late, a.retry_after, a.edge,
-		a.response_excerpt, a.truncated
-	FROM hotdash._delivery_attempt AS a
-	JOIN hotdash._delivery AS d ON d.id = a.delivery_id
-	WHERE hotdash._tenant_sees(a.tenant);
-COMMENT ON VIEW hotdash.delivery_attempts IS 'What happened each time a delivery was sent';
-
-CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
-	SELECT d.id, d.message_id, d.endpoint_id, d.tenant,
-		CASE
-			WHEN r.id IS NOT NULL THEN 'running'
-			WHEN j.at = 'infinity' THEN 'parked'
-			WHEN j.at > hotdash._now() THEN 'scheduled'
-			WHEN j.id IS NOT NULL THEN 'ready'
-			WHEN a.reason = 'delivered' THEN 'completed'
-			WHEN x.id IS NOT NULL THEN 'dead'
-			ELSE 'cancelled'
-		END AS state,
-		coalesce(j.attempt + (r.id IS NOT NULL)::int, x.attempt, a.attempt, 0) AS attempt,
-		CASE WHEN r.id IS NULL AND j.at < 'infinity' THEN j.at END AS next_attempt_at,
-		a.status AS last_status, a.reason AS last_reason, coalesce(j.last_error, x.last_error, a.error) AS last_error,
-		a.finished_at AS last_attempt_at, d.created_at
-	FROM hotdash._delivery AS d
-	LEFT JOIN hotdash._job AS j ON j.id = d.id
-	LEFT JOIN hotdash._job_running() AS r ON r.id = d.id
-	LEFT JOIN hotdash._job_dead AS x ON x.id = d.id
-	LEFT JOIN LATERAL (
-		SELECT y.attempt, y.status, y.reason, y.error, y.finished_at
-		FROM hotdash._delivery_attempt AS y
-		WHERE y.delivery_id = d.id
-		ORDER BY y.reason = 'delivered' DESC, y.finished_at DESC
-		LIMIT 1) AS a ON true
-	WHERE hotdash._tenant_sees(d.tenant);
-COMMENT ON VIEW hotdash.deliveries IS
-	'Each message on its way to each endpoint: ready, scheduled, running, parked, completed, dead or cancelled';
-
-CREATE VIEW hotdash.dead_deliveries WITH (security_invoker = true) AS
-	SELECT d.id, d.message_id, d.endpoint_id, d.tenant, x.reason, x.attempt::int AS attempt, x.died_at, x.last_error,
-		a.status AS last_status, a.reason AS last_reason, d.created_at
-	FROM hotdash._job_dead AS x
-	JOIN hotdash._delivery AS d ON d.id = x.id
-	LEFT JOIN LATERAL (
-		SELECT y.status, y.reason
-		FROM hotdash._delivery_attempt AS y
-		WHERE y.delivery_id = d.id
-		ORDER BY y.reason = 'delivered' DESC, y.finished_at DESC
-		LIMIT 1) AS a ON true
-	WHERE a.reason IS DISTINCT FROM 'delivered' AND hotdash._tenant_sees(d.tenant);
-COMMENT ON VIEW hotdash.dead_deliveries IS
-	'Deliveries that were given up, with the reason; delivery_replay() starts them again';
-
-CREATE FUNCTION hotdash.message_body(id text) RETURNS bytea
-	LANGUAGE plpgsql STABLE SECURITY DEFINER
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-	BEGIN
-		PERFORM hotdash._webhook_require(id, 'id');
-		RETURN (SELECT m.body FROM hotdash._message AS m
-			WHERE m.id = message_body.id AND hotdash._tenant_sees(m.tenant));
-	END
-	$$;
-COMMENT ON FUNCTION hotdash.message_body(text) IS 'The bytes of a published event; NULL when there is none of that id';
-REVOKE ALL ON FUNCTION hotdash.message_body(text) FROM PUBLIC;
-
-/*
  * Replay
  */
 
@@ -948,12 +850,12 @@ CREATE FUNCTION hotdash.delivery_replay(id bigint) RETURNS bool
 		IF hotdash._job_revive(ARRAY[d.id]) = 1 THEN
 			RETURN true;
 		END IF;
-		SELECT x.id, x.traceparent INTO m FROM hotdash._message AS x WHERE x.id = d.message_id;
+		SELECT x.id, x.order_key, x.traceparent INTO m FROM hotdash._message AS x WHERE x.id = d.message_id;
 		IF NOT FOUND THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 				MESSAGE = format('message of delivery %s does not exist any more', id);
 		END IF;
-		PERFORM hotdash._deliver(m.id, d.tenant, m.traceparent, ARRAY[d.endpoint_id]);
+		PERFORM hotdash._deliver(m.id, d.tenant, m.order_key, m.traceparent, ARRAY[d.endpoint_id]);
 		RETURN true;
 	END
 	$$;

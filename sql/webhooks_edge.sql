@@ -86,77 +86,7 @@ CREATE FUNCTION hotdash._edge_lease() RETURNS interval
 COMMENT ON FUNCTION hotdash._edge_lease() IS 'Lease of claimed deliveries: the longest timeout and ten seconds';
 REVOKE ALL ON FUNCTION hotdash._edge_lease() FROM PUBLIC;
 
-CREATE FUNCTION hotdash._deliveries_park(ids bigint[], tokens bigint[], endpoints bigint[]) RETURNS void
-	LANGUAGE plpgsql VOLATILE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-	/*
-	 * The attempt is not charged. The caller holds a lock on the endpoints' rows, so that endpoint_enable sees
-	 * either these rows or an endpoint that is not disabled yet.
-	 */
-	BEGIN
-		PERFORM hotdash._job_snooze_many(ids, tokens, array_fill(interval '1 hour', ARRAY[cardinality(ids)]));
-		PERFORM hotdash._job_reschedule(ids, 'infinity');
-		INSERT INTO hotdash._delivery_parked (endpoint_id, delivery_id)
-			SELECT u.endpoint_id, u.id FROM unnest(endpoints, ids) AS u (endpoint_id, id)
-			ON CONFLICT DO NOTHING;
-	END
-	$$;
-COMMENT ON FUNCTION hotdash._deliveries_park(bigint[], bigint[], bigint[]) IS
-	'Puts claimed deliveries aside until their endpoint is enabled';
-REVOKE ALL ON FUNCTION hotdash._deliveries_park(bigint[], bigint[], bigint[]) FROM PUBLIC;
-
-CREATE FUNCTION hotdash._edge_put_off(claimed hotdash.claimed_job[], at timestamptz) RETURNS bigint[]
-	LANGUAGE plpgsql VOLATILE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-	/*
-	 * Of the claimed deliveries, those whose endpoint is disabled are parked and those whose endpoint is paused are
-	 * snoozed; neither costs an attempt. Returns their ids. Mostly there are none, which one short query tells.
-	 */
-	DECLARE
-		stopped bigint[];
-		off bigint[];
-		c record;
-	BEGIN
-		SELECT array_agg(e.id) INTO stopped
-			FROM hotdash._endpoint AS e
-			WHERE e.id IN (SELECT (j.payload ->> 'endpoint')::bigint FROM unnest(claimed) AS j)
-				AND (NOT e.enabled OR e.paused_until > at);
-		IF stopped IS NULL THEN
-			RETURN '{}';
-		END IF;
-
-		-- Read again under lock. Where somebody else is changing the endpoint, look again a second later: claims wait
-		-- for nobody.
-		off := ARRAY(SELECT x.id FROM hotdash._endpoint AS x WHERE x.id = ANY (stopped) AND NOT x.enabled
-			ORDER BY x.id FOR SHARE SKIP LOCKED);
-		SELECT array_agg(j.id ORDER BY j.id) FILTER (WHERE s.park) AS parked,
-				array_agg(j.token ORDER BY j.id) FILTER (WHERE s.park) AS parked_tokens,
-				array_agg(e.id ORDER BY j.id) FILTER (WHERE s.park) AS parked_endpoints,
-				array_agg(j.id ORDER BY j.id) FILTER (WHERE NOT s.park) AS paused,
-				array_agg(j.token ORDER BY j.id) FILTER (WHERE NOT s.park) AS paused_tokens,
-				array_agg(CASE WHEN e.enabled THEN e.paused_until - at ELSE '1 second' END
-					+ random() * interval '0.5 seconds' ORDER BY j.id) FILTER (WHERE NOT s.park) AS delays
-			INTO c
-			FROM unnest(claimed) AS j
-			JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
-			CROSS JOIN LATERAL (SELECT e.id = ANY (off) AS park) AS s
-			WHERE s.park OR NOT e.enabled OR e.paused_until > at;
-		IF c.parked IS NOT NULL THEN
-			PERFORM hotdash._deliveries_park(c.parked, c.parked_tokens, c.parked_endpoints);
-		END IF;
-		IF c.paused IS NOT NULL THEN
-			PERFORM hotdash._job_snooze_many(c.paused, c.paused_tokens, c.delays);
-		END IF;
-		RETURN coalesce(c.parked || c.paused, c.parked, c.paused, '{}');
-	END
-	$$;
-COMMENT ON FUNCTION hotdash._edge_put_off(hotdash.claimed_job[], timestamptz) IS
-	'Parks or snoozes claimed deliveries that must not be sent now; returns their ids';
-REVOKE ALL ON FUNCTION hotdash._edge_put_off(hotdash.claimed_job[], timestamptz) FROM PUBLIC;
-
-CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[], put_off bigint[]) RETURNS void
+CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[]) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
@@ -170,15 +100,15 @@ CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[], put_off bigint
 			LEFT JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
 			LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = (j.payload ->> 'endpoint')::bigint
 				AND k.retires_at IS NULL
-			WHERE j.id <> ALL (put_off) AND (m.id IS NULL OR k.endpoint_id IS NULL)
+			WHERE m.id IS NULL OR k.endpoint_id IS NULL
 			HAVING count(*) > 0;
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[], bigint[]) IS
+COMMENT ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[]) IS
 	'Ends claimed deliveries whose message or endpoint is gone';
-REVOKE ALL ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[], bigint[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[]) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._edge_give_back(claimed hotdash.claimed_job[], put_off bigint[], batch_bytes int) RETURNS void
+CREATE FUNCTION hotdash._edge_give_back(claimed hotdash.claimed_job[], batch_bytes int) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
@@ -189,16 +119,16 @@ CREATE FUNCTION hotdash._edge_give_back(claimed hotdash.claimed_job[], put_off b
 				SELECT j.id, j.token, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
 				FROM unnest(claimed) WITH ORDINALITY AS j
 				JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
-				WHERE j.id <> ALL (put_off) AND EXISTS (SELECT FROM hotdash._endpoint_key AS k
+				WHERE EXISTS (SELECT FROM hotdash._endpoint_key AS k
 					WHERE k.endpoint_id = (j.payload ->> 'endpoint')::bigint AND k.retires_at IS NULL)
 				) AS r
 			WHERE r.bytes_before >= batch_bytes
 			HAVING count(*) > 0;
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._edge_give_back(hotdash.claimed_job[], bigint[], int) IS
+COMMENT ON FUNCTION hotdash._edge_give_back(hotdash.claimed_job[], int) IS
 	'Releases claimed deliveries whose bodies would make a batch too large';
-REVOKE ALL ON FUNCTION hotdash._edge_give_back(hotdash.claimed_job[], bigint[], int) FROM PUBLIC;
+REVOKE ALL ON FUNCTION hotdash._edge_give_back(hotdash.claimed_job[], int) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.edge_request
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -214,7 +144,6 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 		batch_bytes constant int := 8 * 1024 * 1024;	-- of bodies, then the batch is full
 		at timestamptz;
 		claimed hotdash.claimed_job[];
-		put_off bigint[];
 		requests int;
 	BEGIN
 		PERFORM hotdash._edge_check_name(edge);
@@ -223,12 +152,11 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'up_to must be between 1 and 512';
 		END IF;
 
-		-- A batch may consist of deliveries that are put off: then look further, but not for long.
+		-- A batch may consist of deliveries that cannot be built: then look further, but not for long.
 		FOR round IN 1 .. 8 LOOP
 			claimed := ARRAY(SELECT j FROM hotdash.job_claim(ARRAY['webhooks'], up_to, edge, lease) AS j);
 			EXIT WHEN cardinality(claimed) = 0;
 			at := hotdash._now();
-			put_off := hotdash._edge_put_off(claimed, at);
 			RETURN QUERY
 				SELECT r.id, r.token, r.url, 'POST',
 					hotdash._webhook_header_lines(r.keys, r.message_id, at, r.body, r.content_type, r.traceparent, r.headers),
@@ -243,13 +171,13 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 					CROSS JOIN LATERAL (
 						SELECT array_agg(x.key ORDER BY x.created_at DESC) AS keys FROM hotdash._endpoint_key AS x
 						WHERE x.endpoint_id = e.id AND (x.retires_at IS NULL OR x.retires_at > at)) AS k
-					WHERE j.id <> ALL (put_off) AND k.keys IS NOT NULL
+					WHERE k.keys IS NOT NULL
 					) AS r
 				WHERE r.bytes_before < batch_bytes;
 			GET DIAGNOSTICS requests = ROW_COUNT;
-			IF requests + cardinality(put_off) < cardinality(claimed) THEN
-				PERFORM hotdash._edge_bury(claimed, put_off);
-				PERFORM hotdash._edge_give_back(claimed, put_off, batch_bytes);
+			IF requests < cardinality(claimed) THEN
+				PERFORM hotdash._edge_bury(claimed);
+				PERFORM hotdash._edge_give_back(claimed, batch_bytes);
 			END IF;
 			EXIT WHEN requests > 0;
 		END LOOP;
@@ -271,6 +199,7 @@ CREATE TYPE hotdash._edge_verdict AS (
 	asked interval,
 	retry_in interval,
 	pause bool,
+	health text,
 	error text
 );
 COMMENT ON TYPE hotdash._edge_verdict IS 'What follows from one reported result';
@@ -338,7 +267,7 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			CASE WHEN v.action = 'retry' AND (h.asked IS NOT NULL OR v.pause OR v.floor IS DISTINCT FROM interval '0')
 				THEN hotdash._delivery_retry_in(e.backoff, a.attempt, v.floor, h.asked, v.pause)
 				WHEN v.action = 'snooze' THEN v.floor END,
-			v.pause,
+			v.pause, v.health,
 			CASE WHEN v.action <> 'complete' THEN concat_ws(': ',
 				CASE WHEN r.class = 'http' THEN 'HTTP ' || r.status ELSE r.class END, v.reason,
 				hotdash._clean_text(convert_to(r.error, 'UTF8'), 500)) END
@@ -378,7 +307,7 @@ CREATE FUNCTION hotdash._edge_apply(verdicts hotdash._edge_verdict[]) RETURNS te
 				array_agg(v.action = 'dead') AS finals INTO failed
 			FROM unnest(verdicts) WITH ORDINALITY AS v WHERE v.action IN ('retry', 'dead');
 		SELECT array_agg(v.ordinality) AS n, array_agg(v.id) AS ids, array_agg(v.token) AS tokens,
-				array_agg(coalesce(v.retry_in, interval '1 hour')) AS delays,
+				array_agg(coalesce(v.retry_in, interval '0')) AS delays,
 				array_agg(CASE WHEN v.action = 'disable' THEN 'parked' ELSE 'scheduled' END) AS states INTO put_off
 			FROM unnest(verdicts) WITH ORDINALITY AS v WHERE v.action IN ('snooze', 'disable');
 
@@ -446,39 +375,36 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	/* What concerns more than the one delivery. Rare, so each part looks first whether there is anything to do. */
+	/*
+	 * What concerns more than the one delivery. Mostly nothing: successes at endpoints of which nothing bad is
+	 * remembered.
+	 */
 	DECLARE
-		touched bigint[] := ARRAY(SELECT DISTINCT v.endpoint_id FROM unnest(verdicts) AS v
-			WHERE v.pause OR v.action = 'disable');
 		late bigint[] := ARRAY(SELECT v.id FROM unnest(verdicts) WITH ORDINALITY AS v
 			WHERE v.action = 'complete' AND states[v.ordinality] = 'lost');
-		parked record;
 	BEGIN
-		IF cardinality(touched) > 0 THEN
-			PERFORM FROM hotdash._endpoint AS e WHERE e.id = ANY (touched) ORDER BY e.id FOR NO KEY UPDATE;
-			UPDATE hotdash._endpoint AS e SET paused_until = p.until
-				FROM (SELECT v.endpoint_id, max(at + coalesce(v.asked, v.retry_in)) AS until FROM unnest(verdicts) AS v
-					WHERE v.pause GROUP BY v.endpoint_id) AS p
-				WHERE e.id = p.endpoint_id AND p.until > coalesce(e.paused_until, '-infinity');
-			UPDATE hotdash._endpoint AS e
-				SET enabled = false, disabled_reason = 'the receiver answered 410 Gone', disabled_at = at, updated_at = at
-				WHERE e.id IN (SELECT v.endpoint_id FROM unnest(verdicts) AS v WHERE v.action = 'disable') AND e.enabled;
-			WITH gone AS (
-				SELECT v.id, v.endpoint_id FROM unnest(verdicts) WITH ORDINALITY AS v
-				WHERE states[v.ordinality] = 'parked'
-			), noted AS (
-				INSERT INTO hotdash._delivery_parked (endpoint_id, delivery_id) SELECT g.endpoint_id, g.id FROM gone AS g
-			)
-			SELECT array_agg(g.id) AS ids INTO parked FROM gone AS g;
-			PERFORM hotdash._job_reschedule(parked.ids, 'infinity') WHERE parked.ids IS NOT NULL;
-		END IF;
+		PERFORM hotdash._endpoint_react((e.endpoint_id, e.succeeded, e.failures, e.unauthorized, e.paused_until, e.gone), at)
+			FROM (
+				SELECT v.endpoint_id, bool_or(v.health = 'success') AS succeeded,
+					count(*) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at)::int AS failures,
+					count(*) FILTER (WHERE v.reason = 'unauthorized' AND v.result > v.succeeded_at)::int AS unauthorized,
+					max(at + coalesce(v.asked, v.retry_in)) FILTER (WHERE v.pause) AS paused_until,
+					bool_or(v.action = 'disable') AS gone
+				FROM (SELECT x.*, coalesce(max(x.result) FILTER (WHERE x.health = 'success')
+						OVER (PARTITION BY x.endpoint_id), 0) AS succeeded_at
+					FROM unnest(verdicts) AS x WHERE x.endpoint_id IS NOT NULL) AS v
+				GROUP BY v.endpoint_id
+				) AS e
+			WHERE e.failures > 0 OR e.unauthorized > 0 OR e.paused_until IS NOT NULL OR e.gone
+				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.endpoint_id))
+			ORDER BY e.endpoint_id;
 		IF cardinality(late) > 0 THEN
 			PERFORM hotdash._delivery_cancel_retry(late);
 		END IF;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._edge_react(hotdash._edge_verdict[], text[], timestamptz) IS
-	'Pauses and disables endpoints, and cancels retries of what was delivered after all';
+	'Tells how endpoints do, and cancels retries of what was delivered after all';
 REVOKE ALL ON FUNCTION hotdash._edge_react(hotdash._edge_verdict[], text[], timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id bigint, state text)

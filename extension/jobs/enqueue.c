@@ -278,22 +278,50 @@ set_payload(HdJobRow *row, Datum payload, bool isnull)
 	set_column(row, HD_JOB_COL_PAYLOAD, isnull ? 0 : payload, isnull);
 }
 
-/* Set the order key and find the job's place; key NULL: none. */
+/* Set the order key and the flow, and find the job's place; NULL: none. */
 static void
-set_order_key(const Request *request, HdJobRow *row, const char *key, HdJobPlace *place)
+set_route(const Request *request, HdJobRow *row, const char *key, const char *flow,
+		  HdJobPlace *place)
 {
 	HdJobAddress address;
 
 	*place = request->place;
 	set_column(row, HD_JOB_COL_ORDER_KEY, 0, true);
-	if (key == NULL)
+	if (key == NULL && flow == request->options.flow)
 		return;
-	if (key[0] == '\0' || strlen(key) > MAX_ORDER_KEY)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("order_key must have 1 to %d bytes", MAX_ORDER_KEY)));
+	if (key != NULL)
+	{
+		if (key[0] == '\0' || strlen(key) > MAX_ORDER_KEY)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("order_key must have 1 to %d bytes", MAX_ORDER_KEY)));
+		set_column(row, HD_JOB_COL_ORDER_KEY, CStringGetTextDatum(key), false);
+	}
 	address_of(request, &address);
+	if (flow != request->options.flow)
+		set_column(row, HD_JOB_COL_FLOW, CStringGetTextDatum(flow), false);
+	address.flow = flow;
 	hd_jobs_place_set(place, &address, key, request->per_key);
-	set_column(row, HD_JOB_COL_ORDER_KEY, CStringGetTextDatum(key), false);
+}
+
+/* The flow of one of several jobs. */
+static const char *
+flow_of(const Request *request, int which)
+{
+	return (request->options.flows != NULL) ? request->options.flows[which] : request->options.flow;
+}
+
+/* Flows are given for all jobs or for each, and then for each. */
+static void
+check_flows(const Request *request, int n)
+{
+	if (request->options.flows == NULL)
+		return;
+	if (request->options.flow != NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("options \"flow\" and \"flows\" exclude each other")));
+	if (request->options.nflows != n)
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("payloads and option \"flows\" must have the same length")));
 }
 
 /* Insert one job; the columns that differ are set here. */
@@ -568,6 +596,7 @@ enqueue_one(FunctionCallInfo fcinfo, int bits)
 	int64 id;
 
 	read_request(fcinfo, &places, &request);
+	check_flows(&request, 1);
 	key = text_argument(fcinfo, 6);
 	request.if_exists = if_exists_argument(text_argument(fcinfo, 7));
 	check_payloads(&request, &fcinfo->args[1].value, &fcinfo->args[1].isnull, 1);
@@ -578,7 +607,7 @@ enqueue_one(FunctionCallInfo fcinfo, int bits)
 	prepare_row(&request, now, &row);
 	set_payload(&row, PG_GETARG_DATUM(1), PG_ARGISNULL(1));
 	set_column(&row, HD_JOB_COL_UNIQUE_KEY, 0, true);
-	set_order_key(&request, &row, text_argument(fcinfo, 8), &place);
+	set_route(&request, &row, text_argument(fcinfo, 8), flow_of(&request, 0), &place);
 
 	hd_jobs_table_open(&table, true);
 	id = next_id();
@@ -702,6 +731,7 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &payloads,
 					  &nulls, &n);
 	check_payloads(&request, payloads, nulls, n);
+	check_flows(&request, n);
 	keys = sorted_keys(keys_argument(fcinfo, 6, n, "unique_keys"), n);
 	order_keys = keys_argument(fcinfo, 7, n, "order_keys");
 	begin_held(&request, NULL, -1, n);
@@ -722,7 +752,7 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		set_payload(&row, payloads[which], nulls[which]);
 		set_column(&row, HD_JOB_COL_UNIQUE_KEY, 0, true);
-		set_order_key(&request, &row, order_keys[which], &place);
+		set_route(&request, &row, order_keys[which], flow_of(&request, which), &place);
 		if (keys[i].key != NULL)
 			ids[which] =
 				Int64GetDatum(enqueue_unique(&table, &request, &place, &row, id, keys[i].key));

@@ -223,6 +223,35 @@ bucket_of(const HdJobFlow *flow)
 	return key;
 }
 
+/* Shut a flow until its limits have been read. */
+static void
+shut_unknown(int32 index)
+{
+	HdJobFlow *flow = hd_jobs_flow(index);
+
+	shut(index, DT_NOEND);
+	dlist_push_tail(&hd_jobs_list->databases[flow->db].unknown_flows, &flow->unknown);
+}
+
+/*
+ * The limits let nothing through.  What only this transaction sees of them
+ * must not stand in the way of others, who would not meet the flow any more.
+ */
+static void
+refuse(int32 index, TimestampTz opens_at)
+{
+	HdJobFlow *flow = hd_jobs_flow(index);
+
+	if (flow->viewer == 0)
+	{
+		shut(index, opens_at);
+		return;
+	}
+	flow->stale = true;
+	flow->viewer = 0;
+	shut_unknown(index);
+}
+
 /* Take cost units of the rate; where it does not let them through, shut the flow until it does. */
 static bool
 pass_rate(int32 index, int64 cost, TimestampTz now)
@@ -232,7 +261,7 @@ pass_rate(int32 index, int64 cost, TimestampTz now)
 	HdLimitAnswer answer = hd_limits_take(&key, &flow->rate, cost, now);
 
 	if (!answer.allowed)
-		shut(index, answer.retry_at);
+		refuse(index, answer.retry_at);
 	return answer.allowed;
 }
 
@@ -247,14 +276,13 @@ hd_jobs_flow_admits(int32 index, const HdJobQueues *wanted)
 	flow = hd_jobs_flow(index);
 	if (is_stale(flow))
 	{
-		shut(index, DT_NOEND);
-		dlist_push_tail(&hd_jobs_list->databases[flow->db].unknown_flows, &flow->unknown);
+		shut_unknown(index);
 		return false;
 	}
 	if (flow->concurrency > 0 && (wanted->held_back || flow->running >= flow->concurrency))
 	{
 		/* Lost leases end at the horizon, others with their jobs. */
-		shut(index, wanted->held_back ? hd_jobs_list->databases[flow->db].horizon : DT_NOEND);
+		refuse(index, wanted->held_back ? hd_jobs_list->databases[flow->db].horizon : DT_NOEND);
 		return false;
 	}
 	if (flow->held_until == DT_NOBEGIN && !flow->rated)
@@ -262,7 +290,7 @@ hd_jobs_flow_admits(int32 index, const HdJobQueues *wanted)
 	now = hd_clock_now();
 	if (flow->held_until > now)
 	{
-		shut(index, flow->held_until);
+		refuse(index, flow->held_until);
 		return false;
 	}
 	return !flow->rated || pass_rate(index, 0, now);

@@ -152,15 +152,34 @@ batch_option(const char *key, const JsonbValue *value)
 	return batch;
 }
 
-static char *
-flow_option(const char *key, const JsonbValue *value)
+static void
+require_flow(const char *flow)
 {
-	char *flow = hd_jobs_options_string(key, value);
-
 	if (flow[0] == '\0' || strlen(flow) > MAX_FLOW)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("flow must have 1 to %d bytes", MAX_FLOW)));
-	return flow;
+}
+
+/* An array of strings, one for each job. */
+static void
+flows_option(const char *key, const JsonbValue *value, HdJobOptions *options)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue part;
+
+	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" must be an array of strings", key)));
+	options->flows = palloc(sizeof(char *) * Max(JsonContainerSize(value->val.binary.data), 1));
+	it = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &part, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		options->flows[options->nflows] = hd_jobs_options_string(key, &part);
+		require_flow(options->flows[options->nflows++]);
+	}
 }
 
 static void
@@ -184,18 +203,24 @@ parse_option(const char *key, const JsonbValue *value, HdJobOptions *options)
 	else if (strcmp(key, "batch") == 0)
 		options->batch = batch_option(key, value);
 	else if (strcmp(key, "flow") == 0)
-		options->flow = flow_option(key, value);
+	{
+		options->flow = hd_jobs_options_string(key, value);
+		require_flow(options->flow);
+	}
+	else if (strcmp(key, "flows") == 0)
+		flows_option(key, value, options);
 	else if (strcmp(key, "on_failure") == 0)
 	{
 		options->on_failure_given = true;
 		options->on_failure = on_failure_option(key, value);
 	}
 	else
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option: \"%s\"", key),
-				 errhint(
-					 "Known options are approval, backoff, batch, expires_at, flow, on_failure, "
-					 "timeout, traceparent.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option: \"%s\"", key),
+			 errhint(
+				 "Known options are approval, backoff, batch, expires_at, flow, flows, on_failure, "
+				 "timeout, traceparent.")));
 }
 
 void

@@ -26,7 +26,9 @@ typedef struct HdJobOptions
 	bool on_failure_given;
 	int on_failure; /* HdJobOnFailure */
 	int64 batch;	/* 0: none */
-	char *flow;		/* NULL: none */
+	char *flow;		/* of all jobs; NULL: none */
+	char **flows;	/* of each job; NULL where not given */
+	int nflows;
 } HdJobOptions;
 
 /*

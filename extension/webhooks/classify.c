@@ -46,6 +46,7 @@ typedef struct Verdict
 	const char *reason; /* code for the attempt log */
 	int floor;			/* seconds; -1: at once */
 	bool pause;			/* the endpoint waits, not only this delivery */
+	const char *health; /* what it says of the endpoint: success, failure, neutral */
 } Verdict;
 
 /* Answers that are not a success; the rest of 4xx is refused, the rest of 5xx is tried again. */
@@ -54,12 +55,18 @@ static const struct StatusRow
 	int status;
 	Verdict verdict;
 } status_rows[] = {
-	{401, {"dead", "unauthorized", 0, false}}, {403, {"dead", "unauthorized", 0, false}},
-	{404, {"dead", "not_found", 0, false}},	   {408, {"retry", "request_timeout", 0, false}},
-	{409, {"dead", "conflict", 0, false}},	   {410, {"disable", "gone", 0, false}},
-	{413, {"dead", "too_large", 0, false}},	   {425, {"retry", "too_early", 0, false}},
-	{429, {"retry", "rate_limited", 0, true}}, {502, {"retry", "unavailable", 0, false}},
-	{503, {"retry", "unavailable", 0, false}}, {504, {"retry", "unavailable", 0, false}},
+	{401, {"dead", "unauthorized", 0, false, "neutral"}},
+	{403, {"dead", "unauthorized", 0, false, "neutral"}},
+	{404, {"dead", "not_found", 0, false, "neutral"}},
+	{408, {"retry", "request_timeout", 0, false, "failure"}},
+	{409, {"dead", "conflict", 0, false, "neutral"}},
+	{410, {"disable", "gone", 0, false, "neutral"}},
+	{413, {"dead", "too_large", 0, false, "neutral"}},
+	{425, {"retry", "too_early", 0, false, "failure"}},
+	{429, {"retry", "rate_limited", 0, true, "neutral"}},
+	{502, {"retry", "unavailable", 0, false, "failure"}},
+	{503, {"retry", "unavailable", 0, false, "failure"}},
+	{504, {"retry", "unavailable", 0, false, "failure"}},
 };
 
 /* Attempts without an answer; two verdicts where it matters whether a byte of the request left. */
@@ -69,24 +76,24 @@ static const struct ClassRow
 	bool sent;
 	Verdict verdict;
 } class_rows[] = {
-	{"dns", false, {"retry", "dns_failed", 0, false}},
-	{"dns", true, {"retry", "dns_failed", 0, false}},
-	{"connect", false, {"retry", "connect_failed", 0, false}},
-	{"connect", true, {"retry", "connect_failed", 0, false}},
-	{"reset", false, {"retry", "connection_reset", 0, false}},
-	{"reset", true, {"retry", "unknown_outcome", 0, false}},
-	{"timeout", false, {"retry", "connect_timeout", 0, false}},
-	{"timeout", true, {"retry", "unknown_outcome", FLOOR_TIMEOUT_AFTER_SEND, false}},
-	{"tls", false, {"retry", "tls_failed", FLOOR_TLS, false}},
-	{"tls", true, {"retry", "tls_failed", FLOOR_TLS, false}},
-	{"proxy", false, {"snooze", "proxy_failed", PROXY_DELAY, false}},
-	{"proxy", true, {"snooze", "proxy_failed", PROXY_DELAY, false}},
-	{"protocol", false, {"retry", "protocol_error", 0, false}},
-	{"protocol", true, {"retry", "protocol_error", 0, false}},
-	{"blocked", false, {"dead", "address_blocked", 0, false}},
-	{"blocked", true, {"dead", "address_blocked", 0, false}},
-	{"invalid", false, {"dead", "invalid_request", 0, false}},
-	{"invalid", true, {"dead", "invalid_request", 0, false}},
+	{"dns", false, {"retry", "dns_failed", 0, false, "failure"}},
+	{"dns", true, {"retry", "dns_failed", 0, false, "failure"}},
+	{"connect", false, {"retry", "connect_failed", 0, false, "failure"}},
+	{"connect", true, {"retry", "connect_failed", 0, false, "failure"}},
+	{"reset", false, {"retry", "connection_reset", 0, false, "failure"}},
+	{"reset", true, {"retry", "unknown_outcome", 0, false, "failure"}},
+	{"timeout", false, {"retry", "connect_timeout", 0, false, "failure"}},
+	{"timeout", true, {"retry", "unknown_outcome", FLOOR_TIMEOUT_AFTER_SEND, false, "failure"}},
+	{"tls", false, {"retry", "tls_failed", FLOOR_TLS, false, "failure"}},
+	{"tls", true, {"retry", "tls_failed", FLOOR_TLS, false, "failure"}},
+	{"proxy", false, {"snooze", "proxy_failed", PROXY_DELAY, false, "neutral"}},
+	{"proxy", true, {"snooze", "proxy_failed", PROXY_DELAY, false, "neutral"}},
+	{"protocol", false, {"retry", "protocol_error", 0, false, "failure"}},
+	{"protocol", true, {"retry", "protocol_error", 0, false, "failure"}},
+	{"blocked", false, {"dead", "address_blocked", 0, false, "neutral"}},
+	{"blocked", true, {"dead", "address_blocked", 0, false, "neutral"}},
+	{"invalid", false, {"dead", "invalid_request", 0, false, "neutral"}},
+	{"invalid", true, {"dead", "invalid_request", 0, false, "neutral"}},
 };
 
 static Verdict
@@ -98,14 +105,14 @@ usual_verdict(int status)
 			return status_rows[i].verdict;
 	}
 	if (status < 200)
-		return (Verdict){"retry", "protocol_error", 0, false};
+		return (Verdict){"retry", "protocol_error", 0, false, "failure"};
 	if (status < 300)
-		return (Verdict){"complete", "delivered", 0, false};
+		return (Verdict){"complete", "delivered", 0, false, "success"};
 	if (status < 400)
-		return (Verdict){"dead", "redirect", 0, false};
+		return (Verdict){"dead", "redirect", 0, false, "neutral"};
 	if (status < 500)
-		return (Verdict){"dead", "rejected", 0, false};
-	return (Verdict){"retry", "server_error", 0, false};
+		return (Verdict){"dead", "rejected", 0, false, "neutral"};
+	return (Verdict){"retry", "server_error", 0, false, "failure"};
 }
 
 /* What the header, the attempt's number and the endpoint's own statuses change. */
@@ -192,7 +199,7 @@ result_descriptor(FunctionCallInfo fcinfo)
 /*
  * hd_webhooks_sql_classify
  *		SQL: _webhook_classify(status, class, attempt, sent, total_us,
- *		has_retry_after, retry_statuses) -> (action, reason, floor, pause).
+ *		has_retry_after, retry_statuses) -> (action, reason, floor, pause, health).
  *
  * floor is an interval, or NULL where the delivery may go out again at once.
  */
@@ -209,8 +216,8 @@ hd_webhooks_sql_classify(PG_FUNCTION_ARGS)
 	};
 	Verdict verdict;
 	Interval floor = {0};
-	Datum values[4];
-	bool nulls[4] = {false};
+	Datum values[5];
+	bool nulls[5] = {false};
 
 	if (!PG_ARGISNULL(6))
 		o.extra_status = array_contains(PG_GETARG_ARRAYTYPE_P(6), o.status);
@@ -225,6 +232,7 @@ hd_webhooks_sql_classify(PG_FUNCTION_ARGS)
 	values[1] = CStringGetTextDatum(verdict.reason);
 	values[2] = IntervalPGetDatum(&floor);
 	values[3] = BoolGetDatum(verdict.pause);
+	values[4] = CStringGetTextDatum(verdict.health);
 	nulls[2] = verdict.floor < 0;
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(result_descriptor(fcinfo), values, nulls)));
 }

@@ -15,8 +15,9 @@
 int hd_webhooks_max_payload = 1024;
 int hd_webhooks_retry_after_max = 86400;
 
-/* Read by sql/webhooks.sql alone; the variable is where the setting lives. */
+/* Read by SQL alone; the variables are where the settings live. */
 static bool allow_private = false;
+static int disable_after = 5 * 24 * 60;
 
 void
 hd_webhooks_init(void)
@@ -25,6 +26,10 @@ hd_webhooks_init(void)
 							 "Whether webhooks may go to private and loopback addresses.",
 							 "Off: the edge refuses such addresses after resolving the name.",
 							 &allow_private, false, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.webhook_disable_after",
+							"An endpoint that has done nothing but fail for so long is disabled.",
+							"0: never.", &disable_after, 5 * 24 * 60, 0, PG_INT32_MAX, PGC_SUSET,
+							GUC_UNIT_MIN, NULL, NULL, NULL);
 	DefineCustomIntVariable("hotdash.webhook_max_payload",
 							"Largest body that may be published as an event.", NULL,
 							&hd_webhooks_max_payload, 1024, 1, 1024 * 1024 - 1, PGC_SUSET,

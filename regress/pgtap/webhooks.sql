@@ -144,50 +144,50 @@ SELECT is_empty($$
 SELECT is(hotdash._webhook_classify(status, class, attempt, sent, us, retry_after, extra)::text, expected,
 	concat_ws(' ', class, status, 'attempt', attempt, 'sent', sent, 'Retry-After', retry_after, 'extra', extra))
 FROM (VALUES
-	(200, 'http', 1, true, 5, false, NULL::int[], '(complete,delivered,00:00:00,f)'),
-	(204, 'http', 1, true, 5, true, NULL, '(complete,delivered,00:00:00,f)'),
-	(299, 'http', 3, true, 5, false, '{299}', '(complete,delivered,00:00:00,f)'),
-	(301, 'http', 1, true, 5, false, NULL, '(dead,redirect,00:00:00,f)'),
-	(302, 'http', 1, true, 5, false, NULL, '(dead,redirect,00:00:00,f)'),
-	(307, 'http', 1, true, 5, true, '{307}', '(retry,redirect,00:00:00,f)'),
-	(400, 'http', 1, true, 5, false, NULL, '(dead,rejected,00:00:00,f)'),
-	(401, 'http', 1, true, 5, false, NULL, '(dead,unauthorized,00:00:00,f)'),
-	(403, 'http', 1, true, 5, false, NULL, '(dead,unauthorized,00:00:00,f)'),
-	(404, 'http', 1, true, 5, false, NULL, '(dead,not_found,00:00:00,f)'),
-	(404, 'http', 1, true, 5, false, '{400,404}', '(retry,not_found,00:00:00,f)'),
-	(408, 'http', 1, true, 5, false, NULL, '(retry,request_timeout,00:00:00,f)'),
-	(409, 'http', 1, true, 5, false, NULL, '(dead,conflict,00:00:00,f)'),
-	(409, 'http', 2, true, 5, false, NULL, '(dead,conflict_probable_duplicate,00:00:00,f)'),
-	(410, 'http', 1, true, 5, false, '{410}', '(disable,gone,00:00:00,f)'),
-	(413, 'http', 1, true, 5, false, NULL, '(dead,too_large,00:00:00,f)'),
-	(413, 'http', 1, true, 5, true, NULL, '(retry,too_large,00:00:00,f)'),
-	(422, 'http', 1, true, 5, false, NULL, '(dead,rejected,00:00:00,f)'),
-	(425, 'http', 1, true, 5, false, NULL, '(retry,too_early,00:00:00,f)'),
-	(429, 'http', 1, true, 5, true, NULL, '(retry,rate_limited,00:00:00,t)'),
-	(429, 'http', 1, true, 5, false, NULL, '(retry,rate_limited,00:01:00,t)'),
-	(500, 'http', 1, true, 5, true, NULL, '(retry,server_error,00:00:00,f)'),
-	(501, 'http', 1, true, 5, false, NULL, '(retry,server_error,00:00:00,f)'),
-	(505, 'http', 1, true, 5, false, NULL, '(retry,server_error,00:00:00,f)'),
-	(502, 'http', 1, true, 5, false, NULL, '(retry,unavailable,00:00:00,f)'),
-	(503, 'http', 1, true, 5, true, NULL, '(retry,unavailable,00:00:00,t)'),
-	(504, 'http', 1, true, 5, true, NULL, '(retry,unavailable,00:00:00,t)'),
-	(600, 'http', 1, true, 5, false, NULL, '(retry,server_error,00:00:00,f)'),
-	(101, 'http', 1, true, 5, false, NULL, '(retry,protocol_error,00:00:00,f)'),
-	(NULL, 'http', 1, true, 5, false, NULL, '(retry,protocol_error,00:00:00,f)'),
-	(NULL, 'dns', 1, false, 5, false, NULL, '(retry,dns_failed,00:00:00,f)'),
-	(NULL, 'connect', 1, false, 999999, false, NULL, '(retry,connect_failed,,f)'),
-	(NULL, 'connect', 1, false, 1000000, false, NULL, '(retry,connect_failed,00:00:00,f)'),
-	(NULL, 'connect', 2, false, 5, false, NULL, '(retry,connect_failed,00:00:00,f)'),
-	(NULL, 'reset', 1, false, 5, false, NULL, '(retry,connection_reset,,f)'),
-	(NULL, 'reset', 1, true, 5, false, NULL, '(retry,unknown_outcome,00:00:00,f)'),
-	(NULL, 'timeout', 1, false, 5, false, NULL, '(retry,connect_timeout,00:00:00,f)'),
-	(NULL, 'timeout', 1, true, 5, false, NULL, '(retry,unknown_outcome,00:01:00,f)'),
-	(NULL, 'timeout', 1, NULL, 5, false, NULL, '(retry,unknown_outcome,00:01:00,f)'),
-	(NULL, 'tls', 1, false, 5, false, NULL, '(retry,tls_failed,00:05:00,f)'),
-	(NULL, 'proxy', 1, false, 5, false, NULL, '(snooze,proxy_failed,00:00:30,f)'),
-	(NULL, 'protocol', 1, true, 5, false, NULL, '(retry,protocol_error,00:00:00,f)'),
-	(NULL, 'blocked', 1, false, 5, false, NULL, '(dead,address_blocked,00:00:00,f)'),
-	(NULL, 'invalid', 1, false, 5, false, NULL, '(dead,invalid_request,00:00:00,f)')
+	(200, 'http', 1, true, 5, false, NULL::int[], '(complete,delivered,00:00:00,f,success)'),
+	(204, 'http', 1, true, 5, true, NULL, '(complete,delivered,00:00:00,f,success)'),
+	(299, 'http', 3, true, 5, false, '{299}', '(complete,delivered,00:00:00,f,success)'),
+	(301, 'http', 1, true, 5, false, NULL, '(dead,redirect,00:00:00,f,neutral)'),
+	(302, 'http', 1, true, 5, false, NULL, '(dead,redirect,00:00:00,f,neutral)'),
+	(307, 'http', 1, true, 5, true, '{307}', '(retry,redirect,00:00:00,f,neutral)'),
+	(400, 'http', 1, true, 5, false, NULL, '(dead,rejected,00:00:00,f,neutral)'),
+	(401, 'http', 1, true, 5, false, NULL, '(dead,unauthorized,00:00:00,f,neutral)'),
+	(403, 'http', 1, true, 5, false, NULL, '(dead,unauthorized,00:00:00,f,neutral)'),
+	(404, 'http', 1, true, 5, false, NULL, '(dead,not_found,00:00:00,f,neutral)'),
+	(404, 'http', 1, true, 5, false, '{400,404}', '(retry,not_found,00:00:00,f,neutral)'),
+	(408, 'http', 1, true, 5, false, NULL, '(retry,request_timeout,00:00:00,f,failure)'),
+	(409, 'http', 1, true, 5, false, NULL, '(dead,conflict,00:00:00,f,neutral)'),
+	(409, 'http', 2, true, 5, false, NULL, '(dead,conflict_probable_duplicate,00:00:00,f,neutral)'),
+	(410, 'http', 1, true, 5, false, '{410}', '(disable,gone,00:00:00,f,neutral)'),
+	(413, 'http', 1, true, 5, false, NULL, '(dead,too_large,00:00:00,f,neutral)'),
+	(413, 'http', 1, true, 5, true, NULL, '(retry,too_large,00:00:00,f,neutral)'),
+	(422, 'http', 1, true, 5, false, NULL, '(dead,rejected,00:00:00,f,neutral)'),
+	(425, 'http', 1, true, 5, false, NULL, '(retry,too_early,00:00:00,f,failure)'),
+	(429, 'http', 1, true, 5, true, NULL, '(retry,rate_limited,00:00:00,t,neutral)'),
+	(429, 'http', 1, true, 5, false, NULL, '(retry,rate_limited,00:01:00,t,neutral)'),
+	(500, 'http', 1, true, 5, true, NULL, '(retry,server_error,00:00:00,f,failure)'),
+	(501, 'http', 1, true, 5, false, NULL, '(retry,server_error,00:00:00,f,failure)'),
+	(505, 'http', 1, true, 5, false, NULL, '(retry,server_error,00:00:00,f,failure)'),
+	(502, 'http', 1, true, 5, false, NULL, '(retry,unavailable,00:00:00,f,failure)'),
+	(503, 'http', 1, true, 5, true, NULL, '(retry,unavailable,00:00:00,t,failure)'),
+	(504, 'http', 1, true, 5, true, NULL, '(retry,unavailable,00:00:00,t,failure)'),
+	(600, 'http', 1, true, 5, false, NULL, '(retry,server_error,00:00:00,f,failure)'),
+	(101, 'http', 1, true, 5, false, NULL, '(retry,protocol_error,00:00:00,f,failure)'),
+	(NULL, 'http', 1, true, 5, false, NULL, '(retry,protocol_error,00:00:00,f,failure)'),
+	(NULL, 'dns', 1, false, 5, false, NULL, '(retry,dns_failed,00:00:00,f,failure)'),
+	(NULL, 'connect', 1, false, 999999, false, NULL, '(retry,connect_failed,,f,failure)'),
+	(NULL, 'connect', 1, false, 1000000, false, NULL, '(retry,connect_failed,00:00:00,f,failure)'),
+	(NULL, 'connect', 2, false, 5, false, NULL, '(retry,connect_failed,00:00:00,f,failure)'),
+	(NULL, 'reset', 1, false, 5, false, NULL, '(retry,connection_reset,,f,failure)'),
+	(NULL, 'reset', 1, true, 5, false, NULL, '(retry,unknown_outcome,00:00:00,f,failure)'),
+	(NULL, 'timeout', 1, false, 5, false, NULL, '(retry,connect_timeout,00:00:00,f,failure)'),
+	(NULL, 'timeout', 1, true, 5, false, NULL, '(retry,unknown_outcome,00:01:00,f,failure)'),
+	(NULL, 'timeout', 1, NULL, 5, false, NULL, '(retry,unknown_outcome,00:01:00,f,failure)'),
+	(NULL, 'tls', 1, false, 5, false, NULL, '(retry,tls_failed,00:05:00,f,failure)'),
+	(NULL, 'proxy', 1, false, 5, false, NULL, '(snooze,proxy_failed,00:00:30,f,neutral)'),
+	(NULL, 'protocol', 1, true, 5, false, NULL, '(retry,protocol_error,00:00:00,f,failure)'),
+	(NULL, 'blocked', 1, false, 5, false, NULL, '(dead,address_blocked,00:00:00,f,neutral)'),
+	(NULL, 'invalid', 1, false, 5, false, NULL, '(dead,invalid_request,00:00:00,f,neutral)')
 ) AS v (status, class, attempt, sent, us, retry_after, extra, expected);
 SELECT throws_ok($$SELECT hotdash._webhook_classify(200, 'tea', 1, true, 1, false, NULL)$$, '22023', NULL, 'a class that the protocol does not know');
 
@@ -258,7 +258,8 @@ SELECT throws_ok(format('SELECT hotdash.endpoint_create(%L, %s)', 'http://a', ar
 	($$timeout => '0.5 s'$$, '22023'), ($$timeout => '61 s'$$, '22023'), ($$timeout => '-1 s'$$, '22023'), ($$timeout => '1 month'$$, '22023'), ($$max_attempts => 0$$, '22023'), ($$max_age => '0'$$, '22023'), ($$max_age => '1 year'$$, '22023'),
 	($$backoff => '{"type":"lunar"}'$$, '22023'), ($$retry_statuses => '{200}'$$, '22023'), ($$retry_statuses => '{410}'$$, '22023'), ($$retry_statuses => '{NULL}'$$, '22023'),
 	($$secret => 'hush'$$, '22023'), ($$secret => 'whsec_aGk='$$, '22023'), ($$options => '{"colour":"red"}'$$, '22023'), ($$options => '[]'$$, '22023'),
-	($$rate => 5$$, '0A000'), ($$rate_period => '1 s'$$, '0A000'), ($$concurrency => 2$$, '0A000'), ($$ordered => true$$, '0A000'),
+	($$rate => 0$$, '22023'), ($$rate => 1000001$$, '22023'), ($$rate_period => '1 s'$$, '22023'), ($$rate => 5, rate_period => '2 days'$$, '22023'),
+	($$rate => 5, rate_period => '0.5 s'$$, '22023'), ($$concurrency => 0$$, '22023'), ($$concurrency => -1$$, '22023'), ($$concurrency => 10001$$, '22023'),
 	($$options => '{"proxy":"http://p"}'$$, '0A000'), ($$options => '{"signing":"ed25519"}'$$, '0A000'), ($$options => '{"consent":true}'$$, '0A000'), ($$options => '{"client_cert":"x"}'$$, '0A000')
 ) AS v (args, state);
 SELECT throws_ok($$SELECT hotdash.endpoint_create(NULL)$$, '22004', NULL, 'endpoint_create refuses a NULL url');
@@ -269,7 +270,7 @@ SELECT results_eq($$SELECT url, timeout, events, filter IS NULL, header_names, r
 	$$VALUES ('http://b/', interval '3 s', '{a.b}'::text[], true, '{X-B}'::text[], '{404,409}'::int[], 5, interval '1 hour')$$, 'changes what is named, null means the default');
 SELECT throws_ok(format('SELECT hotdash.endpoint_update(%s, %L)', id, changes), state, NULL, 'endpoint_update refuses ' || changes)
 FROM made, (VALUES ('{"colour":"red"}', '22023'), ('{"secret":"x"}', '22023'), ('{"url":"ftp://x"}', '22023'), ('{"url":null}', '22004'), ('{"events":"x"}', '22023'), ('{"timeout":"90 s"}', '22023'),
-	('{"timeout":"soon"}', '22007'), ('{"rate":5}', '0A000'), ('[]', '22023')) AS v (changes, state) WHERE name = 'full';
+	('{"timeout":"soon"}', '22007'), ('{"rate":0}', '22023'), ('{"rate_period":"1 s"}', '22023'), ('{"concurrency":0}', '22023'), ('{"ordered":"often"}', '22P02'), ('[]', '22023')) AS v (changes, state) WHERE name = 'full';
 SELECT throws_ok('SELECT hotdash.endpoint_update(-1, ''{}'')', '42704', NULL, 'unknown endpoint');
 SELECT throws_ok('SELECT hotdash.endpoint_enable(-1)', '42704', NULL, 'unknown endpoint');
 SELECT throws_ok('SELECT hotdash.endpoint_disable(NULL)', '22004', NULL, 'NULL endpoint');
@@ -315,7 +316,7 @@ SELECT throws_ok(call, state, NULL, call) FROM (VALUES
 	($$SELECT hotdash.event_publish(NULL, '{}')$$, '22004'), ($$SELECT hotdash.event_publish('a', NULL)$$, '22004'), ($$SELECT hotdash.event_publish_raw('a', NULL)$$, '22004'),
 	($$SELECT hotdash.event_publish('', '{}')$$, '22023'), ($$SELECT hotdash.event_publish('a b', '{}')$$, '22023'), ($$SELECT hotdash.event_publish('a*', '{}')$$, '22023'), ($$SELECT hotdash.event_publish('ä', '{}')$$, '22023'),
 	($$SELECT hotdash.event_publish(repeat('a', 129), '{}')$$, '22023'), ($$SELECT hotdash.event_publish('a', '{}', '')$$, '22023'), ($$SELECT hotdash.event_publish('a', '{}', repeat('k', 256))$$, '22023'),
-	($$SELECT hotdash.event_publish('a', '{}', order_key => 'k')$$, '0A000'), ($$SELECT hotdash.event_publish('a', '{}', options => '{"x":1}')$$, '22023'),
+	($$SELECT hotdash.event_publish('a', '{}', order_key => '')$$, '22023'), ($$SELECT hotdash.event_publish('a', '{}', order_key => repeat('k', 256))$$, '22023'), ($$SELECT hotdash.event_publish('a', '{}', options => '{"x":1}')$$, '22023'),
 	($$SELECT hotdash.event_publish_raw('a', 'x', E'text/plain\r\nX: 1')$$, '22023'), ($$SELECT hotdash.event_publish_raw('a', 'x', 'text')$$, '22023')) AS v (call, state);
 SELECT lives_ok($$SELECT hotdash.event_publish_raw('a', 'x', 'text/plain; charset=utf-8')$$, 'content type with a parameter');
 SET LOCAL hotdash.webhook_max_payload = '1kB';

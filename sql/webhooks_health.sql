@@ -1,0 +1,186 @@
+/*
+ * webhooks_health.sql: how endpoints do: pauses, circuit breaker, and what makes one be switched off.
+ *
+ * Model. What may be sent to an endpoint now is its flow in the job engine (extension/jobs/flows.h), named
+ * endpoint:<id>: at most so many at once, at most so many in a period, nothing before a time. _endpoint_flow computes
+ * these from what the endpoint asks for and from its health, and nothing else writes them. So a pause, an open breaker
+ * or a limit costs no attempt and no claim, however many deliveries wait.
+ *
+ * The breaker. Three failures within five minutes with no success in between open it: nothing is sent for 30 seconds,
+ * then one delivery at a time. A failure then opens it again, for twice as long, five minutes at most; a success
+ * closes it. Failures of requests that were under way when it opened change nothing.
+ *
+ * A row of _endpoint_health exists only for an endpoint of which there is something bad to remember.
+ *
+ * Locks: _endpoint_health in the order of ids, then _job_flow.
+ */
+
+CREATE TABLE hotdash._endpoint_health (
+	endpoint_id bigint PRIMARY KEY REFERENCES hotdash._endpoint ON DELETE CASCADE,
+	failed_at timestamptz[] NOT NULL DEFAULT '{}',  -- the last failures since the last success, three at most
+	failing_since timestamptz,                      -- the first of all of them
+	opened int NOT NULL DEFAULT 0,                  -- how often the breaker opened since the last success
+	probe_at timestamptz,                           -- the breaker is open until then, and half open from then on
+	paused_until timestamptz,                       -- a receiver asked for it
+	unauthorized int NOT NULL DEFAULT 0             -- answers 401 and 403 since the last success
+) WITH (fillfactor = 50);
+COMMENT ON TABLE hotdash._endpoint_health IS 'What is to be remembered of endpoints that do not do well';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._endpoint_health', '');
+
+CREATE FUNCTION hotdash._endpoint_flow_name(id bigint) RETURNS text
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT 'endpoint:' || id $$;
+COMMENT ON FUNCTION hotdash._endpoint_flow_name(bigint) IS 'Name of the flow of an endpoint''s deliveries';
+REVOKE ALL ON FUNCTION hotdash._endpoint_flow_name(bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._endpoint_slack(period interval) RETURNS interval
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	/*
+	 * A rate holds for the times at which requests are sent, and is paid for when they are claimed. Between the two
+	 * lie at most this long: an edge gives back what it could not send in time. So no window of a period of the one
+	 * can hold more than a window of a period and this of the other.
+	 */
+	AS $$ SELECT least(greatest(period / 20, interval '50 milliseconds'), interval '1 second') $$;
+COMMENT ON FUNCTION hotdash._endpoint_slack(interval) IS 'Longest time between claim and send where an endpoint has a rate';
+REVOKE ALL ON FUNCTION hotdash._endpoint_slack(interval) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._endpoint_flow(ids bigint[]) RETURNS void
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		INSERT INTO hotdash._job_flow AS f (hash, flow, concurrency, rate, rate_period_us, held_until, held_reason)
+			SELECT hotdash._job_flow_hash(n.flow), n.flow,
+				CASE WHEN h.probe_at IS NOT NULL THEN 1 ELSE coalesce(e.concurrency, 200) END, e.rate,
+				CASE WHEN e.rate IS NOT NULL THEN
+					(extract(epoch FROM e.rate_period + hotdash._endpoint_slack(e.rate_period)) * 1000000)::bigint END,
+				CASE WHEN NOT e.enabled THEN 'infinity' ELSE greatest(h.paused_until, h.probe_at) END,
+				CASE WHEN NOT e.enabled THEN 'endpoint ' || e.id || ' is disabled: ' || e.disabled_reason
+					WHEN h.paused_until >= h.probe_at OR h.probe_at IS NULL AND h.paused_until IS NOT NULL
+						THEN 'the receiver of endpoint ' || e.id || ' asked for a pause'
+					WHEN h.probe_at IS NOT NULL
+						THEN 'the breaker of endpoint ' || e.id || ' is open after ' || cardinality(h.failed_at) || ' failures'
+					END
+			FROM hotdash._endpoint AS e
+			LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = e.id
+			CROSS JOIN LATERAL hotdash._endpoint_flow_name(e.id) AS n (flow)
+			WHERE e.id = ANY (ids)
+			ORDER BY 1
+			ON CONFLICT (hash) DO UPDATE SET concurrency = excluded.concurrency, rate = excluded.rate,
+				rate_period_us = excluded.rate_period_us, held_until = excluded.held_until,
+				held_reason = excluded.held_reason
+			WHERE (f.concurrency, f.rate, f.rate_period_us, f.held_until)
+				IS DISTINCT FROM (excluded.concurrency, excluded.rate, excluded.rate_period_us, excluded.held_until)
+	$$;
+COMMENT ON FUNCTION hotdash._endpoint_flow(bigint[]) IS
+	'Brings the limits of endpoints'' deliveries up to date with the endpoints and their health';
+REVOKE ALL ON FUNCTION hotdash._endpoint_flow(bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._endpoint_switch_off(ids bigint[], reason text) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		UPDATE hotdash._endpoint AS e
+			SET enabled = false, disabled_reason = hotdash._clean_text(convert_to(reason, 'UTF8'), 500),
+				disabled_at = hotdash._now(), updated_at = hotdash._now()
+			WHERE e.id = ANY (ids) AND e.enabled;
+		PERFORM hotdash._endpoint_flow(ids);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoint_switch_off(bigint[], text) IS
+	'Disables endpoints; what waits for them is not sent until they are enabled';
+REVOKE ALL ON FUNCTION hotdash._endpoint_switch_off(bigint[], text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._breaker_delay(opened int) RETURNS interval
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT least(interval '30 seconds' * 2 ^ least(opened - 1, 10), interval '5 minutes') $$;
+COMMENT ON FUNCTION hotdash._breaker_delay(int) IS 'How long a breaker stays open, the how-manieth time in a row';
+REVOKE ALL ON FUNCTION hotdash._breaker_delay(int) FROM PUBLIC;
+
+CREATE TYPE hotdash._endpoint_news AS (
+	endpoint_id bigint,
+	succeeded bool,
+	failures int,
+	unauthorized int,
+	paused_until timestamptz,
+	gone bool
+);
+COMMENT ON TYPE hotdash._endpoint_news IS
+	'What a report says of an endpoint; failures and refusals are those after its last success';
+
+CREATE FUNCTION hotdash._endpoint_after(h hotdash._endpoint_health, news hotdash._endpoint_news, at timestamptz)
+	RETURNS hotdash._endpoint_health
+	LANGUAGE plpgsql IMMUTABLE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		half_open constant bool := coalesce(h.probe_at <= at, false) AND NOT news.succeeded;
+		still_open constant bool := coalesce(h.probe_at > at, false) AND NOT news.succeeded;
+	BEGIN
+		IF news.succeeded THEN
+			h.failed_at := '{}';
+			h.failing_since := NULL;
+			h.opened := 0;
+			h.probe_at := NULL;
+			h.unauthorized := 0;
+		END IF;
+		h.paused_until := greatest(h.paused_until, news.paused_until);
+		h.unauthorized := h.unauthorized + news.unauthorized;
+		IF news.failures = 0 THEN
+			RETURN h;
+		END IF;
+		h.failed_at := h.failed_at || array_fill(at, ARRAY[least(news.failures, 3)]);
+		h.failed_at := h.failed_at[greatest(cardinality(h.failed_at) - 2, 1):];
+		h.failing_since := coalesce(h.failing_since, at);
+		IF half_open OR (NOT still_open AND cardinality(h.failed_at) = 3 AND h.failed_at[1] > at - interval '5 minutes') THEN
+			h.opened := h.opened + 1;
+			h.probe_at := at + hotdash._breaker_delay(h.opened);
+		END IF;
+		RETURN h;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoint_after(hotdash._endpoint_health, hotdash._endpoint_news, timestamptz) IS
+	'The health of an endpoint after a report';
+REVOKE ALL ON FUNCTION hotdash._endpoint_after(hotdash._endpoint_health, hotdash._endpoint_news, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._endpoint_react(news hotdash._endpoint_news, at timestamptz) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* The row is made first and locked, so that two reports on one endpoint count both. */
+	DECLARE
+		patience constant interval := current_setting('hotdash.webhook_disable_after')::interval;
+		h hotdash._endpoint_health;
+		was hotdash._endpoint_health;
+	BEGIN
+		INSERT INTO hotdash._endpoint_health (endpoint_id)
+			SELECT e.id FROM hotdash._endpoint AS e WHERE e.id = news.endpoint_id
+			ON CONFLICT DO NOTHING;
+		SELECT * INTO was FROM hotdash._endpoint_health AS x WHERE x.endpoint_id = news.endpoint_id FOR UPDATE;
+		IF NOT FOUND THEN
+			RETURN;
+		END IF;
+		h := hotdash._endpoint_after(was, news, at);
+		IF h.failed_at = '{}' AND h.unauthorized = 0 AND coalesce(h.paused_until <= at, true) THEN
+			DELETE FROM hotdash._endpoint_health AS x WHERE x.endpoint_id = h.endpoint_id;
+		ELSE
+			UPDATE hotdash._endpoint_health AS x
+				SET failed_at = h.failed_at, failing_since = h.failing_since, opened = h.opened, probe_at = h.probe_at,
+					paused_until = h.paused_until, unauthorized = h.unauthorized
+				WHERE x.endpoint_id = h.endpoint_id;
+		END IF;
+		IF news.gone THEN
+			PERFORM hotdash._endpoint_switch_off(ARRAY[h.endpoint_id], 'the receiver answered 410 Gone');
+		ELSIF patience > interval '0' AND h.failing_since <= at - patience THEN
+			PERFORM hotdash._endpoint_switch_off(ARRAY[h.endpoint_id], 'nothing but failures since ' || h.failing_since);
+		ELSE
+			PERFORM hotdash._endpoint_flow(ARRAY[h.endpoint_id]);
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoint_react(hotdash._endpoint_news, timestamptz) IS
+	'Draws the consequences of a report for one endpoint: pause, breaker, disabling';
+REVOKE ALL ON FUNCTION hotdash._endpoint_react(hotdash._endpoint_news, timestamptz) FROM PUBLIC;
