@@ -156,6 +156,34 @@ CREATE FUNCTION hotdash._job_culprits(ids bigint[]) RETURNS text
 COMMENT ON FUNCTION hotdash._job_culprits(bigint[]) IS 'Running jobs that are in the way, with their workers';
 REVOKE ALL ON FUNCTION hotdash._job_culprits(bigint[]) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._job_flow_barrier(flow text, OUT code text, OUT why text)
+	LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	limits hotdash._job_flow;
+	state record;
+BEGIN
+	SELECT * INTO limits FROM hotdash._job_flow f WHERE f.hash = hotdash._job_flow_hash(_job_flow_barrier.flow);
+	SELECT * INTO state FROM hotdash._job_flow_state(_job_flow_barrier.flow);
+	IF limits.held_until > hotdash._now() THEN
+		code := 'flow_held';
+		why := format('Nothing of flow %s begins before %s: %s.', flow,
+			CASE limits.held_until WHEN 'infinity' THEN 'that is changed' ELSE limits.held_until::text END,
+			coalesce(limits.held_reason, 'no reason given'));
+	ELSIF state.running >= limits.concurrency THEN
+		code := 'flow_cap';
+		why := format('The concurrency of flow %s is %s, and used up.', flow, limits.concurrency);
+	ELSIF state.shut AND limits.rate IS NOT NULL AND state.opens_at > hotdash._now() THEN
+		code := 'flow_rate';
+		why := format('The rate of flow %s is %s in %s; the next job may begin at %s.', flow, limits.rate,
+			limits.rate_period_us * interval '1 microsecond', state.opens_at);
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hotdash._job_flow_barrier(text) IS 'Why a flow does not let a job begin; null when it does';
+REVOKE ALL ON FUNCTION hotdash._job_flow_barrier(text) FROM PUBLIC;
+
 -- Why a job that is ready does not run: the first that holds, from the job outward.
 CREATE FUNCTION hotdash._job_barrier(id bigint, OUT code text, OUT why text)
 	LANGUAGE plpgsql VOLATILE PARALLEL RESTRICTED SECURITY DEFINER
@@ -176,7 +204,8 @@ BEGIN
 	SELECT * INTO state FROM hotdash._job_queue_state(job.queue);
 
 	IF state.horizon IS NOT NULL AND (job.order_key IS NOT NULL OR kind.concurrency IS NOT NULL
-		OR queue.concurrency IS NOT NULL) THEN
+		OR queue.concurrency IS NOT NULL OR EXISTS (SELECT FROM hotdash._job_flow f
+			WHERE f.hash = hotdash._job_flow_hash(job.flow) AND f.concurrency IS NOT NULL)) THEN
 		code := 'lost_leases';
 		why := format('The server stopped and lost its leases; jobs with a key or a concurrency wait until '
 			|| 'none of them can be out, at %s.', state.horizon);
@@ -209,6 +238,12 @@ BEGIN
 		END IF;
 	END IF;
 
+	IF job.flow IS NOT NULL THEN
+		SELECT b.code, b.why INTO code, why FROM hotdash._job_flow_barrier(job.flow) b WHERE b.code IS NOT NULL;
+		IF code IS NOT NULL THEN
+			RETURN;
+		END IF;
+	END IF;
 	SELECT array_agg(r.id ORDER BY r.id) INTO busy
 		FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id WHERE j.kind = job.kind;
 	IF cardinality(busy) >= kind.concurrency THEN
