@@ -37,10 +37,12 @@ typedef enum Statement
 } Statement;
 
 static const HdDbStatement statements[] = {
-	[STATEMENT_CLAIM] = {"edge_claim",
-						 "SELECT id, token, url, method, headers, body, timeout_ms, lease_ms, flags"
-						 " FROM hotdash.edge_claim($1, $2)",
-						 2, 1},
+	[STATEMENT_CLAIM] =
+		{"edge_claim",
+		 "SELECT id, token, url, method, headers, body, timeout_ms, lease_ms, flags,"
+		 " within_ms, keep_bytes"
+		 " FROM hotdash.edge_claim($1, $2)",
+		 2, 1},
 	[STATEMENT_WAIT] = {"edge_wait", "CALL hotdash.edge_wait($1, NULL)", 1, 1},
 };
 

@@ -1,6 +1,6 @@
 /*
  * clock.c
- *	  Monotonic microseconds, and the wall time of a log line.
+ *	  Monotonic microseconds, and the wall time.
  */
 #include "clock.h"
 
@@ -16,6 +16,16 @@ hd_clock_us(void)
 	/* Fails only for an unknown clock id: no timeout could be kept after that. */
 	if (clock_gettime(CLOCK_MONOTONIC, &now) != 0)
 		abort();
+	return (int64_t) now.tv_sec * HD_US_PER_S + now.tv_nsec / 1000;
+}
+
+int64_t
+hd_clock_wall_us(void)
+{
+	struct timespec now;
+
+	if (clock_gettime(CLOCK_REALTIME, &now) != 0)
+		return 0;
 	return (int64_t) now.tv_sec * HD_US_PER_S + now.tv_nsec / 1000;
 }
 

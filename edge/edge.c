@@ -181,7 +181,7 @@ request_ended(void *context, const HdRequest *request, HdResult *result)
 	{
 		edge->given_back++;
 		hd_reporter_release(edge->reporter, request->id, request->token);
-		if (!edge->stopping)
+		if (!edge->stopping && !request->late)
 		{
 			hd_log(HD_LOG_WARNING,
 				   "request %" PRId64 " could not be sent from here and is given back",

@@ -229,8 +229,15 @@ link_transfer(HdHttp *http, HdTransfer *transfer)
 static void
 run(HdHttp *http, HdTransfer *transfer)
 {
-	CURLcode code = hd_transfer_prepare(transfer);
+	CURLcode code;
 
+	if (hd_transfer_is_late(transfer))
+	{
+		transfer->request->late = true;
+		finish(http, transfer, NULL);
+		return;
+	}
+	code = hd_transfer_prepare(transfer);
 	/* The URL has been parsed and the rest is ours, so this says nothing about the request. */
 	if (code != CURLE_OK || curl_multi_add_handle(http->multi, transfer->easy) != CURLM_OK)
 	{

@@ -23,6 +23,9 @@
 #include "db.h"
 #include "log.h"
 
+/* A report ends where the answers in it, which may be kept whole, come to this. */
+#define REPORT_BYTES (4 * 1024 * 1024)
+
 typedef enum Statement
 {
 	STATEMENT_REPORT,
@@ -282,6 +285,7 @@ send_report(HdReporter *reporter)
 
 	if (size > most)
 		size = most;
+	size = hd_result_list_fit(reporter->head, size, REPORT_BYTES);
 	json = hd_result_list_json(reporter->head, size);
 	if (json == NULL)
 	{

@@ -244,6 +244,8 @@ hd_request_decode(const HdField fields[HD_COLUMN_COUNT])
 	int64_t flags = 0;
 	int64_t timeout_ms = 0;
 	int64_t lease_ms = 0;
+	int64_t within_ms = 0;
+	int64_t keep_bytes = 0;
 
 	if (!read_int64(&fields[HD_COLUMN_ID], &id) || !read_int64(&fields[HD_COLUMN_TOKEN], &token))
 		return NULL;
@@ -255,6 +257,12 @@ hd_request_decode(const HdField fields[HD_COLUMN_COUNT])
 	if (problem == NULL && fields[HD_COLUMN_FLAGS].data != NULL &&
 		!read_positive_int32(&fields[HD_COLUMN_FLAGS], &flags))
 		problem = "the flags are out of range";
+	if (problem == NULL && fields[HD_COLUMN_WITHIN_MS].data != NULL &&
+		!read_positive_int32(&fields[HD_COLUMN_WITHIN_MS], &within_ms))
+		problem = "the time to send it within is out of range";
+	if (problem == NULL && fields[HD_COLUMN_KEEP_BYTES].data != NULL &&
+		!read_positive_int32(&fields[HD_COLUMN_KEEP_BYTES], &keep_bytes))
+		problem = "the bytes to keep are out of range";
 
 	node_bytes = (layout.header_count + EXTRA_NODES) * sizeof(struct curl_slist);
 	request = calloc(1, sizeof(*request) +
@@ -283,6 +291,8 @@ hd_request_decode(const HdField fields[HD_COLUMN_COUNT])
 	}
 	request->timeout_us = timeout_ms * HD_US_PER_MS;
 	request->lease_us = lease_ms * HD_US_PER_MS;
+	request->within_us = within_ms * HD_US_PER_MS;
+	request->keep_bytes = (size_t) keep_bytes;
 	request->flags = (uint32_t) flags;
 	if (!hd_method_valid(request->method))
 		request->problem = "the method is not one that may be sent";

@@ -26,6 +26,8 @@ typedef enum HdRequestColumn
 	HD_COLUMN_TIMEOUT_MS,
 	HD_COLUMN_LEASE_MS,
 	HD_COLUMN_FLAGS,
+	HD_COLUMN_WITHIN_MS,
+	HD_COLUMN_KEEP_BYTES,
 	HD_COLUMN_COUNT
 } HdRequestColumn;
 
@@ -47,7 +49,10 @@ typedef struct HdRequest
 	size_t body_length;
 	int64_t timeout_us;
 	int64_t lease_us;
+	int64_t within_us; /* to be sent within this of the claim or not at all; 0: any time */
+	size_t keep_bytes; /* of the answer's body, and its headers with it; 0: an excerpt alone */
 	uint32_t flags;
+	bool late;			 /* given back because within_us had passed */
 	const char *problem; /* why it must not be sent; NULL: it may */
 	int64_t claimed_at;	 /* when the claim was sent: the lease is counted from here */
 	int64_t received_at; /* when its row arrived: the timeout is counted from here */

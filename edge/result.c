@@ -11,12 +11,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const outcome_names[] = {"http",	 "dns",		"connect", "tls",	   "timeout",
 											"reset", "blocked", "proxy",   "protocol", "invalid"};
 
 /* Bytes of a result without an excerpt, and of one that has it: a guess for the buffer. */
-#define JSON_GUESS 420
+#define JSON_GUESS 470
 
 void
 hd_result_free(HdResult *result)
@@ -24,6 +25,7 @@ hd_result_free(HdResult *result)
 	if (result == NULL)
 		return;
 	free(result->excerpt);
+	free(result->headers);
 	free(result);
 }
 
@@ -70,6 +72,14 @@ add_duration(cJSON *object, const char *key, int64_t duration_us)
 			   cJSON_CreateNumber(duration_us < INT32_MAX ? (double) duration_us : INT32_MAX));
 }
 
+/* Microseconds since 1970 pass 2^53 in the year 2255. */
+static bool
+add_time(cJSON *object, const char *key, int64_t time_us)
+{
+	return add(object, key,
+			   time_us > 0 ? cJSON_CreateNumber((double) time_us) : cJSON_CreateNull());
+}
+
 static bool
 fill(cJSON *object, const HdResult *result)
 {
@@ -89,7 +99,25 @@ fill(cJSON *object, const HdResult *result)
 		   add_duration(object, "tls_us", result->tls_us) &&
 		   add_duration(object, "ttfb_us", result->ttfb_us) &&
 		   add_duration(object, "total_us", result->total_us) &&
-		   add_text(object, "http_date", result->http_date);
+		   add_text(object, "http_date", result->http_date) &&
+		   add_text(object, "headers", result->headers) &&
+		   add_time(object, "sent_at", result->sent_at);
+}
+
+size_t
+hd_result_list_fit(const HdResult *list, size_t count, size_t bytes)
+{
+	size_t used = 0;
+	size_t fit = 0;
+
+	for (; fit < count && list != NULL; fit++, list = list->next)
+	{
+		used += list->excerpt != NULL ? strlen(list->excerpt) : 0;
+		used += list->headers != NULL ? strlen(list->headers) : 0;
+		if (used > bytes && fit > 0)
+			break;
+	}
+	return fit;
 }
 
 char *

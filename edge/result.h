@@ -42,7 +42,9 @@ typedef struct HdResult
 	int64_t tls_us;
 	int64_t ttfb_us;  /* from the start to the first byte of the answer */
 	int64_t total_us; /* from the start to the end */
+	int64_t sent_at;  /* when it was given to libcurl, microseconds since 1970; 0: it was not */
 	char *excerpt;	  /* base64 of the body's start; owned; NULL: no body */
+	char *headers;	  /* base64 of the header block, where it was to be kept; owned */
 	char remote_ip[HD_ADDRESS_TEXT];
 	char retry_after[128];
 	char http_date[64];
@@ -51,6 +53,12 @@ typedef struct HdResult
 
 void hd_result_free(HdResult *result);
 const char *hd_outcome_name(HdOutcome outcome);
+
+/*
+ * How many of the first `count` of the list have at most `bytes` of kept texts; one at
+ * least, if there is one.
+ */
+size_t hd_result_list_fit(const HdResult *list, size_t count, size_t bytes);
 
 /*
  * The JSON array that edge_report() takes, of the first `count` of the list; free() it.

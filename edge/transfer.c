@@ -9,7 +9,7 @@
  *	 does, or fails to do, changes the outcome: a 2xx stays a success.
  * - `sent` turns true immediately before the first byte of the request may leave.
  * - Body bytes are read up to a limit so that the connection can be used again, but
- *	 only the first 1 kB is kept; they are never decompressed.
+ *	 only the first 1 kB is kept, or what the request says; they are never decompressed.
  */
 #include "transfer.h"
 
@@ -85,8 +85,25 @@ static void
 begin_headers(HdTransfer *transfer)
 {
 	transfer->status = 0;
+	transfer->block_length = 0;
 	transfer->retry_after[0] = '\0';
 	transfer->http_date[0] = '\0';
+}
+
+/* A line of the header block goes with the answer, where that is kept. */
+static void
+keep_line(HdTransfer *transfer, const char *line, size_t length)
+{
+	size_t most = (size_t) transfer->config->max_header_bytes;
+
+	if (transfer->request->keep_bytes == 0 || transfer->status > 0)
+		return;
+	if (transfer->block == NULL)
+		transfer->block = malloc(most);
+	if (transfer->block == NULL || length > most - transfer->block_length)
+		return;
+	memcpy(transfer->block + transfer->block_length, line, length);
+	transfer->block_length += length;
 }
 
 static void
@@ -123,7 +140,9 @@ receive_header(char *line, size_t size, size_t count, void *context)
 	}
 	if (length >= 5 && memcmp(line, "HTTP/", 5) == 0)
 		begin_headers(transfer);
-	else if (length > 0 && (line[0] == '\r' || line[0] == '\n'))
+	else
+		keep_line(transfer, line, length);
+	if (length > 0 && (line[0] == '\r' || line[0] == '\n'))
 		end_headers(transfer);
 	else if (hd_header_is(line, length, "Retry-After"))
 		keep_header(line, length, transfer->retry_after, sizeof(transfer->retry_after));
@@ -132,16 +151,47 @@ receive_header(char *line, size_t size, size_t count, void *context)
 	return length;
 }
 
+/* How much of the body is wanted. */
+static size_t
+wanted_bytes(const HdTransfer *transfer)
+{
+	size_t keep = transfer->request->keep_bytes;
+
+	return keep > HD_RESULT_EXCERPT ? keep : HD_RESULT_EXCERPT;
+}
+
+/* Room for so many bytes in all, as far as they are wanted; what there is when memory is short. */
+static void
+make_room(HdTransfer *transfer, size_t length)
+{
+	size_t wanted = wanted_bytes(transfer);
+	size_t size = transfer->excerpt_size > 0 ? transfer->excerpt_size : HD_RESULT_EXCERPT;
+	unsigned char *grown;
+
+	while (size < length && size < wanted)
+		size *= 2;
+	if (size <= transfer->excerpt_size)
+		return;
+	grown = realloc(transfer->excerpt, size);
+	if (grown == NULL)
+		return;
+	transfer->excerpt = grown;
+	transfer->excerpt_size = size;
+}
+
 static size_t
 receive_body(char *data, size_t size, size_t count, void *context)
 {
 	HdTransfer *transfer = context;
 	size_t length = size * count;
-	size_t room = HD_RESULT_EXCERPT - transfer->excerpt_length;
+	size_t most = wanted_bytes(transfer);
+	size_t room;
 
-	if (transfer->excerpt == NULL)
-		transfer->excerpt = malloc(HD_RESULT_EXCERPT);
-	if (transfer->excerpt != NULL && room > 0)
+	make_room(transfer, transfer->excerpt_length + length);
+	if (most > transfer->excerpt_size)
+		most = transfer->excerpt_size;
+	room = most - transfer->excerpt_length;
+	if (room > 0)
 	{
 		size_t part = length < room ? length : room;
 
@@ -149,6 +199,8 @@ receive_body(char *data, size_t size, size_t count, void *context)
 		transfer->excerpt_length += part;
 	}
 	transfer->body_bytes += length;
+	if (transfer->request->keep_bytes > 0 && transfer->body_bytes > transfer->excerpt_length)
+		transfer->truncated = true;
 	if (transfer->body_bytes > (size_t) transfer->config->max_response_bytes)
 	{
 		transfer->truncated = true;
@@ -238,6 +290,14 @@ set_method_and_body(const HdTransfer *transfer)
 	return code;
 }
 
+bool
+hd_transfer_is_late(const HdTransfer *transfer)
+{
+	const HdRequest *request = transfer->request;
+
+	return request->within_us > 0 && hd_clock_us() > request->claimed_at + request->within_us;
+}
+
 CURLcode
 hd_transfer_prepare(HdTransfer *transfer)
 {
@@ -247,6 +307,8 @@ hd_transfer_prepare(HdTransfer *transfer)
 	long left_ms = left_us > HD_US_PER_MS ? (long) (left_us / HD_US_PER_MS) : 1L;
 	long connect_ms = (long) transfer->config->connect_timeout;
 	CURLcode code = set_common(transfer);
+
+	transfer->sent_at = hd_clock_wall_us();
 
 	if (code == CURLE_OK)
 		code = set_callbacks(transfer);
@@ -290,6 +352,7 @@ hd_transfer_free(HdTransfer *transfer)
 	hd_timer_free(&transfer->deadline);
 	curl_easy_cleanup(transfer->easy);
 	free(transfer->excerpt);
+	free(transfer->block);
 	free(transfer);
 }
 
@@ -312,6 +375,7 @@ hd_transfer_begin(HdTransfer *transfer, HdRequest *request)
 	transfer->header_bytes = 0;
 	transfer->body_bytes = 0;
 	transfer->excerpt_length = 0;
+	transfer->sent_at = 0;
 	transfer->error[0] = '\0';
 	begin_headers(transfer);
 	return true;
@@ -328,6 +392,14 @@ hd_transfer_end(HdTransfer *transfer)
 	transfer->request = NULL;
 	hd_result_free(transfer->result);
 	transfer->result = NULL;
+	if (transfer->excerpt_size > HD_RESULT_EXCERPT)
+	{
+		free(transfer->excerpt);
+		transfer->excerpt = NULL;
+		transfer->excerpt_size = 0;
+	}
+	free(transfer->block);
+	transfer->block = NULL;
 	transfer->state = HD_TRANSFER_IDLE;
 }
 
@@ -479,6 +551,7 @@ take_result(HdTransfer *transfer, HdOutcome outcome)
 	transfer->result = NULL;
 	result->outcome = outcome;
 	result->sent = transfer->sent;
+	result->sent_at = transfer->sent_at;
 	return result;
 }
 
@@ -492,6 +565,17 @@ hd_transfer_failure(HdTransfer *transfer, HdOutcome outcome, const char *error)
 	if (outcome == HD_OUTCOME_DNS)
 		result->dns_us = result->total_us;
 	return result;
+}
+
+/* Without memory for it the text is left out; the outcome is what counts. */
+static char *
+encoded(const unsigned char *bytes, size_t length)
+{
+	char *text = length > 0 ? malloc(HD_BASE64_SIZE(length)) : NULL;
+
+	if (text != NULL)
+		hd_base64_encode(bytes, length, text);
+	return text;
 }
 
 HdResult *
@@ -510,12 +594,8 @@ hd_transfer_result(HdTransfer *transfer, CURLcode code)
 	write_error(transfer, code, result);
 	write_connection(transfer, result);
 	write_times(transfer, result);
-	if (transfer->excerpt_length > 0)
-	{
-		/* Without memory for it the excerpt is left out; the outcome is what counts. */
-		result->excerpt = malloc(HD_BASE64_SIZE(transfer->excerpt_length));
-		if (result->excerpt != NULL)
-			hd_base64_encode(transfer->excerpt, transfer->excerpt_length, result->excerpt);
-	}
+	result->excerpt = encoded(transfer->excerpt, transfer->excerpt_length);
+	if (transfer->status > 0)
+		result->headers = encoded(transfer->block, transfer->block_length);
 	return result;
 }

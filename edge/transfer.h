@@ -50,7 +50,11 @@ typedef struct HdTransfer
 	size_t header_bytes;
 	size_t body_bytes;
 	size_t excerpt_length;
-	unsigned char *excerpt; /* HD_RESULT_EXCERPT bytes once a body came; kept for reuse */
+	size_t excerpt_size;	/* of the buffer; grown as a body comes that is to be kept */
+	unsigned char *excerpt; /* kept for reuse, unless it has grown */
+	size_t block_length;
+	unsigned char *block; /* the header block, where it is to be kept: max_header_bytes */
+	int64_t sent_at;	  /* when libcurl got it, microseconds since 1970 */
 	char retry_after[128];
 	char http_date[64];
 	char error[CURL_ERROR_SIZE];
@@ -65,6 +69,9 @@ bool hd_transfer_begin(HdTransfer *transfer, HdRequest *request) HD_MUSTCHECK;
 
 /* Forgets the request and frees it; the transfer may go back to the free list. */
 void hd_transfer_end(HdTransfer *transfer);
+
+/* Whether the time to send it within has passed; then it goes back. */
+bool hd_transfer_is_late(const HdTransfer *transfer);
 
 /* Sets every option of the easy handle from the request. */
 CURLcode hd_transfer_prepare(HdTransfer *transfer) HD_MUSTCHECK;

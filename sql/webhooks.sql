@@ -84,13 +84,13 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._message_key', '');
 
 CREATE TABLE hotdash._delivery (
 	id bigint PRIMARY KEY,                  -- the job's id
-	endpoint_id bigint NOT NULL,
+	endpoint_id bigint,                     -- NULL: a request of its own, see webhooks_request.sql
 	created_at timestamptz NOT NULL,
 	tenant text NOT NULL,
-	message_id text COLLATE "C" NOT NULL
+	message_id text COLLATE "C"
 );
-CREATE INDEX _delivery_endpoint ON hotdash._delivery (endpoint_id, created_at);
-CREATE INDEX _delivery_message ON hotdash._delivery (message_id);
+CREATE INDEX _delivery_endpoint ON hotdash._delivery (endpoint_id, created_at) WHERE endpoint_id IS NOT NULL;
+CREATE INDEX _delivery_message ON hotdash._delivery (message_id) WHERE message_id IS NOT NULL;
 COMMENT ON TABLE hotdash._delivery IS 'One message on its way to one endpoint';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery', '');
 
@@ -116,6 +116,7 @@ CREATE TABLE hotdash._delivery_attempt (
 	error text,
 	remote_ip text,
 	retry_after interval,                   -- what the receiver asked for
+	sent_at timestamptz,                    -- by the edge's clock; NULL: nothing was sent
 	response_excerpt text
 );
 CREATE INDEX _delivery_attempt_delivery ON hotdash._delivery_attempt (delivery_id, finished_at);
@@ -294,7 +295,7 @@ CREATE FUNCTION hotdash._webhook_register() RETURNS void
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	/*
-	 * The queue and the kind are rows of dumped tables, which the install script must not insert; so the first
+	 * The queue and the kinds are rows of dumped tables, which the install script must not insert; so the first
 	 * endpoint or the first edge does it. An operator's changes to either stay.
 	 */
 	BEGIN
@@ -304,9 +305,12 @@ CREATE FUNCTION hotdash._webhook_register() RETURNS void
 		IF NOT EXISTS (SELECT FROM hotdash._kind AS k WHERE k.kind = 'webhook.delivery') THEN
 			PERFORM hotdash.job_kind_set('webhook.delivery', queue => 'webhooks');
 		END IF;
+		IF NOT EXISTS (SELECT FROM hotdash._kind AS k WHERE k.kind = 'http.request') THEN
+			PERFORM hotdash.job_kind_set('http.request', queue => 'webhooks');
+		END IF;
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._webhook_register() IS 'Makes the queue and the kind of deliveries, once';
+COMMENT ON FUNCTION hotdash._webhook_register() IS 'Makes the queue and the kinds of what the edge sends, once';
 REVOKE ALL ON FUNCTION hotdash._webhook_register() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._json_keys(object jsonb) RETURNS text[]
@@ -898,7 +902,9 @@ CREATE FUNCTION hotdash._webhooks_rights() RETURNS TABLE (level text, object tex
 		SELECT l, o FROM unnest(ARRAY['producer', 'operator', 'admin']) AS l,
 			unnest(ARRAY[
 				'hotdash.event_publish(text, jsonb, text, text, text, jsonb)',
-				'hotdash.event_publish_raw(text, bytea, text, text, text, text, jsonb)']) AS o
+				'hotdash.event_publish_raw(text, bytea, text, text, text, text, jsonb)',
+				'hotdash.http_request(text, text, jsonb, bytea, interval, int, jsonb)', 'hotdash.http_response(bigint)',
+				'hotdash.http_response_text(bigint)', 'hotdash.http_response_json(bigint)']) AS o
 		UNION ALL
 		SELECT l, o FROM unnest(ARRAY['producer', 'worker', 'operator', 'admin']) AS l,
 			unnest(ARRAY[

@@ -11,10 +11,12 @@ CREATE TYPE hotdash.edge_request AS (
 	body bytea,
 	timeout_ms int,
 	lease_ms int,
-	flags int
+	flags int,
+	within_ms int,
+	keep_bytes int
 );
 COMMENT ON TYPE hotdash.edge_request IS
-	'One request as the edge sends it; flags: bit 0, private addresses are allowed';
+	'One request as the edge sends it; flags: bit 0, private addresses are allowed; within_ms: of the claim, or not at all; keep_bytes: of the answer, with its headers';
 
 CREATE TYPE hotdash._edge_result AS (
 	id bigint,
@@ -33,7 +35,9 @@ CREATE TYPE hotdash._edge_result AS (
 	tls_us int,
 	ttfb_us int,
 	total_us int,
-	http_date text
+	http_date text,
+	headers text,
+	sent_at bigint
 );
 COMMENT ON TYPE hotdash._edge_result IS 'One element of what edge_report takes';
 
@@ -100,7 +104,7 @@ CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[]) RETURNS void
 			LEFT JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
 			LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = (j.payload ->> 'endpoint')::bigint
 				AND k.retires_at IS NULL
-			WHERE m.id IS NULL OR k.endpoint_id IS NULL
+			WHERE j.kind <> 'http.request' AND (m.id IS NULL OR k.endpoint_id IS NULL)
 			HAVING count(*) > 0;
 	END
 	$$;
@@ -145,6 +149,8 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 		at timestamptz;
 		claimed hotdash.claimed_job[];
 		requests int;
+		others int;
+		flags constant int := current_setting('hotdash.webhook_allow_private')::bool::int;
 	BEGIN
 		PERFORM hotdash._edge_check_name(edge);
 		PERFORM hotdash._webhook_require(up_to, 'up_to');
@@ -160,10 +166,12 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 			RETURN QUERY
 				SELECT r.id, r.token, r.url, 'POST',
 					hotdash._webhook_header_lines(r.keys, r.message_id, at, r.body, r.content_type, r.traceparent, r.headers),
-					r.body, (extract(epoch FROM r.timeout) * 1000)::int, (extract(epoch FROM lease) * 1000)::int,
-					current_setting('hotdash.webhook_allow_private')::bool::int
+					r.body, (extract(epoch FROM r.timeout) * 1000)::int, (extract(epoch FROM lease) * 1000)::int, flags,
+					(extract(epoch FROM r.within) * 1000)::int, NULL::int
 				FROM (
-					SELECT j.id, j.token, j.traceparent, e.url, e.timeout, e.headers, m.id AS message_id, m.content_type,
+					SELECT j.id, j.token, j.traceparent, e.url, e.timeout, e.headers,
+						CASE WHEN e.rate IS NOT NULL THEN hotdash._endpoint_slack(e.rate_period) END AS within,
+						m.id AS message_id, m.content_type,
 						m.body, k.keys, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
 					FROM unnest(claimed) WITH ORDINALITY AS j
 					JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
@@ -175,6 +183,15 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 					) AS r
 				WHERE r.bytes_before < batch_bytes;
 			GET DIAGNOSTICS requests = ROW_COUNT;
+			IF requests < cardinality(claimed) THEN
+				RETURN QUERY
+					SELECT j.id, j.token, q.url, q.method, hotdash._http_header_lines(q.headers, j.traceparent), q.body,
+						(extract(epoch FROM q.timeout) * 1000)::int, (extract(epoch FROM lease) * 1000)::int, flags, NULL::int,
+						q.max_response
+					FROM unnest(claimed) AS j JOIN hotdash._http_request AS q ON q.id = j.id;
+				GET DIAGNOSTICS others = ROW_COUNT;
+				requests := requests + others;
+			END IF;
 			IF requests < cardinality(claimed) THEN
 				PERFORM hotdash._edge_bury(claimed);
 				PERFORM hotdash._edge_give_back(claimed, batch_bytes);
@@ -262,25 +279,30 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 	SET enable_mergejoin = off
 	SET jit = off
 	AS $$
-		SELECT r.result::int, r.id, r.token, a.attempt, d.tenant, e.id, v.action, v.reason,
-			CASE WHEN v.action = 'retry' THEN h.asked END,
-			CASE WHEN v.action = 'retry' AND (h.asked IS NOT NULL OR v.pause OR v.floor IS DISTINCT FROM interval '0')
+		SELECT r.result::int, r.id, r.token, a.attempt, d.tenant, e.id, x.action, v.reason,
+			CASE WHEN x.action = 'retry' THEN h.asked END,
+			CASE WHEN x.action = 'retry' AND (h.asked IS NOT NULL OR v.pause OR v.floor IS DISTINCT FROM interval '0')
 				THEN hotdash._delivery_retry_in(e.backoff, a.attempt, v.floor, h.asked, v.pause)
-				WHEN v.action = 'snooze' THEN v.floor END,
+				WHEN x.action = 'snooze' THEN v.floor END,
 			v.pause, v.health,
-			CASE WHEN v.action <> 'complete' THEN concat_ws(': ',
+			CASE WHEN x.action <> 'complete' THEN concat_ws(': ',
 				CASE WHEN r.class = 'http' THEN 'HTTP ' || r.status ELSE r.class END, v.reason,
 				hotdash._clean_text(convert_to(r.error, 'UTF8'), 500)) END
 		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
-			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date, result)
+			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date,
+			headers, sent_at, result)
 		JOIN hotdash._delivery AS d ON d.id = r.id
 		LEFT JOIN hotdash._endpoint AS e ON e.id = d.endpoint_id
+		LEFT JOIN hotdash._http_request AS q ON q.id = r.id AND d.endpoint_id IS NULL
 		LEFT JOIN hotdash._job AS j ON j.id = r.id
 		CROSS JOIN LATERAL (SELECT coalesce(j.attempt + 1,
 			(SELECT max(x.attempt) FROM hotdash._delivery_attempt AS x WHERE x.delivery_id = r.id), 1) AS attempt) AS a
 		CROSS JOIN LATERAL (SELECT hotdash._retry_after(r.retry_after, at, r.http_date) AS asked) AS h
 		CROSS JOIN LATERAL hotdash._webhook_classify(r.status, r.class, a.attempt, r.sent, r.total_us,
-			h.asked IS NOT NULL, e.retry_statuses) AS v
+			h.asked IS NOT NULL, coalesce(e.retry_statuses, q.retry_statuses)) AS v
+		-- Whatever answers a request that is no delivery has answered it.
+		CROSS JOIN LATERAL (SELECT CASE WHEN d.endpoint_id IS NULL AND r.class = 'http' AND v.action IN ('dead', 'disable')
+			THEN 'complete' ELSE v.action END AS action) AS x
 	$$;
 COMMENT ON FUNCTION hotdash._edge_judge(hotdash._edge_result[], timestamptz) IS
 	'A verdict on each result whose delivery is known';
@@ -342,12 +364,12 @@ CREATE FUNCTION hotdash._edge_log(edge text, results hotdash._edge_result[], ver
 	AS $$
 		INSERT INTO hotdash._delivery_attempt (delivery_id, finished_at, attempt, dns_us, connect_us, tls_us, ttfb_us,
 			total_us, status, sent, reused, truncated, late, outcome, reason, tenant, edge, error_class, error, remote_ip,
-			retry_after, response_excerpt)
+			retry_after, response_excerpt, sent_at)
 		SELECT v.id, at, v.attempt, r.dns_us, r.connect_us, r.tls_us, r.ttfb_us, r.total_us, r.status,
 			coalesce(r.sent, true), coalesce(r.reused, false), coalesce(r.truncated, false), s.state = 'lost', s.state,
 			v.reason, v.tenant, edge, r.class, hotdash._clean_text(convert_to(r.error, 'UTF8'), 500),
 			hotdash._clean_text(convert_to(r.remote_ip, 'UTF8'), 64), v.asked,
-			hotdash._clean_text(decode(r.excerpt, 'base64'), 1024)
+			hotdash._clean_text(decode(r.excerpt, 'base64'), 1024), to_timestamp(r.sent_at / 1000000.0)
 		FROM unnest(verdicts) WITH ORDINALITY AS v
 		JOIN unnest(results) WITH ORDINALITY AS r ON r.ordinality = v.result
 		CROSS JOIN LATERAL (SELECT states[v.ordinality] AS state) AS s
@@ -423,6 +445,8 @@ CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id 
 		states := hotdash._edge_apply(verdicts);
 		PERFORM hotdash._edge_log(edge, parsed, verdicts, states, at);
 		PERFORM hotdash._edge_react(verdicts, states, at);
+		PERFORM hotdash._http_store(parsed, verdicts, states, at)
+			WHERE EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL);
 		RETURN QUERY
 			SELECT r.id, coalesce(states[v.ordinality], 'lost')
 			FROM unnest(parsed) WITH ORDINALITY AS r

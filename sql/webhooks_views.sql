@@ -45,11 +45,11 @@ CREATE VIEW hotdash.delivery_attempts WITH (security_invoker = true) AS
 		round(a.dns_us / 1000.0, 3) AS dns_ms, round(a.connect_us / 1000.0, 3) AS connect_ms,
 		round(a.tls_us / 1000.0, 3) AS tls_ms, round(a.ttfb_us / 1000.0, 3) AS ttfb_ms,
 		round(a.total_us / 1000.0, 3) AS total_ms, a.remote_ip, a.reused, a.sent, a.late, a.retry_after, a.edge,
-		a.response_excerpt, a.truncated
+		a.response_excerpt, a.truncated, a.sent_at
 	FROM hotdash._delivery_attempt AS a
 	JOIN hotdash._delivery AS d ON d.id = a.delivery_id
 	WHERE hotdash._tenant_sees(a.tenant);
-COMMENT ON VIEW hotdash.delivery_attempts IS 'What happened each time a delivery was sent';
+COMMENT ON VIEW hotdash.delivery_attempts IS 'What happened each time a delivery, or another request, was sent';
 
 CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
 	SELECT d.id, d.message_id, d.endpoint_id, d.tenant,
@@ -79,7 +79,7 @@ CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
 		WHERE y.delivery_id = d.id
 		ORDER BY y.reason = 'delivered' DESC, y.finished_at DESC
 		LIMIT 1) AS a ON true
-	WHERE hotdash._tenant_sees(d.tenant);
+	WHERE d.endpoint_id IS NOT NULL AND hotdash._tenant_sees(d.tenant);
 COMMENT ON VIEW hotdash.deliveries IS
 	'Each message on its way to each endpoint: ready, scheduled, running, parked, completed, dead or cancelled';
 

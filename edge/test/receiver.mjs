@@ -1,6 +1,7 @@
 // An HTTP server that misbehaves on request: the first part of the path says how. Prints its URL.
 //
-//   /ok /status/503 /gate     answers; /gate only once GET /_open was asked for
+//   /ok /status/503 /json /big/9 answers: a status, JSON, so many bytes
+//   /gate                     answers only once GET /_open was asked for
 //   /hang /drip /dripheaders  takes the request and stays silent, or sends a byte now and then
 //   /huge /hugeheaders /interim  a body, a header block, or interim responses without end
 //   /reset /garbage /redirect    cuts the connection, answers something else, answers 302
@@ -37,6 +38,13 @@ const behaviours = {
 		response.statusCode = Number(argument);
 		response.end('as asked');
 	},
+	json: (request, response) => {
+		response.setHeader('content-type', 'application/json');
+		response.setHeader('x-twice', ['a', 'b']);
+		response.setHeader('set-cookie', ['c=1', 'd=2']);
+		response.end('{"ok": true, "n": [1, 2]}');
+	},
+	big: (request, response, argument) => response.end(Buffer.alloc(Number(argument), 'k')),
 	gate: (request, response) => (open ? response.end('open') : gated.push(response)),
 	hang: () => {},
 	drip: (request, response) => {

@@ -61,6 +61,8 @@ fill(HdField fields[HD_COLUMN_COUNT], const Array *headers)
 	fields[HD_COLUMN_TIMEOUT_MS] = TEXT("\x00\x00\x13\x88");
 	fields[HD_COLUMN_LEASE_MS] = TEXT("\x00\x00\x3a\x98");
 	fields[HD_COLUMN_FLAGS] = TEXT("\x00\x00\x00\x01");
+	fields[HD_COLUMN_WITHIN_MS] = TEXT("\x00\x00\x00\x32");
+	fields[HD_COLUMN_KEEP_BYTES] = TEXT("\x00\x00\x10\x00");
 }
 
 static bool
@@ -94,6 +96,8 @@ test_good_row(void)
 		  "a body keeps its zero byte");
 	CHECK(request->timeout_us == 5000000 && request->lease_us == 15000000 && request->flags == 1,
 		  "timeout, lease, flags");
+	CHECK(request->within_us == 50000 && request->keep_bytes == 4096,
+		  "the time to send it within, the bytes to keep");
 	CHECK(has_line(request, "content-type: text/plain") && has_line(request, "X: y"), "headers");
 	CHECK(has_line(request, "X-Empty;"), "an empty header is written libcurl's way");
 	CHECK(has_line(request, "Expect:") && has_line(request, "Accept:"),
@@ -113,6 +117,8 @@ test_nulls(void)
 	fields[HD_COLUMN_BODY] = (HdField){NULL, 0};
 	fields[HD_COLUMN_HEADERS] = (HdField){NULL, 0};
 	fields[HD_COLUMN_FLAGS] = (HdField){NULL, 0};
+	fields[HD_COLUMN_WITHIN_MS] = (HdField){NULL, 0};
+	fields[HD_COLUMN_KEEP_BYTES] = (HdField){NULL, 0};
 	request = hd_request_decode(fields);
 	CHECK(request != NULL && request->problem == NULL && request->body == NULL &&
 			  request->flags == 0,

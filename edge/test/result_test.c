@@ -50,8 +50,8 @@ test_full(const cJSON *object)
 static void
 test_empty(const cJSON *object)
 {
-	static const char *const nulls[] = {"status",  "error",		"retry_after",
-										"excerpt", "remote_ip", "http_date"};
+	static const char *const nulls[] = {"status",	 "error",	  "retry_after", "excerpt",
+										"remote_ip", "http_date", "headers",	 "sent_at"};
 
 	for (size_t i = 0; i < HD_COUNT(nulls); i++)
 		CHECK(is_null(object, nulls[i]), "%s is null where there is none", nulls[i]);
@@ -82,6 +82,12 @@ main(void)
 	test_full(cJSON_GetArrayItem(array, 0));
 	test_empty(cJSON_GetArrayItem(array, 1));
 	CHECK(strcmp(hd_outcome_name(HD_OUTCOME_INVALID), "invalid") == 0, "names follow the enum");
+	CHECK(hd_result_list_fit(&first, 3, 4) == 3 && hd_result_list_fit(&first, 2, 4) == 2,
+		  "what fits is not cut");
+	CHECK(hd_result_list_fit(&first, 3, 3) == 1, "the first always fits");
+	second.headers = excerpt;
+	CHECK(hd_result_list_fit(&first, 3, 7) == 1 && hd_result_list_fit(&first, 3, 8) == 3,
+		  "kept texts count together");
 	cJSON_Delete(array);
 	free(json);
 	return check_end();
