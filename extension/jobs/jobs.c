@@ -152,6 +152,7 @@ tick_once(void)
 	bool more;
 
 	forget_predecessors(db);
+	hd_jobs_waiter_pass_overdue();
 
 	/* To know the jobs of a fresh database or of a copy is no harm; to charge one would be. */
 	if (!hd_instance_is_ours())

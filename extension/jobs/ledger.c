@@ -259,6 +259,7 @@ map_file(int fd, int capacity)
 	void *base;
 	int rc;
 
+	/* What is in the file stays in it until there is room: a failed start forgets no lease. */
 	rc = posix_fallocate(fd, 0, (off_t) size);
 	if (rc != 0)
 	{
@@ -267,6 +268,9 @@ map_file(int fd, int capacity)
 				(errcode_for_file_access(),
 				 errmsg("could not allocate %zu bytes for file \"%s\": %m", size, LEDGER_FILE)));
 	}
+	if (ftruncate(fd, (off_t) size) != 0)
+		ereport(FATAL, (errcode_for_file_access(),
+						errmsg("could not truncate file \"%s\": %m", LEDGER_FILE)));
 	base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (base == MAP_FAILED)
 		ereport(FATAL,
@@ -290,12 +294,7 @@ hd_jobs_ledger_open(int capacity)
 
 	/* After a crash of a backend the file is still mapped, in this very postmaster. */
 	if (header == NULL)
-	{
-		if (ftruncate(fd, 0) != 0)
-			ereport(FATAL, (errcode_for_file_access(),
-							errmsg("could not truncate file \"%s\": %m", LEDGER_FILE)));
 		map_file(fd, capacity);
-	}
 	close(fd);
 	memset(header, 0, file_size(capacity));
 	restore_leases(leases, n, capacity, &boot);

@@ -171,8 +171,6 @@ free_all_slots(void)
 	}
 	for (int i = 0; i < list->max_kinds; i++)
 		kinds[i].db = -1;
-	for (int i = 0; i < list->max_waiters; i++)
-		waiters[i].procno = -1;
 }
 
 static void

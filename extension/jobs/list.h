@@ -254,6 +254,7 @@ typedef struct HdJobList
 	int nfree;		   /* entries */
 	int nblocked;	   /* entries behind gates */
 	int nwaiters;	   /* sessions that wait and were not woken yet */
+	int nowing;		   /* sessions that were, whose wait is over, and that have not claimed */
 	bool ledger_lost;  /* leases of before this start may be unknown */
 	int ticker;		   /* process number of whoever runs the ticks, -1 when nobody */
 	int32 lane_hand;   /* where the search for an idle lane goes on */

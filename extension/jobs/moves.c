@@ -317,14 +317,13 @@ static void
 return_to_line(int32 index)
 {
 	const HdJobEntry *entry = hd_jobs_entry(index);
-	int32 queue = hd_jobs_lane(entry->lane)->queue;
 
-	hd_jobs_list_schedule(hd_jobs_queue(queue)->db, entry->at, entry->id);
+	hd_jobs_list_schedule(hd_jobs_entry_queue(entry)->db, entry->at, entry->id);
 	if (entry->gate >= 0)
 		hd_jobs_gate_note(entry->gate, entry->at, entry->id);
 	else
 		hd_jobs_lane_note(entry->lane, entry->at, entry->id);
-	hd_jobs_waiter_wake_queue(queue, 1);
+	hd_jobs_waiter_wake(index);
 	leave(index);
 }
 
@@ -490,7 +489,7 @@ finish_note(const HdJobNote *note)
 			break;
 		case HD_JOB_NOTE_LANE:
 			hd_jobs_lane_note(target, note->earliest, note->earliest_id);
-			hd_jobs_waiter_wake_queue(hd_jobs_lane(target)->queue, note->nrows);
+			hd_jobs_waiter_wake_lane(target, note->nrows);
 			break;
 		case HD_JOB_NOTE_GATE:
 			hd_jobs_gate_note(target, note->earliest, note->earliest_id);

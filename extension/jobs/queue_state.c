@@ -35,7 +35,8 @@ count_waiters(int32 db, uint64 queue_hash)
 		const HdJobWaiter *waiter = hd_jobs_waiter(i);
 		bool wanted = waiter->nqueues == 0;
 
-		if (waiter->procno < 0 || waiter->db != db)
+		if ((waiter->state != HD_JOB_WAITER_ASLEEP && waiter->state != HD_JOB_WAITER_CALLED) ||
+			waiter->db != db)
 			continue;
 		for (int q = 0; q < waiter->nqueues; q++)
 			wanted |= waiter->queues[q] == queue_hash;

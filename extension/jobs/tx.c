@@ -218,6 +218,8 @@ hd_jobs_tx_claim(HdJobQueues *queues, int n, bool ordered, int32 *taken)
 		/* Rows of this priority come before entries of the next, if they can be brought. */
 		starving = ordered && ntaken < n && hd_jobs_lane_starves(queues, p);
 	}
+	if (hd_jobs_waiter_may_be())
+		hd_jobs_waiter_claimed(queues, ntaken, n);
 	LWLockRelease(hd_jobs_lock);
 	return ntaken;
 }

@@ -10,7 +10,8 @@
  * wakes others if there are several.
  *
  * Locking: the list's lock to look and to register, never during the sleep.
- * A waiter's slot is given back on error, cancel and exit.
+ * A waiter's slot is given back on error, cancel and exit, and what it was
+ * woken for goes to another.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -56,61 +57,18 @@
 /* So many times a wait looks for flows whose limits it has just read, before it sleeps a little. */
 #define MAX_ROUNDS 4
 
-static int my_slot = -1;
 static bool exit_registered = false;
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_wait);
 
-/* Lock held exclusively. */
-static void
-leave_locked(void)
-{
-	HdJobWaiter *waiter;
-
-	if (my_slot < 0)
-		return;
-	waiter = hd_jobs_waiter(my_slot);
-	if (!waiter->woken)
-		hd_jobs_list->nwaiters--;
-	waiter->procno = -1;
-	my_slot = -1;
-}
-
 static void
 leave(int code, Datum arg)
 {
-	if (my_slot < 0)
+	if (!hd_jobs_waiter_may_be())
 		return;
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	leave_locked();
+	hd_jobs_waiter_leave();
 	LWLockRelease(hd_jobs_lock);
-}
-
-/* Lock held exclusively. Without a free slot the caller's short sleeps do. */
-static void
-enter_locked(const HdJobQueues *queues)
-{
-	leave_locked();
-	for (int i = 0; i < hd_jobs_list->max_waiters; i++)
-	{
-		HdJobWaiter *waiter = hd_jobs_waiter(i);
-
-		if (waiter->procno >= 0)
-			continue;
-		waiter->procno = HD_MY_PROCNO;
-		waiter->db = queues->db;
-		waiter->woken = false;
-		waiter->nqueues = (queues->n <= HD_JOB_WAITER_QUEUES) ? queues->n : 0;
-		for (int q = 0; q < waiter->nqueues; q++)
-			waiter->queues[q] = hd_jobs_place_queue_hash(queues->names[q]);
-		waiter->tenant = queues->tenant;
-		waiter->nkinds = (queues->nkinds <= HD_JOB_WAITER_KINDS) ? queues->nkinds : 0;
-		for (int k = 0; k < waiter->nkinds; k++)
-			waiter->kinds[k] = queues->kinds[k];
-		hd_jobs_list->nwaiters++;
-		my_slot = i;
-		return;
-	}
 }
 
 /*
@@ -150,6 +108,8 @@ look_at_window(HdJobTable *table, HdJobQueues *window, TimestampTz *due)
 		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 		hd_jobs_list_resolve(window);
 		ready = anything_ready(window, due);
+		if (ready)
+			hd_jobs_waiter_found();
 		unknown = !ready && hd_jobs_flow_is_wanted(window->db);
 		LWLockRelease(hd_jobs_lock);
 	}
@@ -174,7 +134,7 @@ hd_jobs_wait_look(HdJobQueues *queues, TimestampTz *due)
 
 	/* Registered before looking, so that nothing comes unnoticed between two windows. */
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
-	enter_locked(queues);
+	hd_jobs_waiter_enter(queues);
 	LWLockRelease(hd_jobs_lock);
 
 	*due = DT_NOEND;
@@ -182,8 +142,6 @@ hd_jobs_wait_look(HdJobQueues *queues, TimestampTz *due)
 	while (!ready && hd_jobs_list_window(queues, &start, &window))
 		ready = look_at_window(&table, &window, due);
 	hd_jobs_table_close(&table);
-	if (ready)
-		hd_jobs_wait_leave();
 	return ready;
 }
 
@@ -223,9 +181,11 @@ hd_jobs_wait_sleep(TimestampTz due, TimestampTz deadline)
 		sleep_us = Min(sleep_us, HD_JOB_WAIT_AGAIN_US);
 	else if (due != DT_NOEND)
 		sleep_us = Min(sleep_us, Max(due - now, 0));
-	if (my_slot < 0)
+	if (!hd_jobs_waiter_may_be())
 		sleep_us = Min(sleep_us, USECS_PER_SEC);
-	if (sleep_us > 0)
+
+	/* A wait for a lock since the look may have taken the call from the latch. */
+	if (hd_jobs_waiter_sleeps() && sleep_us > 0)
 		sleep_on_latch((long) ((sleep_us + 999) / 1000));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
@@ -288,11 +248,16 @@ hd_jobs_wait(FunctionCallInfo fcinfo, char **names, int n, int64 wait_us)
 			hd_jobs_wait_sleep(due, deadline);
 		}
 	}
-	PG_FINALLY();
+	PG_CATCH();
 	{
 		hd_jobs_wait_leave();
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
+
+	/* Who found something owes a claim; what happens until then is in waiters.h. */
+	if (!ready)
+		hd_jobs_wait_leave();
 	SPI_finish();
 	return ready;
 }

@@ -34,7 +34,7 @@ extern void hd_jobs_wait_sleep(TimestampTz due, TimestampTz deadline);
 
 /*
  * hd_jobs_wait_leave
- *		Not a waiter any more.
+ *		Not a waiter any more.  After an error too; a call goes to another.
  */
 extern void hd_jobs_wait_leave(void);
 

@@ -48,6 +48,7 @@
 #include "jobs/relay.h"
 #include "jobs/schedule.h"
 #include "jobs/wait.h"
+#include "jobs/waiters.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
@@ -497,6 +498,8 @@ step(ArrayType *queues, MemoryContext context, TimestampTz *due)
 		else if (hd_jobs_wait_look(&wanted, due))
 			*due = DT_NOBEGIN;
 	}
+	else
+		hd_jobs_wait_leave();
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(context);
 	return result;
@@ -633,26 +636,51 @@ step_in_transaction(MemoryContext context, TimestampTz *due)
 	return result;
 }
 
-TimestampTz
-hd_jobs_work_task(void)
+/* Until nothing is left to do, a schedule is due or a second is over. */
+static Step
+work_for_a_second(MemoryContext context, TimestampTz *due)
 {
 	TimestampTz until = hd_clock_real() + USECS_PER_SEC;
-	MemoryContext context =
-		AllocSetContextCreate(CurrentMemoryContext, "hotdash job", ALLOCSET_DEFAULT_SIZES);
-	TimestampTz due = DT_NOEND;
 	Step result = STEP_IDLE;
 
 	while (hd_setting_worker_runs_handlers && hd_clock_real() < until)
 	{
 		CHECK_FOR_INTERRUPTS();
-		result = step_in_transaction(context, &due);
+		result = step_in_transaction(context, due);
 		if (result == STEP_IDLE || hd_jobs_schedule_due())
 			break;
 	}
+	return result;
+}
+
+TimestampTz
+hd_jobs_work_task(void)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "hotdash job", ALLOCSET_DEFAULT_SIZES);
+	volatile TimestampTz due = DT_NOEND;
+	volatile Step result = STEP_IDLE;
+
+	/* After an error the task pauses, and must not be the one who is called. */
+	PG_TRY();
+	{
+		TimestampTz until = DT_NOEND;
+
+		result = work_for_a_second(context, &until);
+		due = until;
+	}
+	PG_CATCH();
+	{
+		hd_jobs_wait_leave();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	MemoryContextDelete(context);
+	if (!hd_setting_worker_runs_handlers)
+		hd_jobs_wait_leave();
 
 	/* After a second of work, or when a schedule is due, other tasks have their turn first. */
-	if (result == STEP_WORKED)
+	if (result == STEP_WORKED || !hd_jobs_waiter_sleeps())
 		return hd_clock_real();
 	if (due == DT_NOBEGIN)
 		return hd_clock_real() + HD_JOB_WAIT_AGAIN_US;

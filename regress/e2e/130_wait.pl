@@ -1,5 +1,5 @@
-# job_wait: what must not wake it, how many it wakes, and that it holds nothing while it sleeps. What
-# must wake it is in isolation/specs/jobs-wait.spec.
+# job_wait: what must not wake it, how many it wakes, that it holds nothing while it sleeps, and that who is
+# woken and does not claim takes no job's wake-up with it. What must wake it is in isolation/specs/jobs-wait.spec.
 
 use strict;
 use warnings FATAL => 'all';
@@ -126,6 +126,87 @@ kill 'KILL', $silent->{session}{run}{KIDS}[0]{PID} or die "no psql: $!";
 poll_until(sub { $node->safe_psql('app', "SELECT count(*) FROM pg_stat_activity WHERE application_name = '$silent->{name}'") eq '0' }, 30, 'the session to end');
 $node->safe_psql('app', q{SELECT hotdash.job_enqueue('k')});
 woken($waiting, 'woken although another waiter\'s client had gone');
+$node->safe_psql('app', 'SELECT hotdash.job_claim()');
+
+# Two sleep and one is woken; what it does instead of claiming must not leave the job lying while the other sleeps.
+# A backend that is stopped has been woken and has not looked yet. No worker ticks here.
+sub two_asleep { return map { sleeper("NULL, '10 minutes'") } 1 .. 2 }
+
+sub backend
+{
+	return $node->safe_psql('app', "SELECT pid FROM pg_stat_activity WHERE application_name = '$_[0]{name}'");
+}
+
+# psql ends by itself when its server goes in the middle of a statement.
+sub quit_if_there
+{
+	eval { $_[0]{session}->quit };
+	return;
+}
+
+sub enqueue_and_split
+{
+	my (@two) = @_;
+
+	$node->safe_psql('app', q{SELECT hotdash.job_enqueue('k')});
+	poll_until(sub { grep { !is_asleep($_->{name}) } @two }, 30, 'one to wake');
+	my ($called) = grep { !is_asleep($_->{name}) } @two;
+	my ($other) = grep { $_ != $called } @two;
+	still_asleep($other, 'one job wakes one of two');
+	poll_until(sub { $node->safe_psql('app', "SELECT state FROM pg_stat_activity WHERE application_name = '$called->{name}'") eq 'idle' }, 30, 'its wait to end');
+	return ($called, $other);
+}
+
+# The first of two is stopped in its sleep, so that it is called and cannot look.
+sub call_while_stopped
+{
+	my ($what, $then) = @_;
+	my ($first, $other) = two_asleep();
+	my $pid = backend($first);
+
+	kill 'STOP', $pid or die "no backend: $!";
+	$node->safe_psql('app', q{SELECT hotdash.job_enqueue('k')});
+	still_asleep($other, "$what: the other sleeps on");
+	$node->safe_psql('app', "SELECT $then($pid)");
+	kill 'CONT', $pid or die "no backend: $!";
+	woken($other, "$what before it looked: the other is woken");
+	quit_if_there($first);
+	$node->safe_psql('app', 'SELECT hotdash.job_claim()');
+}
+
+call_while_stopped('cancelled', 'pg_cancel_backend');
+call_while_stopped('terminated', 'pg_terminate_backend');
+
+my %instead = (
+	'its client leaves' => sub { $_[0]{session}->quit },
+	'it is terminated' => sub { $node->safe_psql('app', 'SELECT pg_terminate_backend(' . backend($_[0]) . ')') },
+	'it waits for something else' => sub { $_[0]{session}->query(q{CALL hotdash.job_wait(ARRAY['q'], '0 s')}) },
+	'it claims something else' => sub { $_[0]{session}->query(q{SELECT count(*) FROM hotdash.job_claim(ARRAY['q'])}) },
+	'its client is stuck, and somebody ticks' => sub {
+		my ($called, $other) = @_;
+
+		poll_until(sub { $node->safe_psql('app', 'CALL hotdash._tick()'); !is_asleep($other->{name}) }, 30, 'a tick to pass it on');
+	});
+
+foreach my $what (sort keys %instead)
+{
+	my ($called, $other) = enqueue_and_split(two_asleep());
+
+	$instead{$what}->($called, $other);
+	woken($other, "$what: the other is woken");
+	quit_if_there($called);
+	$node->safe_psql('app', 'SELECT hotdash.job_claim()');
+}
+
+# One that does claim has answered, and what it does then wakes nobody
+my ($claimed, $idle) = enqueue_and_split(two_asleep());
+$claimed->{session}->query('SELECT hotdash.job_claim()');
+$claimed->{session}->quit;
+$node->safe_psql('app', 'CALL hotdash._tick()');
+still_asleep($idle, 'not woken when the job was claimed');
+$node->safe_psql('app', q{SELECT hotdash.job_enqueue('k')});
+woken($idle, 'but by the next job');
+$node->safe_psql('app', 'SELECT hotdash.job_claim()');
 
 # The extension goes while sessions wait: they hold nothing that would stop it, and end with an error
 $node->create_db_with_extension('brief');
