@@ -199,6 +199,11 @@ DECLARE
 	first_at timestamptz;
 BEGIN
 	SELECT * INTO job FROM hotdash._job j WHERE j.id = _job_barrier.id;
+	IF NOT FOUND THEN
+		code := 'ended';
+		why := 'It ended while this was looked up.';
+		RETURN;
+	END IF;
 	SELECT * INTO kind FROM hotdash._kind k WHERE k.kind = job.kind;
 	SELECT * INTO queue FROM hotdash._queue q WHERE q.queue = job.queue;
 	SELECT * INTO state FROM hotdash._job_queue_state(job.queue);

@@ -245,6 +245,10 @@ refuse(int32 index, TimestampTz opens_at)
 	if (flow->viewer == 0)
 	{
 		shut(index, opens_at);
+
+		/* Whoever sleeps now does not know that time, and this session may be long at its work. */
+		if (opens_at != DT_NOEND)
+			hd_jobs_waiter_wake_lane(flow->lanes, 1);
 		return;
 	}
 	flow->stale = true;
