@@ -657,6 +657,13 @@ COMMENT ON FUNCTION hotdash._job_reschedule IS
 	'Moves waiting jobs to another time; infinity parks them';
 REVOKE ALL ON FUNCTION hotdash._job_reschedule FROM PUBLIC;
 
+CREATE FUNCTION hotdash._job_expire(ids bigint[])
+	RETURNS int
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_expire' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_expire IS
+	'Ends waiting jobs that are past their time, which a claim would do; returns how many';
+REVOKE ALL ON FUNCTION hotdash._job_expire FROM PUBLIC;
+
 CREATE FUNCTION hotdash._job_reload()
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_reload' LANGUAGE C VOLATILE PARALLEL UNSAFE;

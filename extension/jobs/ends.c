@@ -31,6 +31,7 @@ PG_FUNCTION_INFO_V1(hd_jobs_sql_snooze_many);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_release_many);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_cancel);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_reschedule);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_expire);
 
 static int64
 required_int64(FunctionCallInfo fcinfo, int n, const char *name)
@@ -342,4 +343,29 @@ hd_jobs_sql_reschedule(PG_FUNCTION_ARGS)
 	}
 	hd_jobs_table_close(&table);
 	PG_RETURN_INT32(moved);
+}
+
+/*
+ * hd_jobs_sql_expire
+ *		SQL: _job_expire(ids) -> int, how many waited and were past their time.
+ */
+Datum
+hd_jobs_sql_expire(PG_FUNCTION_ARGS)
+{
+	ParallelArray ids;
+	HdJobTable table;
+	int expired = 0;
+	int n = -1;
+
+	hd_require_arg(fcinfo, 0, "ids");
+	read_array(fcinfo, 0, INT8OID, "ids", &n, &ids);
+	hd_jobs_table_open(&table, false);
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!ids.nulls[i] && hd_jobs_finish_expire_waiting(&table, DatumGetInt64(ids.values[i])))
+			expired++;
+	}
+	hd_jobs_table_close(&table);
+	PG_RETURN_INT32(expired);
 }

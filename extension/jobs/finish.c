@@ -716,3 +716,26 @@ hd_jobs_finish_reschedule(HdJobTable *table, int64 id, TimestampTz at)
 	postpone(table, DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)), at, NULL);
 	return true;
 }
+
+bool
+hd_jobs_finish_expire_waiting(HdJobTable *table, int64 id)
+{
+	TimestampTz expires;
+	Ending end;
+	bool running;
+	bool never;
+
+	if (!begin_waiting(table, id, &end, &running))
+		return false;
+	expires = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_EXPIRES_AT, &never));
+	if (never || expires > hd_clock_now())
+	{
+		if (end.index >= 0)
+			hd_jobs_tx_let_go(end.index);
+		return false;
+	}
+	file_dead(table, "expired",
+			  DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)), NULL);
+	delete_row(table, &end, HD_JOB_DEAD);
+	return true;
+}

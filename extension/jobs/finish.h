@@ -56,12 +56,14 @@ extern void hd_jobs_finish_stopped(HdJobTable *table, int64 id, int64 token);
 extern bool hd_jobs_finish_cancel(HdJobTable *table, int64 id);
 
 /*
- * hd_jobs_finish_cancel_waiting / hd_jobs_finish_reschedule
- *		End a job that waits, or move it to another time.  False when it is
- *		running, being ended, or gone.
+ * hd_jobs_finish_cancel_waiting / hd_jobs_finish_reschedule /
+ * hd_jobs_finish_expire_waiting
+ *		End a job that waits, move it to another time, or end it as dead if it is
+ *		past its expires_at.  False when it is running, being ended, or gone.
  */
 extern bool hd_jobs_finish_cancel_waiting(HdJobTable *table, int64 id);
 extern bool hd_jobs_finish_reschedule(HdJobTable *table, int64 id, TimestampTz at);
+extern bool hd_jobs_finish_expire_waiting(HdJobTable *table, int64 id);
 
 /*
  * hd_jobs_finish_held
