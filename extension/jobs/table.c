@@ -102,8 +102,12 @@ hd_jobs_table_fetch(HdJobTable *table, ItemPointer tid, int64 id)
 	Snapshot snapshot;
 	bool found;
 
-	if (!ItemPointerIsValid(tid) ||
-		ItemPointerGetBlockNumber(tid) >= RelationGetNumberOfBlocks(table->rel))
+	/* Asking for the size is a system call. */
+	if (!ItemPointerIsValid(tid))
+		return false;
+	if (ItemPointerGetBlockNumber(tid) >= table->nblocks)
+		table->nblocks = RelationGetNumberOfBlocks(table->rel);
+	if (ItemPointerGetBlockNumber(tid) >= table->nblocks)
 		return false;
 	snapshot = RegisterSnapshot(GetLatestSnapshot());
 	found = table_tuple_fetch_row_version(table->rel, tid, snapshot, table->slot);

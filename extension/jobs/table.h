@@ -116,6 +116,8 @@ typedef struct HdJobTable
 {
 	Relation rel;
 	TupleTableSlot *slot;
+	BlockNumber
+		nblocks; /* the table has at least so many, for the handle's lock keeps it from shrinking */
 	EState *estate; /* NULL when opened for reading and deleting only */
 	ResultRelInfo *info;
 	struct HdJobParts *parts; /* of the history: opened at first use, closed with this */
