@@ -20,6 +20,7 @@
 #include "jobs/jobs.h"
 #include "limits/limits.h"
 #include "miscadmin.h"
+#include "ops/ops.h"
 #include "utils/guc.h"
 #include "webhooks/webhooks.h"
 
@@ -30,6 +31,7 @@ static void (*const modules[])(void) = {
 	hd_limits_init,
 	hd_jobs_init,
 	hd_webhooks_init,
+	hd_ops_init,
 	hd_worker_init,
 };
 

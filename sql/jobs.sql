@@ -19,9 +19,13 @@ CREATE TABLE hotdash._queue (
 	notify bool NOT NULL,
 	concurrency int,
 	rate int,
-	rate_period interval
+	rate_period interval,
+	alert_at int,
+	escalate_at int
 );
 COMMENT ON TABLE hotdash._queue IS 'Queues made by queue_set; queue default exists without a row';
+COMMENT ON COLUMN hotdash._queue.alert_at IS 'An alert is raised at so many ready jobs; NULL: none';
+COMMENT ON COLUMN hotdash._queue.escalate_at IS 'It becomes critical at so many; NULL: never';
 
 CREATE TABLE hotdash._kind (
 	kind text COLLATE "C" NOT NULL PRIMARY KEY,

@@ -747,6 +747,10 @@ CREATE FUNCTION hotdash._publish(event_type text, body bytea, content_type text,
 	BEGIN
 		PERFORM hotdash._message_check(event_type, octet_length(body));
 		PERFORM hotdash._webhook_check_options(options, '{traceparent}');
+		IF event_type ^@ 'hotdash.' THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'event types that begin with "hotdash." are reserved';
+		END IF;
 		IF octet_length(order_key) NOT BETWEEN 1 AND 255 THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'order_key must be 1 to 255 bytes long';
 		END IF;
@@ -791,6 +795,37 @@ CREATE FUNCTION hotdash.event_publish(event_type text, payload jsonb, idempotenc
 COMMENT ON FUNCTION hotdash.event_publish(text, jsonb, text, text, text, jsonb) IS
 	'Publishes an event to all endpoints that want it, when the transaction commits; returns the message id';
 REVOKE ALL ON FUNCTION hotdash.event_publish(text, jsonb, text, text, text, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._event_operational(event_type text, payload jsonb, order_key text, tenant text,
+		about bigint DEFAULT NULL)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * An event of hotdash's own, which endpoints ask for like any other. The endpoint that it is about does not get
+	 * it. No limit of events applies: what it tells of must not fail because of it. Nobody wants it: nothing is written.
+	 */
+	DECLARE
+		traceparent constant text := hotdash.trace_current();
+		endpoints constant bigint[] := ARRAY(
+			SELECT e.id FROM hotdash._endpoint AS e
+			WHERE e.tenant = _event_operational.tenant AND e.enabled AND e.id IS DISTINCT FROM about
+				AND e.events && hotdash._event_patterns(event_type)
+				AND (e.filter IS NULL OR hotdash._filter_accepts(payload, e.filter)));
+		id text;
+	BEGIN
+		IF cardinality(endpoints) > 0 THEN
+			id := hotdash._message_insert(event_type, convert_to(payload::text, 'UTF8'), 'application/json', NULL, order_key,
+				tenant, traceparent);
+			PERFORM hotdash._deliver(id, tenant, order_key, traceparent, endpoints);
+		END IF;
+		RETURN id;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._event_operational(text, jsonb, text, text, bigint) IS
+	'Publishes an event hotdash.* to the endpoints of a tenant, but for the one it is about; NULL when none wants it';
+REVOKE ALL ON FUNCTION hotdash._event_operational(text, jsonb, text, text, bigint) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._json_or_null(body bytea) RETURNS jsonb
 	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL RESTRICTED
