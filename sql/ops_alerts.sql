@@ -19,7 +19,7 @@
  * the tick, applies what lies there first, in order. So no two transactions raise one alert twice, no raise is lost
  * when the transaction that was quicker rolls back, none waits for another to end, and there can be no deadlock,
  * whatever the order in which transactions raise several alerts. Only the holder of the lock writes to the rows of a
- * name in _alert and _alert_silence.
+ * name in _alert and _alert_silence; the sweep of the tick deletes rows that nobody looks at any more.
  *
  * Telling. What receivers get is an event hotdash.alert.raised, .escalated, .acknowledged or .cleared, published in the
  * transaction of the change, so it is sent if and only if the change is committed, and once. _alert.told remembers

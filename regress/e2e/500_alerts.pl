@@ -156,4 +156,14 @@ sql('SELECT hotdash.instance_adopt(); CALL hotdash._tick()', 'restored');
 is(sql(q{SELECT state FROM hotdash.alerts WHERE name = 'copied'}, 'restored'), 'open', 'until it is the live one');
 
 $node->stop;
+
+# Without shared memory
+my $plain = HotDash->cluster('plain', preload => 0);
+$plain->create_db_with_extension('app');
+is($plain->safe_psql('app', q{SELECT hotdash.endpoint_create('http://127.0.0.1:1/') \g /dev/null
+	SELECT hotdash.alert_raise('a', 'warning', 'm'); SELECT hotdash.alert_clear('a'); SELECT hotdash.span_end(hotdash.span_start('a'))
+	\g /dev/null
+	SELECT (SELECT state FROM hotdash.alerts), (SELECT count(*) FROM hotdash.deliveries), (SELECT count(*) FROM hotdash.spans)}) =~ s/^\n+//r,
+	'cleared|2|1', 'without preload alerts are raised, cleared and published, and spans kept');
+$plain->stop;
 done_testing();
