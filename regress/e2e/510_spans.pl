@@ -73,16 +73,19 @@ $receiver->stop;
 # Parts change while eight sessions write
 my $script = $node->basedir . '/spans.pgbench';
 append_to_file($script, "BEGIN;\nSELECT hotdash.span_start('load') AS span \\gset\nSELECT hotdash.span_end(':span');\nCOMMIT;\n");
-my $pgbench = IPC::Run::start([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', '8', '-j', '2', '-t', '4000', '-f', $script, 'app' ],
+my $pgbench = IPC::Run::start([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', '8', '-j', '2', '-T', '600', '-f', $script, 'app' ],
 	'>', \my $out, '2>', \my $err);
 poll_until(sub { sql(q{SELECT count(*) FROM hotdash._span WHERE name = 'load'}) > 100 }, 60, 'the load');
 tick_in('22 hours');
 is(sql(q{SELECT part FROM hotdash._part WHERE family = 'spans' AND closed_at IS NULL}), '2', 'a part is closed after an eighth of the retention, under load');
 poll_until(sub { sql(q{SELECT count(*) FROM hotdash._span_2}) > 100 }, 60, 'rows in the next part');
 poll_until(sub { tick_in('9 days'); sql(q{SELECT count(*) FROM hotdash.spans WHERE name = 'session'}) eq '0' }, 60, 'the part to be dropped');
-cmp_ok(sql(q{SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%span%' AND pid <> pg_backend_pid()}), '>=', 8, 'and dropped when its time has come, while others write');
+my $written = sql(q{SELECT count(*) FROM hotdash._span WHERE name = 'load'});
+ok(poll_until(sub { sql(q{SELECT count(*) FROM hotdash._span WHERE name = 'load'}) > $written }, 60, 'more of it'),
+	'and dropped when its time has come, while others write');
+$pgbench->signal('INT');
 $pgbench->finish;
-like($out, qr{32000/32000}, 'no writer failed') or diag($err);
+unlike($err, qr/error|aborted/i, 'no writer failed');
 is(sql('SELECT count(*) FROM hotdash._span_open'), '0', 'and none of their spans is open');
 is($session->query($span), sql(q{SELECT part FROM hotdash._part WHERE family = 'spans' AND closed_at IS NULL}),
 	'a session that has written before goes on in the part of now');
