@@ -143,7 +143,8 @@ hex_id(char *buf, uint64 id)
 }
 
 void
-hd_trace_attempt(const char *parent, const char *origin, int length, const int64 *attempt, char *buf)
+hd_trace_attempt(const char *parent, const char *origin, int length, const int64 *attempt,
+				 char *buf)
 {
 	char id[HD_SPAN_ID_LENGTH + 1];
 	const unsigned char *bytes = (const unsigned char *) origin;

@@ -45,7 +45,7 @@ int hd_jobs_setting_retention = 7 * 24 * 60;
 static HdSpiRelation kind_table = {.name = "_kind"};
 
 static HTAB *kinds = NULL;
-static int kinds_retention = 0;	  /* the setting when they were read */
+static int kinds_retention = 0;		/* the setting when they were read */
 static uint64 kinds_generation = 0; /* of the parts, likewise */
 static bool stale = true;
 static bool look_now = true; /* the tick's: other classes may be wanted since it looked */
@@ -265,9 +265,9 @@ hd_jobs_history_set(const char *kind, Interval *retention)
 		int64 us = hd_duration_us(retention, "retention", 1);
 
 		if (us > HD_PARTS_MAX_DAYS * USECS_PER_DAY)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("retention must not be longer than %d days",
-								   HD_PARTS_MAX_DAYS)));
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("retention must not be longer than %d days", HD_PARTS_MAX_DAYS)));
 	}
 	hd_spi_begin(&spi);
 	hd_spi_run(&retention_update, values, (retention == NULL) ? " n" : NULL, false, 0);

@@ -74,9 +74,8 @@ hd_jobs_init(void)
 	DefineCustomIntVariable("hotdash.job_retention",
 							"How long ended jobs are kept whose kind says nothing.",
 							"Rounded up to 1, 3, 7, 14, 30, 90 or 365 days.",
-							&hd_jobs_setting_retention, 7 * 24 * 60, 1,
-							HD_PARTS_MAX_DAYS * 24 * 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL,
-							NULL, NULL);
+							&hd_jobs_setting_retention, 7 * 24 * 60, 1, HD_PARTS_MAX_DAYS * 24 * 60,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 	if (!hd_settings_preloaded())
 		return;
 	DefineCustomIntVariable("hotdash.job_queues", "Queues of the whole cluster kept in memory.",

@@ -39,8 +39,9 @@ PG_FUNCTION_INFO_V1(hd_ops_sql_span_end);
 PG_FUNCTION_INFO_V1(hd_ops_sql_span_add);
 
 static HdSpiPlan open_plan = {
-	.sql = "INSERT INTO hotdash._span_open (started_at, trace_id, span_id, parent_id, tenant, name, "
-		   "attributes) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+	.sql =
+		"INSERT INTO hotdash._span_open (started_at, trace_id, span_id, parent_id, tenant, name, "
+		"attributes) VALUES ($1, $2, $3, $4, $5, $6, $7)",
 	.nargs = 7,
 	.argtypes = {TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID},
 };
@@ -228,9 +229,9 @@ kind_argument(FunctionCallInfo fcinfo, int n)
 	for (int i = 0; i < lengthof(kinds); i++)
 		if (strcmp(kind, kinds[i]) == 0)
 			return kinds[i];
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid kind of a span: \"%s\"", kind),
-			 errhint("Kinds are internal, server, client, producer and consumer.")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("invalid kind of a span: \"%s\"", kind),
+					errhint("Kinds are internal, server, client, producer and consumer.")));
 }
 
 /*
