@@ -29,9 +29,9 @@
  *
  * No loops. A delivery of such an event can fail, which may be the reason for the next alert. Three rules make sure
  * that this ends: an alert about an endpoint does not go to that endpoint (_alert.about); a change that the outcome of
- * delivering an operational event brought about is recorded and not told (_alert_signal.quiet), so each event that is
- * sent has a cause outside; and the end of an alert about queue webhooks is not told, since these events go
- * through that queue: the clear could fill it up again.
+ * delivering an event about endpoints, or about queue webhooks, brought about is recorded and not told
+ * (_alert_signal.quiet, _event_echoes), so each such event that is sent has a cause outside; and the end of an alert
+ * about queue webhooks is not told, since these events go through that queue: the clear could fill it up again.
  *
  * A failure between any two steps rolls all of them back: there are no steps outside the transaction. Without a tick
  * signals that were left, and ends of silences, wait until there is one.

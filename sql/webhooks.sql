@@ -618,6 +618,7 @@ CREATE FUNCTION hotdash.endpoint_enable(id bigint) RETURNS void
 			WHERE x.id = e.id;
 		DELETE FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.id;
 		PERFORM hotdash._endpoint_flow(ARRAY[e.id]);
+		PERFORM hotdash._endpoint_alert(e.id, NULL, NULL, false);
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.endpoint_enable(bigint) IS
@@ -631,7 +632,7 @@ CREATE FUNCTION hotdash.endpoint_disable(id bigint, reason text DEFAULT NULL) RE
 	DECLARE
 		e hotdash._endpoint := hotdash._endpoint_get(id);
 	BEGIN
-		PERFORM hotdash._endpoint_switch_off(ARRAY[e.id], coalesce(reason, 'by hand'));
+		PERFORM hotdash._endpoint_switch_off(ARRAY[e.id], coalesce(reason, 'by hand'), 'info', false);
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.endpoint_disable(bigint, text) IS
@@ -826,6 +827,17 @@ CREATE FUNCTION hotdash._event_operational(event_type text, payload jsonb, order
 COMMENT ON FUNCTION hotdash._event_operational(text, jsonb, text, text, bigint) IS
 	'Publishes an event hotdash.* to the endpoints of a tenant, but for the one it is about; NULL when none wants it';
 REVOKE ALL ON FUNCTION hotdash._event_operational(text, jsonb, text, text, bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._event_echoes(event_type text, order_key text) RETURNS bool
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT event_type ^@ 'hotdash.'
+			AND coalesce(order_key ^@ 'hotdash.alert/endpoint:' OR order_key = 'hotdash.alert/queue:webhooks', false)
+	$$;
+COMMENT ON FUNCTION hotdash._event_echoes(text, text) IS
+	'Whether an event tells how deliveries do: what delivering it brings about must not be told, or it would never end';
+REVOKE ALL ON FUNCTION hotdash._event_echoes(text, text) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._json_or_null(body bytea) RETURNS jsonb
 	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL RESTRICTED

@@ -221,7 +221,8 @@ CREATE TYPE hotdash._edge_verdict AS (
 	health text,
 	error text,
 	traceparent text,
-	parent_id text
+	parent_id text,
+	echo bool
 );
 COMMENT ON TYPE hotdash._edge_verdict IS 'What follows from one reported result';
 
@@ -295,7 +296,8 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			-- As it was sent: made of the same again.
 			CASE WHEN q.id IS NOT NULL THEN hotdash._http_traceparent(q, r.token)
 				ELSE hotdash._trace_attempt(m.traceparent, d.message_id, r.id, r.token) END,
-			substr(coalesce(q.traceparent, m.traceparent), 37, 16)
+			substr(coalesce(q.traceparent, m.traceparent), 37, 16),
+			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false)
 		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
 			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date,
 			headers, sent_at, result)
@@ -415,13 +417,13 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 		late bigint[] := ARRAY(SELECT v.id FROM unnest(verdicts) WITH ORDINALITY AS v
 			WHERE v.action = 'complete' AND states[v.ordinality] = 'lost');
 	BEGIN
-		PERFORM hotdash._endpoint_react((e.endpoint_id, e.succeeded, e.failures, e.unauthorized, e.paused_until, e.gone), at)
+		PERFORM hotdash._endpoint_react((e.endpoint_id, e.succeeded, e.failures, e.unauthorized, e.paused_until, e.gone, e.echo), at)
 			FROM (
 				SELECT v.endpoint_id, bool_or(v.health = 'success') AS succeeded,
 					count(*) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at)::int AS failures,
 					count(*) FILTER (WHERE v.reason = 'unauthorized' AND v.result > v.succeeded_at)::int AS unauthorized,
 					max(at + coalesce(v.asked, v.retry_in)) FILTER (WHERE v.pause) AS paused_until,
-					bool_or(v.action = 'disable') AS gone
+					bool_or(v.action = 'disable') AS gone, bool_and(v.echo) AS echo
 				FROM (SELECT x.*, coalesce(max(x.result) FILTER (WHERE x.health = 'success')
 						OVER (PARTITION BY x.endpoint_id), 0) AS succeeded_at
 					FROM unnest(verdicts) AS x WHERE x.endpoint_id IS NOT NULL) AS v

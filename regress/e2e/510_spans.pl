@@ -53,17 +53,23 @@ my $url = poll_until(sub { $receiver->log =~ m{(http://\S+)} ? $1 : undef }, 30,
 sql("SELECT hotdash.endpoint_create('$url/ok', events => '{traced}');
 	SELECT hotdash.endpoint_create('$url/status/503', events => '{untraced}', max_attempts => 3, backoff => '{\"type\":\"list\",\"delays\":[\"10ms\"]}')");
 sql(qq{BEGIN; SELECT hotdash.trace_set('00-$TRACE-b7ad6b7169203331-01'); SELECT hotdash.event_publish('traced', '1'); COMMIT;
-	SELECT hotdash.event_publish('untraced', '2')});
+	SELECT hotdash.event_publish('untraced', '2');
+	SELECT hotdash.http_request('$url/ok', options => '{"traceparent": "00-${TRACE}-b7ad6b7169203332-01"}');
+	SELECT hotdash.http_request('$url/ok', headers => '{"Traceparent": "00-11111111111111111111111111111111-2222222222222222-01"}')});
 my $edge = $node->start_edge('app', { allow_addresses => '127.0.0.0/8' });
-poll_until(sub { sql('SELECT count(*) FROM hotdash.delivery_attempts') eq '4' }, 60, 'four attempts');
+poll_until(sub { sql('SELECT count(*) FROM hotdash._delivery_attempt') eq '6' }, 60, 'six attempts');
 $edge->stop;
 my $seen = decode_json(HTTP::Tiny->new->get("$url/_seen")->{content});
 my @sent = sort map { $_->{headers}{traceparent} } @$seen;
-is(scalar @sent, 4, 'every request carries a traceparent');
+is(scalar @sent, 6, 'every request carries a traceparent');
+@sent = grep { !/^00-1111/ } @sent;
+is(scalar @sent, 5, 'one of them the caller\'s own');
 is(sql(q{SELECT string_agg(format('00-%s-%s-0%s', trace_id, span_id, CASE WHEN trace_id ^@ '0af' THEN 1 ELSE 3 END), ' ' ORDER BY trace_id, span_id)
-	FROM hotdash.spans WHERE name = 'webhook.delivery'}), join(' ', sort @sent), 'and each attempt is a span under exactly those ids');
+	FROM hotdash.spans WHERE name IN ('webhook.delivery', 'http.request')}), join(' ', sort @sent), 'and each other attempt is a span under exactly those ids');
 is(sql(qq{SELECT trace_id || ' ' || parent_id || ' ' || kind || ' ' || ok || ' ' || (attributes ->> 'attempt') FROM hotdash.spans
 	WHERE attributes ->> 'event_type' = 'traced'}), "$TRACE b7ad6b7169203331 client true 1", 'below the span that published it');
+is(sql(q{SELECT trace_id || ' ' || parent_id || ' ' || ok FROM hotdash.spans WHERE name = 'http.request'}), "$TRACE b7ad6b7169203332 true",
+	'a request likewise');
 is(sql(q{SELECT count(DISTINCT trace_id) || ' ' || count(DISTINCT span_id) || ' ' || count(parent_id) || ' ' || bool_or(ok) FROM hotdash.spans
 	WHERE attributes ->> 'event_type' = 'untraced'}), '1 3 0 false', 'of no trace: the attempts are of one, each its own span');
 is(sql(q{SELECT string_agg((attributes ->> 'http.response.status_code') || (duration > '0'), ' ') FROM hotdash.spans
