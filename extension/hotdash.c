@@ -20,6 +20,7 @@
 #include "jobs/jobs.h"
 #include "limits/limits.h"
 #include "miscadmin.h"
+#include "ops/ops.h"
 #include "utils/guc.h"
 #include "webhooks/webhooks.h"
 
@@ -27,10 +28,7 @@ HD_MODULE_MAGIC("hotdash", "0.1.0");
 
 /* Each defines its settings and, when preloaded, registers its shared memory and hooks. */
 static void (*const modules[])(void) = {
-	hd_limits_init,
-	hd_jobs_init,
-	hd_webhooks_init,
-	hd_worker_init,
+	hd_limits_init, hd_jobs_init, hd_webhooks_init, hd_ops_init, hd_worker_init,
 };
 
 extern PGDLLEXPORT void _PG_init(void);

@@ -78,6 +78,12 @@ COMMENT ON FUNCTION hotdash.trace_set(text) IS
 	'The jobs and messages of this transaction belong to a trace; null ends that';
 REVOKE ALL ON FUNCTION hotdash.trace_set(text) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._trace_attempt(traceparent text, origin text, id bigint, token bigint) RETURNS text
+	AS 'MODULE_PATHNAME', 'hd_trace_sql_attempt' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._trace_attempt(text, text, bigint, bigint) IS
+	'The traceparent that an attempt sends: of the trace given, else of that which belongs to the origin';
+REVOKE ALL ON FUNCTION hotdash._trace_attempt(text, text, bigint, bigint) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._core_rights() RETURNS TABLE (level text, object text)
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp

@@ -19,9 +19,13 @@ CREATE TABLE hotdash._queue (
 	notify bool NOT NULL,
 	concurrency int,
 	rate int,
-	rate_period interval
+	rate_period interval,
+	alert_at int,
+	escalate_at int
 );
 COMMENT ON TABLE hotdash._queue IS 'Queues made by queue_set; queue default exists without a row';
+COMMENT ON COLUMN hotdash._queue.alert_at IS 'An alert is raised at so many ready jobs; NULL: none';
+COMMENT ON COLUMN hotdash._queue.escalate_at IS 'It becomes critical at so many; NULL: never';
 
 CREATE TABLE hotdash._kind (
 	kind text COLLATE "C" NOT NULL PRIMARY KEY,
@@ -99,23 +103,11 @@ CREATE TABLE hotdash._job_horizon (
 );
 COMMENT ON TABLE hotdash._job_horizon IS
 	'The leases of jobs with a key or a concurrency end before the latest of these';
+
 /*
  * The history. Rows of ended jobs and of attempts lie in numbered parts, a table of each for one
- * number. A part takes the rows of one class of retention until it is closed; when the youngest of
- * them is old enough, the part is dropped as a whole. Part 0 is the extension's own, for rows of a
- * class that has no part yet. extension/jobs/history.h says how, and why it is done like that.
+ * number: family jobs of core_parts.sql, with a class of retention for each kind.
  */
-
-CREATE TABLE hotdash._history_part (
-	part smallint NOT NULL CONSTRAINT _history_part_pkey PRIMARY KEY,
-	days smallint NOT NULL,
-	opened_at timestamptz NOT NULL,
-	closed_at timestamptz
-);
-CREATE UNIQUE INDEX _history_part_open ON hotdash._history_part (days) WHERE closed_at IS NULL;
-COMMENT ON TABLE hotdash._history_part IS 'Parts of the history: from when to when each took rows';
-COMMENT ON COLUMN hotdash._history_part.days IS 'Class of retention: how long rows are kept after closed_at';
-COMMENT ON COLUMN hotdash._history_part.closed_at IS 'NULL while rows of the class go there';
 
 CREATE TABLE hotdash._job_history (
 	id bigint NOT NULL,
@@ -286,7 +278,6 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._job_unique', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_horizon', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_history', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_attempt', '');
-SELECT pg_catalog.pg_extension_config_dump('hotdash._history_part', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_history_0', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_attempt_0', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_dead', '');
@@ -309,152 +300,34 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._
 
 -- History: which part takes a row, and what the tick does to the parts.
 
-CREATE FUNCTION hotdash._history_changed() RETURNS trigger
-	AS 'MODULE_PATHNAME', 'hd_jobs_sql_history_changed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION hotdash._history_changed() IS 'Tells every session at commit that parts of the history changed';
-REVOKE ALL ON FUNCTION hotdash._history_changed() FROM PUBLIC;
-CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._history_part
-	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._history_changed();
-
 CREATE FUNCTION hotdash._history_days(retention interval) RETURNS smallint
 	LANGUAGE sql STABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT min(d)::smallint FROM unnest(ARRAY[1, 3, 7, 14, 30, 90, 365]) AS d
-		WHERE make_interval(days => d) >= coalesce(retention, current_setting('hotdash.job_retention')::interval)
+		SELECT hotdash._part_days(coalesce(retention, current_setting('hotdash.job_retention')::interval))
 	$$;
 COMMENT ON FUNCTION hotdash._history_days(interval) IS
-	'Class of a retention: days, rounded up; NULL stands for hotdash.job_retention, and for longer than the longest';
+	'Class of a retention; NULL stands for hotdash.job_retention';
 REVOKE ALL ON FUNCTION hotdash._history_days(interval) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._history_part_of(kind text) RETURNS smallint
 	LANGUAGE sql STABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT coalesce((SELECT p.part FROM hotdash._history_part p
-			WHERE p.closed_at IS NULL AND p.days = hotdash._history_days(
-				(SELECT k.retention FROM hotdash._kind k WHERE k.kind = $1))), 0::smallint)
+		SELECT hotdash._part_current('jobs', hotdash._history_days(
+			(SELECT k.retention FROM hotdash._kind k WHERE k.kind = $1)))
 	$$;
 COMMENT ON FUNCTION hotdash._history_part_of(text) IS 'Part of the history that takes the rows of a kind now';
 REVOKE ALL ON FUNCTION hotdash._history_part_of(text) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._history_open(days smallint) RETURNS void
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-DECLARE
-	number CONSTANT int := (SELECT min(n) FROM generate_series(1, (SELECT count(*) + 1 FROM hotdash._history_part)) AS n
-		WHERE NOT EXISTS (SELECT FROM hotdash._history_part p WHERE p.part = n));
-	parent text;
-BEGIN
-	FOREACH parent IN ARRAY ARRAY['_job_history', '_job_attempt'] LOOP
-		EXECUTE format('CREATE TABLE hotdash.%1$s_%2$s (LIKE hotdash.%1$s)', parent, number);
-		-- Nobody gets at the rows but through the parent: no policy lets none through.
-		EXECUTE format('ALTER TABLE hotdash.%s_%s ENABLE ROW LEVEL SECURITY', parent, number);
-		EXECUTE format('ALTER TABLE hotdash.%1$s ATTACH PARTITION hotdash.%1$s_%2$s FOR VALUES IN (%2$s)',
-			parent, number);
-	END LOOP;
-	EXECUTE format('CREATE INDEX _job_history_%1$s_id ON hotdash._job_history_%1$s USING brin (id) WITH (autosummarize = on)',
-		number);
-	EXECUTE format('CREATE INDEX _job_attempt_%1$s_job ON hotdash._job_attempt_%1$s (job_id)', number);
-	INSERT INTO hotdash._history_part (part, days, opened_at) VALUES (number, days, hotdash._now());
-END
-$$;
-COMMENT ON FUNCTION hotdash._history_open(smallint) IS 'Makes a part of the history that takes the rows of a class';
-REVOKE ALL ON FUNCTION hotdash._history_open(smallint) FROM PUBLIC;
-
-CREATE FUNCTION hotdash._history_drop(part smallint) RETURNS bool
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp
-	SET lock_timeout = '100ms'
-	AS $$
-#variable_conflict use_variable
-BEGIN
-	-- Whoever waits for such a lock holds up all who come after: take it at once or not at all.
-	EXECUTE format('LOCK TABLE ONLY hotdash._job_history, ONLY hotdash._job_attempt,
-		hotdash._job_history_%1$s, hotdash._job_attempt_%1$s IN ACCESS EXCLUSIVE MODE NOWAIT', part);
-	EXECUTE format(CASE part WHEN 0 THEN 'TRUNCATE' ELSE 'DROP TABLE' END
-		|| ' hotdash._job_history_%1$s, hotdash._job_attempt_%1$s', part);
-	DELETE FROM hotdash._history_part p WHERE p.part = part;
-	RETURN true;
-EXCEPTION WHEN lock_not_available OR object_in_use THEN
-	RETURN false;
-END
-$$;
-COMMENT ON FUNCTION hotdash._history_drop(smallint) IS
-	'Drops a part of the history, empties part 0; false when somebody is using it';
-REVOKE ALL ON FUNCTION hotdash._history_drop(smallint) FROM PUBLIC;
-
-CREATE FUNCTION hotdash._history_has_rows(part smallint) RETURNS bool
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-DECLARE
-	result bool;
-BEGIN
-	EXECUTE format('SELECT EXISTS (SELECT FROM hotdash._job_history_%1$s)
-		OR EXISTS (SELECT FROM hotdash._job_attempt_%1$s)', part) INTO result;
-	RETURN result;
-END
-$$;
-COMMENT ON FUNCTION hotdash._history_has_rows(smallint) IS 'Whether a part of the history has rows';
-REVOKE ALL ON FUNCTION hotdash._history_has_rows(smallint) FROM PUBLIC;
-
 CREATE FUNCTION hotdash._history_keep() RETURNS bool
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
-	SET lock_timeout = '100ms'
 	AS $$
-DECLARE
-	now_at CONSTANT timestamptz := hotdash._now();
-	wanted CONSTANT smallint[] := ARRAY(SELECT hotdash._history_days(k.retention) FROM hotdash._kind k
-		UNION SELECT hotdash._history_days(NULL) ORDER BY 1);
-	old hotdash._history_part;
-	class smallint;
-	done bool := true;
-BEGIN
-	LOCK TABLE hotdash._history_part IN SHARE ROW EXCLUSIVE MODE NOWAIT;
-	-- A clock that was ahead for a while must not keep parts for ever.
-	UPDATE hotdash._history_part p
-	SET opened_at = least(p.opened_at, now_at), closed_at = CASE WHEN p.closed_at > now_at THEN now_at ELSE p.closed_at END
-	WHERE greatest(p.opened_at, p.closed_at) > now_at;
-	FOR old IN SELECT * FROM hotdash._history_part p
-		WHERE p.closed_at + make_interval(days => p.days) <= now_at
-	LOOP
-		done := hotdash._history_drop(old.part) AND done;
-	END LOOP;
-
-	-- A part takes rows for an eighth of the time that they are kept, so rows stay that much longer.
-	FOR old IN SELECT * FROM hotdash._history_part p
-		WHERE p.closed_at IS NULL AND p.opened_at + interval '3 hours' * p.days <= now_at
-	LOOP
-		IF old.days = ANY (wanted) AND NOT hotdash._history_has_rows(old.part) THEN
-			UPDATE hotdash._history_part p SET opened_at = now_at WHERE p.part = old.part;
-			CONTINUE;
-		END IF;
-		UPDATE hotdash._history_part p SET closed_at = now_at WHERE p.part = old.part;
-		PERFORM brin_summarize_new_values(format('hotdash._job_history_%s_id', old.part)::regclass);
-		IF old.days = ANY (wanted) THEN
-			PERFORM hotdash._history_open(old.days);
-		END IF;
-	END LOOP;
-
-	FOR class IN SELECT w FROM unnest(wanted) AS w
-		WHERE NOT EXISTS (SELECT FROM hotdash._history_part p WHERE p.days = w AND p.closed_at IS NULL)
-	LOOP
-		PERFORM hotdash._history_open(class);
-		-- Until now its rows went to part 0.
-		UPDATE hotdash._history_part p SET closed_at = now_at, days = greatest(p.days, class) WHERE p.part = 0;
-	END LOOP;
-	IF NOT EXISTS (SELECT FROM hotdash._history_part p WHERE p.part = 0) AND hotdash._history_has_rows(0::smallint) THEN
-		INSERT INTO hotdash._history_part (part, days, opened_at, closed_at)
-		VALUES (0, (SELECT max(w) FROM unnest(wanted) AS w), now_at, now_at);
-	END IF;
-	RETURN done;
-EXCEPTION WHEN lock_not_available THEN
-	RETURN false;
-END
-$$;
+		SELECT hotdash._part_keep('jobs', ARRAY['_job_history', '_job_attempt'],
+			ARRAY(SELECT hotdash._history_days(k.retention) FROM hotdash._kind k
+				UNION SELECT hotdash._history_days(NULL) ORDER BY 1))
+	$$;
 COMMENT ON FUNCTION hotdash._history_keep() IS
 	'Closes, makes and drops parts of the history as their time has come; false when a lock was not to be had';
 REVOKE ALL ON FUNCTION hotdash._history_keep() FROM PUBLIC;
@@ -503,7 +376,7 @@ CREATE FUNCTION hotdash.queue_set(queue text, concurrency int DEFAULT NULL, rate
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_queue_set' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.queue_set IS
-	'Creates a queue, or states it anew: concurrency, rate, notifications';
+	'Creates a queue, or states it anew: concurrency, rate, alerts, notifications';
 REVOKE ALL ON FUNCTION hotdash.queue_set FROM PUBLIC;
 
 CREATE FUNCTION hotdash.queue_pause(queue text)

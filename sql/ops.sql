@@ -782,6 +782,16 @@ CREATE FUNCTION hotdash._ops_rights() RETURNS TABLE (level text, object text)
 		UNION ALL
 		SELECT l, 'hotdash.health()' FROM unnest(ARRAY['viewer', 'edge', 'operator', 'admin']) AS l
 		UNION ALL
+		SELECT l, o FROM unnest(ARRAY['producer', 'worker', 'operator', 'admin']) AS l,
+			unnest(ARRAY['hotdash.alert_raise(text, text, text, jsonb)', 'hotdash.alert_clear(text)',
+				'hotdash.span_start(text, jsonb)', 'hotdash.span_end(text, bool, jsonb)']) AS o
+		UNION ALL
+		SELECT l, o FROM unnest(ARRAY['operator', 'admin']) AS l,
+			unnest(ARRAY['hotdash.alert_ack(bigint, text)', 'hotdash.alert_silence(text, timestamptz, text)']) AS o
+		UNION ALL
+		SELECT l, o FROM unnest(ARRAY['viewer', 'operator', 'admin']) AS l,
+			unnest(ARRAY['view:alerts', 'view:spans']) AS o
+		UNION ALL
 		SELECT l, 'hotdash.instance_adopt()' FROM unnest(ARRAY['operator', 'admin']) AS l
 		UNION ALL
 		SELECT 'admin', o

@@ -117,9 +117,14 @@ CREATE TABLE hotdash._delivery_attempt (
 	remote_ip text,
 	retry_after interval,                   -- what the receiver asked for
 	sent_at timestamptz,                    -- by the edge's clock; NULL: nothing was sent
-	response_excerpt text
+	response_excerpt text,
+	traceparent text COLLATE "C",           -- as it was sent: the attempt is a span of its own
+	parent_id text COLLATE "C"              -- of the span that this one is below
 );
 CREATE INDEX _delivery_attempt_delivery ON hotdash._delivery_attempt (delivery_id, finished_at);
+-- To find the attempts of a trace. A B-tree would have 37 times the size, and write to a page at random each time.
+CREATE INDEX _delivery_attempt_trace ON hotdash._delivery_attempt
+	USING brin (substr(traceparent, 4, 32) text_bloom_ops, finished_at timestamptz_minmax_ops) WITH (autosummarize = on);
 COMMENT ON TABLE hotdash._delivery_attempt IS 'What happened each time a delivery was sent';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery_attempt', '');
 
@@ -613,6 +618,7 @@ CREATE FUNCTION hotdash.endpoint_enable(id bigint) RETURNS void
 			WHERE x.id = e.id;
 		DELETE FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.id;
 		PERFORM hotdash._endpoint_flow(ARRAY[e.id]);
+		PERFORM hotdash._endpoint_alert(e.id, NULL, NULL, false);
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.endpoint_enable(bigint) IS
@@ -626,7 +632,7 @@ CREATE FUNCTION hotdash.endpoint_disable(id bigint, reason text DEFAULT NULL) RE
 	DECLARE
 		e hotdash._endpoint := hotdash._endpoint_get(id);
 	BEGIN
-		PERFORM hotdash._endpoint_switch_off(ARRAY[e.id], coalesce(reason, 'by hand'));
+		PERFORM hotdash._endpoint_switch_off(ARRAY[e.id], coalesce(reason, 'by hand'), 'info', false);
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.endpoint_disable(bigint, text) IS
@@ -742,6 +748,10 @@ CREATE FUNCTION hotdash._publish(event_type text, body bytea, content_type text,
 	BEGIN
 		PERFORM hotdash._message_check(event_type, octet_length(body));
 		PERFORM hotdash._webhook_check_options(options, '{traceparent}');
+		IF event_type ^@ 'hotdash.' THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'event types that begin with "hotdash." are reserved';
+		END IF;
 		IF octet_length(order_key) NOT BETWEEN 1 AND 255 THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'order_key must be 1 to 255 bytes long';
 		END IF;
@@ -786,6 +796,48 @@ CREATE FUNCTION hotdash.event_publish(event_type text, payload jsonb, idempotenc
 COMMENT ON FUNCTION hotdash.event_publish(text, jsonb, text, text, text, jsonb) IS
 	'Publishes an event to all endpoints that want it, when the transaction commits; returns the message id';
 REVOKE ALL ON FUNCTION hotdash.event_publish(text, jsonb, text, text, text, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._event_operational(event_type text, payload jsonb, order_key text, tenant text,
+		about bigint DEFAULT NULL)
+	RETURNS text
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * An event of hotdash's own, which endpoints ask for like any other. The endpoint that it is about does not get
+	 * it. No limit of events applies: what it tells of must not fail because of it. Nobody wants it: nothing is written.
+	 */
+	DECLARE
+		traceparent constant text := hotdash.trace_current();
+		endpoints constant bigint[] := ARRAY(
+			SELECT e.id FROM hotdash._endpoint AS e
+			WHERE e.tenant = _event_operational.tenant AND e.enabled AND e.id IS DISTINCT FROM about
+				AND e.events && hotdash._event_patterns(event_type)
+				AND (e.filter IS NULL OR hotdash._filter_accepts(payload, e.filter)));
+		id text;
+	BEGIN
+		IF cardinality(endpoints) > 0 THEN
+			id := hotdash._message_insert(event_type, convert_to(payload::text, 'UTF8'), 'application/json', NULL, order_key,
+				tenant, traceparent);
+			PERFORM hotdash._deliver(id, tenant, order_key, traceparent, endpoints);
+		END IF;
+		RETURN id;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._event_operational(text, jsonb, text, text, bigint) IS
+	'Publishes an event hotdash.* to the endpoints of a tenant, but for the one it is about; NULL when none wants it';
+REVOKE ALL ON FUNCTION hotdash._event_operational(text, jsonb, text, text, bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._event_echoes(event_type text, order_key text) RETURNS bool
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT event_type ^@ 'hotdash.'
+			AND coalesce(order_key ^@ 'hotdash.alert/endpoint:' OR order_key = 'hotdash.alert/queue:webhooks', false)
+	$$;
+COMMENT ON FUNCTION hotdash._event_echoes(text, text) IS
+	'Whether an event tells how deliveries do: what delivering it brings about must not be told, or it would never end';
+REVOKE ALL ON FUNCTION hotdash._event_echoes(text, text) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._json_or_null(body bytea) RETURNS jsonb
 	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL RESTRICTED

@@ -165,11 +165,12 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 			at := hotdash._now();
 			RETURN QUERY
 				SELECT r.id, r.token, r.url, 'POST',
-					hotdash._webhook_header_lines(r.keys, r.message_id, at, r.body, r.content_type, r.traceparent, r.headers),
+					hotdash._webhook_header_lines(r.keys, r.message_id, at, r.body, r.content_type,
+						hotdash._trace_attempt(r.traceparent, r.message_id, r.id, r.token), r.headers),
 					r.body, (extract(epoch FROM r.timeout) * 1000)::int, (extract(epoch FROM lease) * 1000)::int, flags,
 					(extract(epoch FROM r.within) * 1000)::int, NULL::int
 				FROM (
-					SELECT j.id, j.token, j.traceparent, e.url, e.timeout, e.headers,
+					SELECT j.id, j.token, m.traceparent, e.url, e.timeout, e.headers,
 						CASE WHEN e.rate IS NOT NULL THEN hotdash._endpoint_slack(e.rate_period) END AS within,
 						m.id AS message_id, m.content_type,
 						m.body, k.keys, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
@@ -185,7 +186,8 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 			GET DIAGNOSTICS requests = ROW_COUNT;
 			IF requests < cardinality(claimed) THEN
 				RETURN QUERY
-					SELECT j.id, j.token, q.url, q.method, hotdash._http_header_lines(q.headers, j.traceparent), q.body,
+					SELECT j.id, j.token, q.url, q.method,
+						hotdash._http_header_lines(q.headers, hotdash._http_traceparent(q, j.token)), q.body,
 						(extract(epoch FROM q.timeout) * 1000)::int, (extract(epoch FROM lease) * 1000)::int, flags, NULL::int,
 						q.max_response
 					FROM unnest(claimed) AS j JOIN hotdash._http_request AS q ON q.id = j.id;
@@ -217,7 +219,10 @@ CREATE TYPE hotdash._edge_verdict AS (
 	retry_in interval,
 	pause bool,
 	health text,
-	error text
+	error text,
+	traceparent text,
+	parent_id text,
+	echo bool
 );
 COMMENT ON TYPE hotdash._edge_verdict IS 'What follows from one reported result';
 
@@ -287,13 +292,19 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			v.pause, v.health,
 			CASE WHEN x.action <> 'complete' THEN concat_ws(': ',
 				CASE WHEN r.class = 'http' THEN 'HTTP ' || r.status ELSE r.class END, v.reason,
-				hotdash._clean_text(convert_to(r.error, 'UTF8'), 500)) END
+				hotdash._clean_text(convert_to(r.error, 'UTF8'), 500)) END,
+			-- As it was sent: made of the same again.
+			CASE WHEN q.id IS NOT NULL THEN hotdash._http_traceparent(q, r.token)
+				ELSE hotdash._trace_attempt(m.traceparent, d.message_id, r.id, r.token) END,
+			substr(coalesce(q.traceparent, m.traceparent), 37, 16),
+			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false)
 		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
 			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date,
 			headers, sent_at, result)
 		JOIN hotdash._delivery AS d ON d.id = r.id
 		LEFT JOIN hotdash._endpoint AS e ON e.id = d.endpoint_id
 		LEFT JOIN hotdash._http_request AS q ON q.id = r.id AND d.endpoint_id IS NULL
+		LEFT JOIN hotdash._message AS m ON m.id = d.message_id
 		LEFT JOIN hotdash._job AS j ON j.id = r.id
 		CROSS JOIN LATERAL (SELECT coalesce(j.attempt + 1,
 			(SELECT max(x.attempt) FROM hotdash._delivery_attempt AS x WHERE x.delivery_id = r.id), 1) AS attempt) AS a
@@ -364,12 +375,13 @@ CREATE FUNCTION hotdash._edge_log(edge text, results hotdash._edge_result[], ver
 	AS $$
 		INSERT INTO hotdash._delivery_attempt (delivery_id, finished_at, attempt, dns_us, connect_us, tls_us, ttfb_us,
 			total_us, status, sent, reused, truncated, late, outcome, reason, tenant, edge, error_class, error, remote_ip,
-			retry_after, response_excerpt, sent_at)
+			retry_after, response_excerpt, sent_at, traceparent, parent_id)
 		SELECT v.id, at, v.attempt, r.dns_us, r.connect_us, r.tls_us, r.ttfb_us, r.total_us, r.status,
 			coalesce(r.sent, true), coalesce(r.reused, false), coalesce(r.truncated, false), s.state = 'lost', s.state,
 			v.reason, v.tenant, edge, r.class, hotdash._clean_text(convert_to(r.error, 'UTF8'), 500),
 			hotdash._clean_text(convert_to(r.remote_ip, 'UTF8'), 64), v.asked,
-			hotdash._clean_text(decode(r.excerpt, 'base64'), 1024), to_timestamp(r.sent_at / 1000000.0)
+			hotdash._clean_text(decode(r.excerpt, 'base64'), 1024), to_timestamp(r.sent_at / 1000000.0), v.traceparent,
+			v.parent_id
 		FROM unnest(verdicts) WITH ORDINALITY AS v
 		JOIN unnest(results) WITH ORDINALITY AS r ON r.ordinality = v.result
 		CROSS JOIN LATERAL (SELECT states[v.ordinality] AS state) AS s
@@ -405,13 +417,13 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 		late bigint[] := ARRAY(SELECT v.id FROM unnest(verdicts) WITH ORDINALITY AS v
 			WHERE v.action = 'complete' AND states[v.ordinality] = 'lost');
 	BEGIN
-		PERFORM hotdash._endpoint_react((e.endpoint_id, e.succeeded, e.failures, e.unauthorized, e.paused_until, e.gone), at)
+		PERFORM hotdash._endpoint_react((e.endpoint_id, e.succeeded, e.failures, e.unauthorized, e.paused_until, e.gone, e.echo), at)
 			FROM (
 				SELECT v.endpoint_id, bool_or(v.health = 'success') AS succeeded,
 					count(*) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at)::int AS failures,
 					count(*) FILTER (WHERE v.reason = 'unauthorized' AND v.result > v.succeeded_at)::int AS unauthorized,
 					max(at + coalesce(v.asked, v.retry_in)) FILTER (WHERE v.pause) AS paused_until,
-					bool_or(v.action = 'disable') AS gone
+					bool_or(v.action = 'disable') AS gone, bool_and(v.echo) AS echo
 				FROM (SELECT x.*, coalesce(max(x.result) FILTER (WHERE x.health = 'success')
 						OVER (PARTITION BY x.endpoint_id), 0) AS succeeded_at
 					FROM unnest(verdicts) AS x WHERE x.endpoint_id IS NOT NULL) AS v

@@ -10,6 +10,10 @@
  * then one delivery at a time. A failure then opens it again, for twice as long, five minutes at most; a success
  * closes it. Failures of requests that were under way when it opened change nothing.
  *
+ * Alerts. Alert endpoint:<id> says that an endpoint does not do well: a warning when its breaker opens or it has
+ * refused three times in a row what was sent to it (401, 403), critical when it is disabled. A success ends it, or
+ * endpoint_enable. What outcomes of telling others about endpoints bring about is recorded and not told (echo).
+ *
  * A row of _endpoint_health exists only for an endpoint of which there is something bad to remember.
  *
  * Locks: _endpoint_health in the order of ids, then _job_flow.
@@ -77,21 +81,53 @@ COMMENT ON FUNCTION hotdash._endpoint_flow(bigint[]) IS
 	'Brings the limits of endpoints'' deliveries up to date with the endpoints and their health';
 REVOKE ALL ON FUNCTION hotdash._endpoint_flow(bigint[]) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._endpoint_switch_off(ids bigint[], reason text) RETURNS void
+CREATE FUNCTION hotdash._endpoint_alert(id bigint, severity text, message text, echo bool) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+	DECLARE
+		name constant text := 'endpoint:' || id;
+		owner constant text := (SELECT e.tenant FROM hotdash._endpoint AS e WHERE e.id = _endpoint_alert.id);
 	BEGIN
-		UPDATE hotdash._endpoint AS e
+		IF severity IS NULL THEN
+			PERFORM hotdash._alert_clear(name, owner, echo);
+		ELSE
+			PERFORM hotdash._alert_raise(name, severity, message, jsonb_build_object('endpoint', id::text), owner,
+				about => id, quiet => echo, rule => 'endpoint');
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoint_alert(bigint, text, text, bool) IS
+	'Raises the alert of an endpoint, or clears it, if severity is null; echo: nobody is told';
+REVOKE ALL ON FUNCTION hotdash._endpoint_alert(bigint, text, text, bool) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._endpoint_switch_off(ids bigint[], reason text, severity text, echo bool) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		e hotdash._endpoint;
+	BEGIN
+		FOR e IN
+			UPDATE hotdash._endpoint AS x
 			SET enabled = false, disabled_reason = hotdash._clean_text(convert_to(reason, 'UTF8'), 500),
 				disabled_at = hotdash._now(), updated_at = hotdash._now()
-			WHERE e.id = ANY (ids) AND e.enabled;
+			WHERE x.id = ANY (ids) AND x.enabled
+			RETURNING x.*
+		LOOP
+			PERFORM hotdash._endpoint_alert(e.id, severity, format('endpoint %s is disabled: %s', e.id, e.disabled_reason),
+				echo);
+			PERFORM hotdash._event_operational('hotdash.endpoint.disabled', jsonb_build_object('endpoint', e.id::text,
+					'tenant', e.tenant, 'reason', e.disabled_reason, 'disabled_at', e.disabled_at),
+				'hotdash.alert/endpoint:' || e.id, e.tenant, e.id)
+				WHERE NOT echo;
+		END LOOP;
 		PERFORM hotdash._endpoint_flow(ids);
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._endpoint_switch_off(bigint[], text) IS
+COMMENT ON FUNCTION hotdash._endpoint_switch_off(bigint[], text, text, bool) IS
 	'Disables endpoints; what waits for them is not sent until they are enabled';
-REVOKE ALL ON FUNCTION hotdash._endpoint_switch_off(bigint[], text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION hotdash._endpoint_switch_off(bigint[], text, text, bool) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._breaker_delay(opened int) RETURNS interval
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -106,10 +142,11 @@ CREATE TYPE hotdash._endpoint_news AS (
 	failures int,
 	unauthorized int,
 	paused_until timestamptz,
-	gone bool
+	gone bool,
+	echo bool
 );
 COMMENT ON TYPE hotdash._endpoint_news IS
-	'What a report says of an endpoint; failures and refusals are those after its last success';
+	'What a report says of an endpoint; failures and refusals are those after its last success; echo: all of it is about telling how endpoints do';
 
 CREATE FUNCTION hotdash._endpoint_after(h hotdash._endpoint_health, news hotdash._endpoint_news, at timestamptz)
 	RETURNS hotdash._endpoint_health
@@ -173,11 +210,22 @@ CREATE FUNCTION hotdash._endpoint_react(news hotdash._endpoint_news, at timestam
 				WHERE x.endpoint_id = h.endpoint_id;
 		END IF;
 		IF news.gone THEN
-			PERFORM hotdash._endpoint_switch_off(ARRAY[h.endpoint_id], 'the receiver answered 410 Gone');
+			PERFORM hotdash._endpoint_switch_off(ARRAY[h.endpoint_id], 'the receiver answered 410 Gone', 'critical', news.echo);
 		ELSIF patience > interval '0' AND h.failing_since <= at - patience THEN
-			PERFORM hotdash._endpoint_switch_off(ARRAY[h.endpoint_id], 'nothing but failures since ' || h.failing_since);
+			PERFORM hotdash._endpoint_switch_off(ARRAY[h.endpoint_id], 'nothing but failures since ' || h.failing_since,
+				'critical', news.echo);
 		ELSE
 			PERFORM hotdash._endpoint_flow(ARRAY[h.endpoint_id]);
+			PERFORM hotdash._endpoint_alert(h.endpoint_id, a.severity, a.message, news.echo)
+				FROM (VALUES
+					(h.opened > was.opened, 'warning', format('the breaker of endpoint %s is open after %s failures',
+						h.endpoint_id, cardinality(h.failed_at))),
+					(h.unauthorized >= 3 AND (was.unauthorized < 3 OR news.succeeded), 'warning',
+						format('endpoint %s refuses what is sent to it: 401 or 403', h.endpoint_id)),
+					(news.succeeded AND h.probe_at IS NULL AND h.unauthorized < 3 AND EXISTS (
+						SELECT FROM hotdash._endpoint AS e WHERE e.id = h.endpoint_id AND e.enabled), NULL, NULL)
+				) AS a (now, severity, message)
+				WHERE a.now;
 		END IF;
 	END
 	$$;

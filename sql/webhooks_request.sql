@@ -27,7 +27,8 @@ CREATE TABLE hotdash._http_request (
 	answer_body bytea,
 	answer_cut bool,                        -- it had more than max_response, or broke off
 	error text,
-	duration_us int
+	duration_us int,
+	traceparent text
 );
 CREATE INDEX _http_request_gone ON hotdash._http_request (gone_at) WHERE gone_at < 'infinity';
 COMMENT ON TABLE hotdash._http_request IS 'HTTP requests and their answers';
@@ -137,6 +138,7 @@ CREATE FUNCTION hotdash.http_request(url text, method text DEFAULT NULL, headers
 		q.keep := coalesce((options ->> 'keep')::interval, '1 day');
 		q.max_response := coalesce((options ->> 'max_response')::int, 65536);
 		q.retry_statuses := hotdash._json_texts(nullif(options -> 'retry_statuses', 'null'), 'retry_statuses')::int[];
+		q.traceparent := coalesce(options ->> 'traceparent', hotdash.trace_current());
 		q.created_at := now;
 		q.gone_at := 'infinity';
 		PERFORM hotdash._http_check(q);
@@ -148,7 +150,7 @@ CREATE FUNCTION hotdash.http_request(url text, method text DEFAULT NULL, headers
 			options => jsonb_strip_nulls(jsonb_build_object(
 				'backoff', coalesce(nullif(options -> 'backoff', 'null'), hotdash._delivery_backoff()),
 				'expires_at', now + coalesce((options ->> 'max_age')::interval, '3 days'),
-				'traceparent', coalesce(options ->> 'traceparent', hotdash.trace_current()),
+				'traceparent', q.traceparent,
 				'flow', 'host:' || left(substring(lower(url) FROM '^https?://([^/?#]*)'), 250))));
 		INSERT INTO hotdash._http_request VALUES (q.*);
 		INSERT INTO hotdash._delivery (id, created_at, tenant) VALUES (q.id, now, q.tenant);
@@ -203,15 +205,26 @@ REVOKE ALL ON FUNCTION hotdash.http_response_json(bigint) FROM PUBLIC;
  * For the edge
  */
 
+CREATE FUNCTION hotdash._http_traceparent(q hotdash._http_request, token bigint) RETURNS text
+	LANGUAGE sql IMMUTABLE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		-- The caller may send one of his own; then the attempt is no span of ours.
+		SELECT hotdash._trace_attempt(q.traceparent, 'request ' || q.id, q.id, token)
+		WHERE NOT EXISTS (SELECT FROM jsonb_object_keys(q.headers) AS k (name) WHERE lower(k.name) = 'traceparent')
+	$$;
+COMMENT ON FUNCTION hotdash._http_traceparent(hotdash._http_request, bigint) IS
+	'What an attempt of a request sends as traceparent; NULL when its headers have one';
+REVOKE ALL ON FUNCTION hotdash._http_traceparent(hotdash._http_request, bigint) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._http_header_lines(headers jsonb, traceparent text) RETURNS text[]
-	LANGUAGE sql VOLATILE
+	LANGUAGE sql IMMUTABLE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 		SELECT ARRAY(SELECT h.key || ': ' || h.value FROM jsonb_each_text(headers) AS h)
-			|| CASE WHEN traceparent IS NOT NULL AND NOT EXISTS (SELECT FROM jsonb_object_keys(headers) AS k (name)
-				WHERE lower(k.name) = 'traceparent') THEN ARRAY['traceparent: ' || hotdash.trace_child(traceparent)] END
+			|| ARRAY(SELECT 'traceparent: ' || traceparent WHERE traceparent IS NOT NULL)
 	$$;
-COMMENT ON FUNCTION hotdash._http_header_lines(jsonb, text) IS 'Header lines of a request, with a parent id of its own';
+COMMENT ON FUNCTION hotdash._http_header_lines(jsonb, text) IS 'Header lines of a request';
 REVOKE ALL ON FUNCTION hotdash._http_header_lines(jsonb, text) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._http_parse_headers(block bytea) RETURNS jsonb

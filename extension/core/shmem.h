@@ -11,7 +11,7 @@
  * never the other way round:
  *
  *		1. row and table locks (heavyweight)
- *		2. advisory locks (hotdash takes none; the place is kept)
+ *		2. advisory locks (of alerts, in a class of their own; never waited for)
  *		3. the module's LWLock:  jobs, then limits (one of many); worker alone
  *		4. spinlocks (of the server's condition variables; counters are atomics)
  *

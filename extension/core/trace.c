@@ -10,23 +10,21 @@
 
 #include "core/trace.h"
 
+#include "common/hashfn.h"
 #include "core/compat.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 
-#define TRACE_ID_AT 3
-#define TRACE_ID_LENGTH 32
-#define PARENT_ID_AT 36
-#define PARENT_ID_LENGTH 16
-#define FLAGS_AT 53
+#define SAMPLED_FLAG 0x01
 #define KNOWN_FLAGS 0x03 /* sampled, random */
 
 PG_FUNCTION_INFO_V1(hd_trace_sql_new);
 PG_FUNCTION_INFO_V1(hd_trace_sql_child);
 PG_FUNCTION_INFO_V1(hd_trace_sql_current);
 PG_FUNCTION_INFO_V1(hd_trace_sql_set);
+PG_FUNCTION_INFO_V1(hd_trace_sql_attempt);
 
 static char *current = NULL;
 
@@ -73,16 +71,16 @@ hd_trace_valid(const char *text, int length)
 	else if (length > HD_TRACEPARENT_LENGTH && text[HD_TRACEPARENT_LENGTH] != '-')
 		return false;
 	return text[2] == '-' && text[35] == '-' && text[52] == '-' &&
-		   hex_field(text + TRACE_ID_AT, TRACE_ID_LENGTH, false) &&
-		   hex_field(text + PARENT_ID_AT, PARENT_ID_LENGTH, false) &&
-		   hex_field(text + FLAGS_AT, 2, true);
+		   hex_field(text + HD_TRACE_ID_AT, HD_TRACE_ID_LENGTH, false) &&
+		   hex_field(text + HD_SPAN_ID_AT, HD_SPAN_ID_LENGTH, false) &&
+		   hex_field(text + HD_TRACE_FLAGS_AT, 2, true);
 }
 
 /* Random lower-case hex of length digits (even), never all zero. */
 static void
 random_hex(char *buf, int length)
 {
-	uint8 bytes[TRACE_ID_LENGTH / 2];
+	uint8 bytes[HD_TRACE_ID_LENGTH / 2];
 	bool nonzero = false;
 
 	while (!nonzero)
@@ -101,22 +99,68 @@ void
 hd_trace_new(char *buf)
 {
 	memcpy(buf, "00-", 3);
-	random_hex(buf + TRACE_ID_AT, TRACE_ID_LENGTH);
+	random_hex(buf + HD_TRACE_ID_AT, HD_TRACE_ID_LENGTH);
 	buf[35] = '-';
-	random_hex(buf + PARENT_ID_AT, PARENT_ID_LENGTH);
+	random_hex(buf + HD_SPAN_ID_AT, HD_SPAN_ID_LENGTH);
 	memcpy(buf + 52, "-03", 4);
+}
+
+static int
+flags_of(const char *traceparent)
+{
+	return hex_value(traceparent[HD_TRACE_FLAGS_AT]) * 16 +
+		   hex_value(traceparent[HD_TRACE_FLAGS_AT + 1]);
+}
+
+bool
+hd_trace_sampled(const char *traceparent)
+{
+	return (flags_of(traceparent) & SAMPLED_FLAG) != 0;
+}
+
+/* All but the parent id. */
+static void
+continue_trace(const char *parent, char *buf)
+{
+	memcpy(buf, "00-", 3);
+	memcpy(buf + HD_TRACE_ID_AT, parent + HD_TRACE_ID_AT, HD_TRACE_ID_LENGTH);
+	buf[35] = '-';
+	snprintf(buf + 52, 4, "-%02x", flags_of(parent) & KNOWN_FLAGS);
 }
 
 void
 hd_trace_child(const char *parent, char *buf)
 {
-	int flags = hex_value(parent[FLAGS_AT]) * 16 + hex_value(parent[FLAGS_AT + 1]);
+	random_hex(buf + HD_SPAN_ID_AT, HD_SPAN_ID_LENGTH);
+	continue_trace(parent, buf);
+}
 
-	memcpy(buf, "00-", 3);
-	memcpy(buf + TRACE_ID_AT, parent + TRACE_ID_AT, TRACE_ID_LENGTH);
-	buf[35] = '-';
-	random_hex(buf + PARENT_ID_AT, PARENT_ID_LENGTH);
-	snprintf(buf + 52, 4, "-%02x", flags & KNOWN_FLAGS);
+/* 16 digits of a number; zero, which is no valid id, becomes one. */
+static void
+hex_id(char *buf, uint64 id)
+{
+	snprintf(buf, HD_SPAN_ID_LENGTH + 1, "%016" INT64_MODIFIER "x", Max(id, 1));
+}
+
+void
+hd_trace_attempt(const char *parent, const char *origin, int length, const int64 *attempt,
+				 char *buf)
+{
+	char id[HD_SPAN_ID_LENGTH + 1];
+	const unsigned char *bytes = (const unsigned char *) origin;
+
+	if (parent != NULL)
+		continue_trace(parent, buf);
+	else
+	{
+		memcpy(buf, "00-", 3);
+		hex_id(buf + HD_TRACE_ID_AT, hash_bytes_extended(bytes, length, 1));
+		hex_id(buf + HD_TRACE_ID_AT + HD_SPAN_ID_LENGTH, hash_bytes_extended(bytes, length, 2));
+		buf[35] = '-';
+		memcpy(buf + 52, "-03", 4);
+	}
+	hex_id(id, hash_bytes_extended((const unsigned char *) attempt, 2 * sizeof(int64), 3));
+	memcpy(buf + HD_SPAN_ID_AT, id, HD_SPAN_ID_LENGTH);
 }
 
 static bool
@@ -143,6 +187,13 @@ hd_trace_current(void)
 	return (current != NULL && current[0] != '\0') ? current : NULL;
 }
 
+void
+hd_trace_set(const char *traceparent)
+{
+	(void) set_config_option("hotdash.traceparent", traceparent, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+}
+
 /*
  * hd_trace_sql_current
  *		SQL: trace_current() -> text, null when there is none.
@@ -163,10 +214,7 @@ hd_trace_sql_current(PG_FUNCTION_ARGS)
 Datum
 hd_trace_sql_set(PG_FUNCTION_ARGS)
 {
-	char *value = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
-
-	(void) set_config_option("hotdash.traceparent", value, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_LOCAL, true, 0, false);
+	hd_trace_set(PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
 }
 
@@ -197,5 +245,31 @@ hd_trace_sql_child(PG_FUNCTION_ARGS)
 		hd_trace_child(VARDATA_ANY(parent), buf);
 	else
 		hd_trace_new(buf);
+	PG_RETURN_TEXT_P(cstring_to_text(buf));
+}
+
+/*
+ * hd_trace_sql_attempt
+ *		SQL: _trace_attempt(traceparent, origin, id, token) -> text.
+ *
+ * traceparent may be NULL; one that is not valid counts as none.
+ */
+Datum
+hd_trace_sql_attempt(PG_FUNCTION_ARGS)
+{
+	text *parent = PG_ARGISNULL(0) ? NULL : PG_GETARG_TEXT_PP(0);
+	text *origin;
+	int64 attempt[2];
+	char buf[HD_TRACEPARENT_LENGTH + 1];
+
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(3))
+		PG_RETURN_NULL();
+	if (parent != NULL && !hd_trace_valid(VARDATA_ANY(parent), VARSIZE_ANY_EXHDR(parent)))
+		parent = NULL;
+	origin = PG_GETARG_TEXT_PP(1);
+	attempt[0] = PG_GETARG_INT64(2);
+	attempt[1] = PG_GETARG_INT64(3);
+	hd_trace_attempt(parent == NULL ? NULL : VARDATA_ANY(parent), VARDATA_ANY(origin),
+					 VARSIZE_ANY_EXHDR(origin), attempt, buf);
 	PG_RETURN_TEXT_P(cstring_to_text(buf));
 }

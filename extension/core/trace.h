@@ -16,6 +16,11 @@
 
 /* "00-" + 32 + "-" + 16 + "-" + 2 */
 #define HD_TRACEPARENT_LENGTH 55
+#define HD_TRACE_ID_AT 3
+#define HD_TRACE_ID_LENGTH 32
+#define HD_SPAN_ID_AT 36
+#define HD_SPAN_ID_LENGTH 16
+#define HD_TRACE_FLAGS_AT 53
 
 /*
  * hd_trace_valid
@@ -46,6 +51,32 @@ extern void hd_trace_child(const char *parent, char *buf);
  *		by SET hotdash.traceparent); NULL when there is none.
  */
 extern const char *hd_trace_current(void);
+
+/*
+ * hd_trace_set
+ *		Make a traceparent the current one until the transaction ends; empty for
+ *		none.  Raises 22023 for what is none.
+ */
+extern void hd_trace_set(const char *traceparent);
+
+/*
+ * hd_trace_sampled
+ *		Whether spans of a trace (a valid traceparent) are to be kept.
+ */
+extern bool hd_trace_sampled(const char *traceparent);
+
+/*
+ * hd_trace_attempt
+ *		Write the traceparent of an attempt into buf: the same whenever it is
+ *		asked for, so that nothing need be remembered between sending a request
+ *		and hearing what became of it.
+ *
+ * parent: a valid traceparent or NULL; then the trace is that of origin (length
+ * bytes), the same for all attempts.  attempt: two numbers that no other
+ * attempt has, the job's id and the claim's token.
+ */
+extern void hd_trace_attempt(const char *parent, const char *origin, int length,
+							 const int64 *attempt, char *buf);
 
 /*
  * hd_trace_define

@@ -3,30 +3,21 @@
  *		What is kept of ended jobs and attempts, and for how long.
  *
  * Model: see history.h.  Each session keeps which part takes a kind's rows,
- * until a relcache message about _history_part or _kind arrives.  Parts are
- * closed, made and dropped by SQL (_history_keep in sql/jobs.sql).
+ * until parts change (core/parts.h) or a relcache message about _kind arrives.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "jobs/history.h"
 
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/trigger.h"
-#include "core/clock.h"
 #include "core/duration.h"
+#include "core/parts.h"
 #include "core/spi.h"
-#include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-
-/* How often the tick looks where nothing has changed; a part's time is a matter of hours. */
-#define LOOK_US (60 * USECS_PER_SEC)
 
 /* Where the rows of a kind go. */
 typedef struct KindPart
@@ -51,15 +42,13 @@ typedef struct HdJobParts
 
 int hd_jobs_setting_retention = 7 * 24 * 60;
 
-static HdSpiRelation part_table = {.name = "_history_part"};
 static HdSpiRelation kind_table = {.name = "_kind"};
 
 static HTAB *kinds = NULL;
-static int kinds_retention = 0; /* the setting when they were read */
+static int kinds_retention = 0;		/* the setting when they were read */
+static uint64 kinds_generation = 0; /* of the parts, likewise */
 static bool stale = true;
-static bool look_now = true; /* the tick's: something has changed since it looked */
-
-PG_FUNCTION_INFO_V1(hd_jobs_sql_history_changed);
+static bool look_now = true; /* the tick's: other classes may be wanted since it looked */
 
 static HdSpiPlan part_plan = {
 	.sql = "SELECT hotdash._history_part_of($1)",
@@ -67,8 +56,8 @@ static HdSpiPlan part_plan = {
 	.argtypes = {TEXTOID},
 };
 
-static HdSpiPlan keep_plan = {
-	.sql = "SELECT hotdash._history_keep()",
+static HdPartsKeeper keeper = {
+	.keep.sql = "SELECT hotdash._history_keep()",
 };
 
 static HdSpiPlan retention_update = {
@@ -84,22 +73,8 @@ static HdSpiPlan retention_update = {
 static void
 relation_changed(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid || relid == part_table.oid || relid == kind_table.oid)
+	if (relid == InvalidOid || relid == kind_table.oid)
 		stale = look_now = true;
-}
-
-/*
- * hd_jobs_sql_history_changed
- *		Trigger of _history_part: tell every session at commit.
- */
-Datum
-hd_jobs_sql_history_changed(PG_FUNCTION_ARGS)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("_history_changed can only be called as a trigger")));
-	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
-	PG_RETURN_POINTER(NULL);
 }
 
 /* Make the cache current: an empty one if anything changed. */
@@ -108,13 +83,12 @@ refresh(void)
 {
 	static bool registered = false;
 	HASHCTL control = {.keysize = NAMEDATALEN, .entrysize = sizeof(KindPart)};
-	Oid was = part_table.oid;
+	Oid was = kind_table.oid;
+	uint64 generation = hd_parts_generation();
 
-	AcceptInvalidationMessages();
-	if (hd_spi_relation(&part_table) != was || kinds_retention != hd_jobs_setting_retention)
+	if (hd_spi_relation(&kind_table) != was || kinds_retention != hd_jobs_setting_retention)
 		stale = look_now = true;
-	(void) hd_spi_relation(&kind_table);
-	if (!stale)
+	if (!stale && kinds_generation == generation)
 		return;
 	if (!registered)
 	{
@@ -126,6 +100,7 @@ refresh(void)
 	control.hcxt = TopMemoryContext;
 	kinds = hash_create("hotdash history", 32, &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	kinds_retention = hd_jobs_setting_retention;
+	kinds_generation = generation;
 	stale = false;
 }
 
@@ -145,12 +120,6 @@ read_part(const char *kind)
 	return part;
 }
 
-static Oid
-part_relation(const char *parent, int16 part)
-{
-	return get_relname_relid(psprintf("%s_%d", parent, part), get_namespace_oid("hotdash", false));
-}
-
 /* The part that takes a kind's rows now; its tables may be gone if somebody dropped them by hand. */
 static KindPart
 find_part(const char *kind)
@@ -165,8 +134,8 @@ find_part(const char *kind)
 	memset(&found, 0, sizeof(found));
 	strlcpy(found.kind, kind, NAMEDATALEN);
 	found.part = read_part(kind);
-	found.history = part_relation("_job_history", found.part);
-	found.attempt = part_relation("_job_attempt", found.part);
+	found.history = hd_parts_relation("_job_history", found.part);
+	found.attempt = hd_parts_relation("_job_attempt", found.part);
 	*(KindPart *) hash_search(kinds, kind, HASH_ENTER, NULL) = found;
 	return found;
 }
@@ -295,10 +264,10 @@ hd_jobs_history_set(const char *kind, Interval *retention)
 	{
 		int64 us = hd_duration_us(retention, "retention", 1);
 
-		if (us > HD_JOB_MAX_RETENTION_DAYS * USECS_PER_DAY)
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("retention must not be longer than %d days",
-								   HD_JOB_MAX_RETENTION_DAYS)));
+		if (us > HD_PARTS_MAX_DAYS * USECS_PER_DAY)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("retention must not be longer than %d days", HD_PARTS_MAX_DAYS)));
 	}
 	hd_spi_begin(&spi);
 	hd_spi_run(&retention_update, values, (retention == NULL) ? " n" : NULL, false, 0);
@@ -308,19 +277,7 @@ hd_jobs_history_set(const char *kind, Interval *retention)
 void
 hd_jobs_history_tick(void)
 {
-	static TimestampTz looked = DT_NOBEGIN;
-	TimestampTz now = hd_clock_now();
-	bool isnull;
-	bool done;
-	HdSpi spi;
-
 	refresh();
-	if (!look_now && looked <= now && now < looked + LOOK_US)
-		return;
-	hd_spi_begin(&spi);
-	hd_spi_run(&keep_plan, NULL, NULL, false, 1);
-	done = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	hd_spi_end(&spi);
-	look_now = !done;
-	looked = now;
+	hd_parts_tick(&keeper, look_now);
+	look_now = false;
 }

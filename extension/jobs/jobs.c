@@ -5,8 +5,8 @@
  * Model: the tick ends leases that ran out, brings a fresh start's rows into
  * the list, notices the end of prepared transactions, forgets databases
  * that were dropped and drops what of the history has expired; by CALL it
- * fires schedules too, for which the worker has a task of its own.  The
- * background worker runs it each second; pg_cron,
+ * fires schedules and does what other modules have registered (core/tick.h),
+ * for which the worker has tasks of their own.  The background worker runs it each second; pg_cron,
  * through CALL hotdash._tick(), each minute; several at once do no harm.
  *-------------------------------------------------------------------------
  */
@@ -19,8 +19,10 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/instance.h"
+#include "core/parts.h"
 #include "core/settings.h"
 #include "core/spi.h"
+#include "core/tick.h"
 #include "core/worker.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -72,9 +74,8 @@ hd_jobs_init(void)
 	DefineCustomIntVariable("hotdash.job_retention",
 							"How long ended jobs are kept whose kind says nothing.",
 							"Rounded up to 1, 3, 7, 14, 30, 90 or 365 days.",
-							&hd_jobs_setting_retention, 7 * 24 * 60, 1,
-							HD_JOB_MAX_RETENTION_DAYS * 24 * 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL,
-							NULL, NULL);
+							&hd_jobs_setting_retention, 7 * 24 * 60, 1, HD_PARTS_MAX_DAYS * 24 * 60,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 	if (!hd_settings_preloaded())
 		return;
 	DefineCustomIntVariable("hotdash.job_queues", "Queues of the whole cluster kept in memory.",
@@ -210,6 +211,7 @@ hd_jobs_sql_tick(PG_FUNCTION_ARGS)
 		if (!atomic)
 			SPI_commit();
 	} while (more && !atomic);
+	hd_tick_call(atomic);
 	forget_dropped();
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -62,11 +62,13 @@ static HdSpiPlan hash_taken = {
 };
 
 static HdSpiPlan queue_upsert = {
-	.sql = "INSERT INTO hotdash._queue (queue, paused, notify, concurrency, rate, rate_period) "
-		   "VALUES ($1, false, $2, $3, $4, $5) ON CONFLICT (queue) DO UPDATE SET "
-		   "notify = $2, concurrency = $3, rate = $4, rate_period = $5",
-	.nargs = 5,
-	.argtypes = {TEXTOID, BOOLOID, INT4OID, INT4OID, INTERVALOID},
+	.sql = "INSERT INTO hotdash._queue (queue, paused, notify, concurrency, rate, rate_period, "
+		   "alert_at, escalate_at) "
+		   "VALUES ($1, false, $2, $3, $4, $5, $6, $7) ON CONFLICT (queue) DO UPDATE SET "
+		   "notify = $2, concurrency = $3, rate = $4, rate_period = $5, alert_at = $6, "
+		   "escalate_at = $7",
+	.nargs = 7,
+	.argtypes = {TEXTOID, BOOLOID, INT4OID, INT4OID, INTERVALOID, INT4OID, INT4OID},
 };
 
 /* Queue default need not have a row before. */
@@ -76,14 +78,6 @@ static HdSpiPlan queue_hold = {
 	.nargs = 2,
 	.argtypes = {TEXTOID, BOOLOID},
 };
-
-static void
-refuse_later(FunctionCallInfo fcinfo, int n, const char *argument)
-{
-	if (!fcinfo->args[n].isnull)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("argument \"%s\" is not supported by this version", argument)));
-}
 
 /* The options argument exists from the first day; no option does yet. */
 static void
@@ -278,6 +272,26 @@ rate_arguments(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 	nulls[0] = nulls[1] = ' ';
 }
 
+/* At how many ready jobs an alert is raised, and at how many it becomes critical. */
+static void
+alert_arguments(FunctionCallInfo fcinfo, Datum *values, char *nulls)
+{
+	for (int i = 0; i < 2; i++)
+	{
+		values[i] = fcinfo->args[4 + i].value;
+		nulls[i] = fcinfo->args[4 + i].isnull ? 'n' : ' ';
+	}
+	if (nulls[0] == ' ' && DatumGetInt32(values[0]) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("alert_at must be at least 1")));
+	if (nulls[1] == ' ' && nulls[0] == 'n')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("escalate_at needs an alert_at")));
+	if (nulls[1] == ' ' && DatumGetInt32(values[1]) <= DatumGetInt32(values[0]))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("escalate_at must be greater than alert_at")));
+}
+
 /*
  * hd_jobs_sql_queue_set
  *		SQL: queue_set(...).  Whether the queue is paused stays as it is.
@@ -285,8 +299,8 @@ rate_arguments(FunctionCallInfo fcinfo, Datum *values, char *nulls)
 Datum
 hd_jobs_sql_queue_set(PG_FUNCTION_ARGS)
 {
-	Datum values[5] = {0};
-	char nulls[6] = "     ";
+	Datum values[7] = {0};
+	char nulls[8] = "       ";
 	char *queue;
 	HdSpi spi;
 
@@ -297,8 +311,7 @@ hd_jobs_sql_queue_set(PG_FUNCTION_ARGS)
 	values[1] = BoolGetDatum(!PG_ARGISNULL(6) && PG_GETARG_BOOL(6));
 	values[2] = concurrency_argument(fcinfo, 1, "concurrency", &nulls[2]);
 	rate_arguments(fcinfo, &values[3], &nulls[3]);
-	refuse_later(fcinfo, 4, "alert_at");
-	refuse_later(fcinfo, 5, "escalate_at");
+	alert_arguments(fcinfo, &values[5], &nulls[5]);
 	refuse_options(fcinfo, 7);
 	hd_spi_begin(&spi);
 	hd_spi_run(&queue_upsert, values, nulls, false, 0);

@@ -6,7 +6,7 @@
  * here, so that no secret ever leaves the server.
  *
  * Model: a pure function.  The message id is the same on each attempt; the
- * time, the signature and the parent id of the trace are made anew.  While a
+ * time, the signature and the parent id of the trace are not.  While a
  * secret is being replaced there are several keys, and a signature by each.
  *-------------------------------------------------------------------------
  */
@@ -14,7 +14,6 @@
 
 #include "catalog/pg_type.h"
 #include "core/compat.h"
-#include "core/trace.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
@@ -91,7 +90,7 @@ custom_lines(Jsonb *headers, Datum *lines)
  *		SQL: _webhook_header_lines(keys, message_id, at, body, content_type,
  *		traceparent, headers) -> text[].
  *
- * Only traceparent may be NULL.  headers is an object of names and texts, both
+ * Only traceparent may be NULL, which leaves the line out.  headers is an object of names and texts, both
  * checked when the endpoint was set.
  */
 Datum
@@ -100,7 +99,6 @@ hd_webhooks_sql_header_lines(PG_FUNCTION_ARGS)
 	text *id = PG_GETARG_TEXT_PP(1);
 	bytea *body = PG_GETARG_BYTEA_PP(3);
 	text *content_type = PG_GETARG_TEXT_PP(4);
-	char trace[HD_TRACEPARENT_LENGTH + 1];
 	char seconds[HD_WEBHOOKS_SECONDS_SIZE];
 	Jsonb *headers = PG_GETARG_JSONB_P(6);
 	Datum *lines = palloc((OWN_LINES + JB_ROOT_COUNT(headers)) * sizeof(Datum));
@@ -116,13 +114,9 @@ hd_webhooks_sql_header_lines(PG_FUNCTION_ARGS)
 								(HdBytes){seconds, strlen(seconds)}, bytes_of(body));
 	if (!PG_ARGISNULL(5))
 	{
-		text *parent = PG_GETARG_TEXT_PP(5);
+		text *trace = PG_GETARG_TEXT_PP(5);
 
-		if (hd_trace_valid(VARDATA_ANY(parent), VARSIZE_ANY_EXHDR(parent)))
-			hd_trace_child(VARDATA_ANY(parent), trace);
-		else
-			hd_trace_new(trace);
-		lines[n++] = line("traceparent", trace, HD_TRACEPARENT_LENGTH);
+		lines[n++] = line("traceparent", VARDATA_ANY(trace), VARSIZE_ANY_EXHDR(trace));
 	}
 	n += custom_lines(headers, lines + n);
 	PG_RETURN_ARRAYTYPE_P(construct_array(lines, n, TEXTOID, -1, false, TYPALIGN_INT));

@@ -10,7 +10,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = HotDash->cluster('main');
-my $PARTS = q{SELECT string_agg(format('%s: %s', c.relname, (SELECT days FROM hotdash._history_part p WHERE c.relname LIKE '%\_' || p.part)),
+my $PARTS = q{SELECT string_agg(format('%s: %s', c.relname, (SELECT days FROM hotdash._part p WHERE p.family = 'jobs' AND c.relname LIKE '%\_' || p.part)),
 	', ' ORDER BY c.relname) FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid WHERE i.inhparent = 'hotdash._job_history'::regclass};
 
 sub sql
@@ -79,8 +79,8 @@ my $end = q{SELECT hotdash.job_enqueue('week') AS id \gset
 	SELECT part FROM hotdash._job_history WHERE id = :id};
 is($session->query($end), '2', 'a session files into a part');
 tick_in('1 day');
-is($session->query($end), sql(q{SELECT part FROM hotdash._history_part WHERE days = 7 AND closed_at IS NULL}), 'and into the next once that is closed');
-isnt(sql(q{SELECT part FROM hotdash._history_part WHERE days = 7 AND closed_at IS NULL}), '2', 'which is another');
+is($session->query($end), sql(q{SELECT part FROM hotdash._part WHERE family = 'jobs' AND days = 7 AND closed_at IS NULL}), 'and into the next once that is closed');
+isnt(sql(q{SELECT part FROM hotdash._part WHERE family = 'jobs' AND days = 7 AND closed_at IS NULL}), '2', 'which is another');
 
 # Rows of a class go together, and none before its time
 tick_in('25 hours');
@@ -141,7 +141,7 @@ tick_in('0');
 sql(q{SELECT hotdash.job_kind_set('a', retention => '1 day')});
 tick_in('0');
 ended('a', 'hotdash.job_complete(:id, :token)');
-is(sql(q{SELECT p.days FROM hotdash._job_history h JOIN hotdash._history_part p USING (part) WHERE state = 'completed'}), '1', 'a new retention holds at once');
+is(sql(q{SELECT p.days FROM hotdash._job_history h JOIN hotdash._part p USING (part) WHERE family = 'jobs' AND state = 'completed'}), '1', 'a new retention holds at once');
 
 # A transaction whose snapshot is older than the part files into the part of now, or its rows would go too early
 my $waiting = sql(q{SELECT hotdash.job_enqueue('a')});
@@ -150,21 +150,21 @@ $old->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_clas
 tick_in('4 hours');
 $old->query("SELECT hotdash.job_cancel($waiting); COMMIT");
 is(sql("SELECT part FROM hotdash._job_history WHERE id = $waiting"),
-	sql('SELECT part FROM hotdash._history_part WHERE days = 1 AND closed_at IS NULL'), 'an old snapshot does not lead to a closed part');
+	sql(q{SELECT part FROM hotdash._part WHERE family = 'jobs' AND days = 1 AND closed_at IS NULL}), 'an old snapshot does not lead to a closed part');
 $old->quit;
 
 $node->append_conf('postgresql.conf', "hotdash.job_retention = '90d'");
 $node->reload;
 poll_until(sub { sql('SHOW hotdash.job_retention') eq '90d' }, 60, 'the setting');
 tick_in('0');
-is(sql(q{SELECT count(*) FROM hotdash._history_part WHERE days = 90 AND closed_at IS NULL}), '1', 'so does a new default');
+is(sql(q{SELECT count(*) FROM hotdash._part WHERE family = 'jobs' AND days = 90 AND closed_at IS NULL}), '1', 'so does a new default');
 tick_in('2 days');
-is(sql(q{SELECT count(*) FROM hotdash._history_part WHERE days = 7 AND closed_at IS NULL}), '0', 'and the class that nobody asks for takes no more rows');
+is(sql(q{SELECT count(*) FROM hotdash._part WHERE family = 'jobs' AND days = 7 AND closed_at IS NULL}), '0', 'and the class that nobody asks for takes no more rows');
 
 # A clock that was ahead for a while
 tick_in('400 days');
 tick_in('0');
-is(sql('SELECT count(*) FROM hotdash._history_part WHERE greatest(opened_at, closed_at) > hotdash._now()'), '0', 'a clock that was ahead leaves no part for ever');
+is(sql('SELECT count(*) FROM hotdash._part WHERE greatest(opened_at, closed_at) > hotdash._now()'), '0', 'a clock that was ahead leaves no part for ever');
 
 $node->stop;
 done_testing();

@@ -1,0 +1,32 @@
+/*-------------------------------------------------------------------------
+ * tick.h
+ *		Periodic work of the modules, as CALL hotdash._tick() does it.
+ *
+ * Model: a module registers a function that does what is due, in the
+ * current transaction.  Where a background worker runs, a task of the module
+ * (worker.h) calls the same function each second; pg_cron calls the
+ * procedure each minute.  Both at once must do no harm.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_TICK_H
+#define HD_TICK_H
+
+#include "postgres.h"
+
+/* Do what is due; true when there may be more to do at once. */
+typedef bool (*HdTick)(void);
+
+/*
+ * hd_tick_register
+ *		Add to what the procedure does.  Only from a module's init function.
+ */
+extern void hd_tick_register(HdTick tick);
+
+/*
+ * hd_tick_call
+ *		Run what was registered, committing after each step unless atomic.  The
+ *		caller has connected to SPI.
+ */
+extern void hd_tick_call(bool atomic);
+
+#endif /* HD_TICK_H */

@@ -1,0 +1,80 @@
+/*-------------------------------------------------------------------------
+ * ops.c
+ *		The module's entry, and its periodic work.
+ *
+ * Model: the tick looks after alerts and spans; the background worker runs
+ * it each second, CALL hotdash._tick() whenever it is called.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "ops/ops.h"
+
+#include "access/xact.h"
+#include "core/clock.h"
+#include "core/instance.h"
+#include "core/parts.h"
+#include "core/settings.h"
+#include "core/spi.h"
+#include "core/tick.h"
+#include "core/worker.h"
+#include "ops/alerts.h"
+#include "ops/spans.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#define TICK_US USECS_PER_SEC
+
+/* Read by sql/ops_alerts.sql alone; the variable is where the setting lives. */
+static int alert_retention = 90 * 24 * 60;
+
+static TimestampTz tick_task(void);
+
+static const HdWorkerTask task = {"hotdash: operations tick", tick_task};
+
+/* In the current transaction; true when there may be more to do at once. */
+static bool
+tick(void)
+{
+	bool more;
+
+	/* A fresh database has nothing to look after; one that is being restored looks like that. */
+	if (!hd_instance_is_ours())
+		return false;
+	more = hd_ops_alerts_tick();
+	hd_ops_spans_tick();
+	return more;
+}
+
+static TimestampTz
+tick_task(void)
+{
+	bool more = false;
+
+	StartTransactionCommand();
+	/* Whatever the database's default is: only who sees what was committed last may touch an alert. */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (OidIsValid(hd_spi_extension_missing_ok()))
+		more = tick();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return hd_clock_real() + (more ? 0 : TICK_US);
+}
+
+void
+hd_ops_init(void)
+{
+	DefineCustomIntVariable("hotdash.alert_retention", "How long cleared alerts are kept.", NULL,
+							&alert_retention, 90 * 24 * 60, 1, HD_PARTS_MAX_DAYS * 24 * 60,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.span_retention", "How long spans are kept.",
+							"Rounded up to 1, 3, 7, 14, 30, 90 or 365 days.",
+							&hd_ops_setting_span_retention, 7 * 24 * 60, 1,
+							HD_PARTS_MAX_DAYS * 24 * 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL,
+							NULL);
+	hd_tick_register(tick);
+	if (hd_settings_preloaded())
+		hd_worker_register(&task);
+}
