@@ -15,7 +15,7 @@ EXTENSION = control/hotdash
 
 # The install script in the order in which its pieces build on each other.
 SQL_PIECES = core core_secrets limits jobs jobs_hold jobs_views jobs_schedule webhooks webhooks_health \
-	webhooks_views webhooks_edge webhooks_request ops
+	webhooks_views webhooks_edge webhooks_request webhooks_inbound webhooks_secrets ops
 SQL_SCRIPT = sql/hotdash--$(HOTDASH_VERSION).sql
 DATA_built = $(SQL_SCRIPT)
 DATA = $(patsubst $(TOP)/%,%,$(wildcard $(TOP)/sql/released/*.sql $(TOP)/sql/upgrade/*.sql)) \
