@@ -570,6 +570,7 @@ CREATE FUNCTION hotdash.inbound_receive(source text, headers jsonb, body bytea,
 	SET jit = off
 	AS $$
 	DECLARE
+		now constant timestamptz := hotdash._now();
 		i hotdash._inbound;
 		secrets bytea[];
 	BEGIN
@@ -588,7 +589,7 @@ CREATE FUNCTION hotdash.inbound_receive(source text, headers jsonb, body bytea,
 			reason := 'too_large';
 		ELSE
 			secrets := ARRAY(SELECT k.secret FROM hotdash._inbound_key AS k
-				WHERE k.source = i.source AND (k.retires_at IS NULL OR k.retires_at > hotdash._now())
+				WHERE k.source = i.source AND (k.retires_at IS NULL OR k.retires_at > now)
 				ORDER BY k.version DESC);
 			reason := hotdash._inbound_verify(i.source, i.scheme, secrets, headers, body,
 				extract(epoch FROM i.tolerance)::int);

@@ -85,6 +85,14 @@ SELECT is(pg_temp.send('github', '{}', NULL, 'push'), '400 missing_id', 'github:
 SELECT is(pg_temp.send('stripe', body), '400 missing_id', 'stripe: ' || body) FROM unnest(ARRAY['{"id":null}', '{}', '[]', '"evt_1"', 'x', '{"id":"a b"}', '{"id":""}']) AS body;
 SELECT is((SELECT count(*)::int FROM hotdash.inbound_messages WHERE source LIKE 'tap-%'), 8, 'nothing else was written');
 
+-- Among many headers, and such as are no texts; a name in two spellings is not there.
+SELECT is(pg_temp.send('standard', '{}', 'many' || n, more => (SELECT jsonb_object_agg(repeat('x', g % 40) || 'X-' || g, CASE g % 4 WHEN 0 THEN to_jsonb(g) WHEN 1 THEN '{"webhook-id":"x"}' WHEN 2 THEN '[1]' ELSE to_jsonb(repeat('v', g)) END) FROM generate_series(1, n) AS g)),
+	format('200 enqueued many%s', n), format('among %s headers', n)) FROM unnest(ARRAY[1, 31, 32, 33, 100, 300]) AS n;
+SELECT is(hotdash._webhook_header(h, name), expected, format('header %s of %s', name, h)) FROM (VALUES
+	('{"A":"1"}'::jsonb, 'a', '1'), ('{"A":"1","a":"1"}', 'a', NULL), ('{"A":1}', 'a', NULL), ('{"A":null}', 'a', NULL), ('{"A":["1"]}', 'a', NULL), ('{"A":{"a":"1"}}', 'a', NULL), ('{"B":{"a":"1"}}', 'a', NULL),
+	('{"A":""}', 'a', ''), ('{}', 'a', NULL), ('[]', 'a', NULL), ('["a"]', 'a', NULL), ('"a"', 'a', NULL), ('null', 'a', NULL), ('{"Ä":"1"}', 'ä', NULL), ('{"ä":"1"}', 'ä', '1'), ('{"":"1"}', '', '1')) AS v (h, name, expected);
+DELETE FROM hotdash._inbound_message WHERE message_id LIKE 'many%';
+
 /*
  * Refusals
  */
