@@ -12,6 +12,7 @@
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/counters.h"
+#include "core/secret_keys.h"
 #include "core/settings.h"
 #include "core/shmem.h"
 #include "core/trace.h"
@@ -39,6 +40,7 @@ _PG_init(void)
 	hd_settings_define();
 	hd_clock_define();
 	hd_trace_define();
+	hd_secret_keys_define();
 	if (hd_settings_preloaded())
 		hd_counters_register();
 	for (int i = 0; i < lengthof(modules); i++)

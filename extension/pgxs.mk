@@ -14,8 +14,8 @@ MODULE_big = hotdash
 EXTENSION = control/hotdash
 
 # The install script in the order in which its pieces build on each other.
-SQL_PIECES = core core_parts limits jobs jobs_hold jobs_views jobs_schedule webhooks webhooks_health webhooks_views \
-	webhooks_edge webhooks_request ops_alerts ops_spans ops
+SQL_PIECES = core core_parts core_secrets limits jobs jobs_hold jobs_views jobs_schedule webhooks webhooks_health \
+	webhooks_views webhooks_edge webhooks_request webhooks_inbound webhooks_secrets ops_alerts ops_spans ops
 SQL_SCRIPT = sql/hotdash--$(HOTDASH_VERSION).sql
 DATA_built = $(SQL_SCRIPT)
 DATA = $(patsubst $(TOP)/%,%,$(wildcard $(TOP)/sql/released/*.sql $(TOP)/sql/upgrade/*.sql)) \
@@ -29,6 +29,7 @@ PG_CPPFLAGS = -I$(TOP)/extension -DHD_VERSION='"$(HOTDASH_VERSION)"'
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare $(if $(filter 1,$(WERROR)),-Werror) \
 	$(HOTDASH_CFLAGS)
 PG_LDFLAGS = $(HOTDASH_LDFLAGS)
+SHLIB_LINK = -lcrypto
 
 EXTRA_CLEAN = $(SQL_SCRIPT) results output_iso
 

@@ -71,6 +71,8 @@ CREATE FUNCTION hotdash._access_rights() RETURNS TABLE (level text, object text)
 		SELECT r.level, r.object FROM hotdash._core_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._jobs_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._webhooks_rights() AS r
+		UNION SELECT r.level, r.object FROM hotdash._inbound_rights() AS r
+		UNION SELECT r.level, r.object FROM hotdash._secrets_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._ops_rights() AS r
 	$$;
 COMMENT ON FUNCTION hotdash._access_rights() IS 'What each access level may use, of all modules';
@@ -726,7 +728,7 @@ CREATE FUNCTION hotdash.health() RETURNS jsonb
 	AS $$
 DECLARE
 	names CONSTANT text[] := ARRAY['database', 'preload', 'worker', 'cron', 'instance', 'jobs',
-		'schedules', 'limits'];
+		'schedules', 'limits', 'secrets'];
 	checks jsonb := '{}';
 	name text;
 	began timestamptz;

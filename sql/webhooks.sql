@@ -50,10 +50,13 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._endpoint', '');
 
 CREATE TABLE hotdash._endpoint_key (
 	endpoint_id bigint NOT NULL REFERENCES hotdash._endpoint ON DELETE CASCADE,
+	version int NOT NULL,                   -- from 1
 	created_at timestamptz NOT NULL,
-	key bytea NOT NULL,                     -- decoded secret; readable by the owner only
-	retires_at timestamptz,                 -- NULL: current
-	PRIMARY KEY (endpoint_id, created_at)
+	retires_at timestamptz,                 -- NULL: current, one per endpoint
+	signing text NOT NULL,                  -- hmac or ed25519
+	public_key text,                        -- of ed25519
+	key bytea NOT NULL,                     -- sealed (extension/core/secret.h); readable by the owner only
+	PRIMARY KEY (endpoint_id, version)
 );
 COMMENT ON TABLE hotdash._endpoint_key IS 'Signing keys of endpoints; several while one replaces another';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._endpoint_key', '');
@@ -135,7 +138,7 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery_attempt', '');
 CREATE FUNCTION hotdash.webhook_sign(secret text, message_id text, at timestamptz, body bytea) RETURNS text
 	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_sign' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash.webhook_sign(text, text, timestamptz, bytea) IS
-	'Standard Webhooks signature of a body: v1, and base64 of HMAC-SHA256 over id.seconds.body';
+	'Standard Webhooks signature of a body: v1 with a secret whsec_, v1a with a private key whsk_';
 REVOKE ALL ON FUNCTION hotdash.webhook_sign(text, text, timestamptz, bytea) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.webhook_verify(scheme text, secret text, headers jsonb, body bytea,
@@ -152,23 +155,32 @@ COMMENT ON FUNCTION hotdash.webhook_verify_detail(text, text, jsonb, bytea, inte
 	'The same with a reason: bad_secret missing_header malformed_header too_old too_new mismatch';
 REVOKE ALL ON FUNCTION hotdash.webhook_verify_detail(text, text, jsonb, bytea, interval) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._webhook_new_key() RETURNS bytea
-	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_new_key' LANGUAGE C VOLATILE PARALLEL SAFE;
-COMMENT ON FUNCTION hotdash._webhook_new_key() IS 'Random bytes for a new signing key';
-REVOKE ALL ON FUNCTION hotdash._webhook_new_key() FROM PUBLIC;
+CREATE FUNCTION hotdash._endpoint_key_make(endpoint bigint, secret text, signing text,
+		OUT key bytea, OUT public_key text) RETURNS record
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_key_make' LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._endpoint_key_make(bigint, text, text) IS
+	'A key to store for an endpoint, sealed: from a secret, or random; 22023 for what is no secret';
+REVOKE ALL ON FUNCTION hotdash._endpoint_key_make(bigint, text, text) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._webhook_parse_secret(secret text) RETURNS bytea
-	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_parse_secret' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION hotdash._webhook_parse_secret(text) IS 'Key bytes of a secret, or 22023';
-REVOKE ALL ON FUNCTION hotdash._webhook_parse_secret(text) FROM PUBLIC;
+CREATE FUNCTION hotdash._endpoint_key_text(endpoint bigint, key bytea) RETURNS text
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_key_text' LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._endpoint_key_text(bigint, bytea) IS
+	'What the receiver needs of a stored key: the secret, or the public half of an ed25519 key';
+REVOKE ALL ON FUNCTION hotdash._endpoint_key_text(bigint, bytea) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._webhook_header_lines(keys bytea[], message_id text, at timestamptz, body bytea,
-		content_type text, traceparent text, headers jsonb) RETURNS text[]
+CREATE FUNCTION hotdash._webhook_header_lines(endpoint bigint, keys bytea[], message_id text, at timestamptz,
+		body bytea, content_type text, traceparent text, headers jsonb) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_header_lines' LANGUAGE C VOLATILE PARALLEL SAFE;
-COMMENT ON FUNCTION hotdash._webhook_header_lines(bytea[], text, timestamptz, bytea, text, text, jsonb) IS
-	'Header lines of one attempt, signed';
-REVOKE ALL ON FUNCTION hotdash._webhook_header_lines(bytea[], text, timestamptz, bytea, text, text, jsonb)
+COMMENT ON FUNCTION hotdash._webhook_header_lines(bigint, bytea[], text, timestamptz, bytea, text, text, jsonb) IS
+	'Header lines of one attempt, signed by all keys; NULL when one cannot be opened';
+REVOKE ALL ON FUNCTION hotdash._webhook_header_lines(bigint, bytea[], text, timestamptz, bytea, text, text, jsonb)
 	FROM PUBLIC;
+
+CREATE FUNCTION hotdash._webhook_header(headers jsonb, name text) RETURNS text
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_header' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._webhook_header(jsonb, text) IS
+	'Value of a header, its name in lower case here and any case there; NULL unless there exactly once, as a text';
+REVOKE ALL ON FUNCTION hotdash._webhook_header(jsonb, text) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._webhook_classify(status int, class text, attempt int, sent bool, total_us int,
 		has_retry_after bool, retry_statuses int[],
@@ -458,9 +470,13 @@ CREATE FUNCTION hotdash._endpoint_check_options(options jsonb) RETURNS void
 	BEGIN
 		PERFORM hotdash._webhook_check_options(options, ARRAY['client_cert', 'consent', 'proxy', 'signing']);
 		FOR name IN SELECT o.key FROM jsonb_each_text(options) AS o
-			WHERE o.value IS NOT NULL AND (o.key, o.value) <> ('signing', 'hmac') LOOP
+			WHERE o.value IS NOT NULL AND o.key <> 'signing' LOOP
 			PERFORM hotdash._endpoint_refuse(name);
 		END LOOP;
+		IF coalesce(options ->> 'signing', 'hmac') NOT IN ('hmac', 'ed25519') THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'option "signing" must be hmac or ed25519';
+		END IF;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._endpoint_check_options(jsonb) IS
@@ -491,7 +507,6 @@ CREATE FUNCTION hotdash.endpoint_create(
 	DECLARE
 		now constant timestamptz := hotdash._now();
 		e hotdash._endpoint;
-		key bytea;
 	BEGIN
 		PERFORM hotdash._webhook_require(url, 'url');
 		PERFORM hotdash._endpoint_check_options(options);
@@ -511,7 +526,6 @@ CREATE FUNCTION hotdash.endpoint_create(
 		e.concurrency := concurrency;
 		e.ordered := coalesce(ordered, false);
 		PERFORM hotdash._endpoint_check(e);
-		key := coalesce(hotdash._webhook_parse_secret(secret), hotdash._webhook_new_key());
 
 		PERFORM hotdash._webhook_register();
 		e.id := current_setting('hotdash.node_id')::bigint << 52 | nextval('hotdash._endpoint_id');
@@ -519,7 +533,7 @@ CREATE FUNCTION hotdash.endpoint_create(
 		e.created_at := now;
 		e.updated_at := now;
 		INSERT INTO hotdash._endpoint VALUES (e.*);
-		INSERT INTO hotdash._endpoint_key (endpoint_id, created_at, key) VALUES (e.id, now, key);
+		PERFORM hotdash._endpoint_key_replace(e.id, secret, coalesce(options ->> 'signing', 'hmac'), '0');
 		PERFORM hotdash._endpoint_flow(ARRAY[e.id]);
 		RETURN e.id;
 	END
@@ -582,7 +596,9 @@ CREATE FUNCTION hotdash.endpoint_update(id bigint, changes jsonb) RETURNS void
 				WHEN 'filter' THEN e.filter := change.text::jsonpath;
 				WHEN 'retry_statuses' THEN
 					e.retry_statuses := hotdash._json_texts(change.value, 'retry_statuses')::int[];
-				WHEN 'options' THEN PERFORM hotdash._endpoint_check_options(change.value);
+				WHEN 'options' THEN
+					PERFORM hotdash._endpoint_check_options(change.value);
+					PERFORM hotdash._endpoint_set_signing(e.id, change.value);
 				WHEN 'rate' THEN e.rate := change.text::int;
 				WHEN 'rate_period' THEN e.rate_period := change.text::interval;
 				WHEN 'concurrency' THEN e.concurrency := change.text::int;
@@ -646,13 +662,13 @@ CREATE FUNCTION hotdash.endpoint_secret(id bigint) RETURNS text
 	DECLARE
 		e hotdash._endpoint := hotdash._endpoint_get(id);
 	BEGIN
-		RETURN 'whsec_' || translate(encode(k.key, 'base64'), E'\n', '')
+		RETURN hotdash._endpoint_key_text(e.id, k.key)
 			FROM hotdash._endpoint_key AS k
 			WHERE k.endpoint_id = e.id AND k.retires_at IS NULL;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.endpoint_secret(bigint) IS
-	'The current secret of an endpoint, to hand it to the receiver; for admins only';
+	'What the receiver needs to check signatures: the current secret, or the public key; for admins only';
 REVOKE ALL ON FUNCTION hotdash.endpoint_secret(bigint) FROM PUBLIC;
 
 /*

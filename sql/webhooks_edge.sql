@@ -164,25 +164,27 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 			EXIT WHEN cardinality(claimed) = 0;
 			at := hotdash._now();
 			RETURN QUERY
-				SELECT r.id, r.token, r.url, 'POST',
-					hotdash._webhook_header_lines(r.keys, r.message_id, at, r.body, r.content_type,
-						hotdash._trace_attempt(r.traceparent, r.message_id, r.id, r.token), r.headers),
-					r.body, (extract(epoch FROM r.timeout) * 1000)::int, (extract(epoch FROM lease) * 1000)::int, flags,
-					(extract(epoch FROM r.within) * 1000)::int, NULL::int
+				SELECT s.id, s.token, s.url, 'POST', s.lines, s.body, (extract(epoch FROM s.timeout) * 1000)::int,
+					(extract(epoch FROM lease) * 1000)::int, flags, (extract(epoch FROM s.within) * 1000)::int, NULL::int
 				FROM (
-					SELECT j.id, j.token, m.traceparent, e.url, e.timeout, e.headers,
-						CASE WHEN e.rate IS NOT NULL THEN hotdash._endpoint_slack(e.rate_period) END AS within,
-						m.id AS message_id, m.content_type,
-						m.body, k.keys, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
-					FROM unnest(claimed) WITH ORDINALITY AS j
-					JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
-					JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
-					CROSS JOIN LATERAL (
-						SELECT array_agg(x.key ORDER BY x.created_at DESC) AS keys FROM hotdash._endpoint_key AS x
-						WHERE x.endpoint_id = e.id AND (x.retires_at IS NULL OR x.retires_at > at)) AS k
-					WHERE k.keys IS NOT NULL
-					) AS r
-				WHERE r.bytes_before < batch_bytes;
+					SELECT r.*, hotdash._webhook_header_lines(r.endpoint_id, r.keys, r.message_id, at, r.body, r.content_type,
+						hotdash._trace_attempt(r.traceparent, r.message_id, r.id, r.token), r.headers) AS lines
+					FROM (
+						SELECT j.id, j.token, m.traceparent, e.id AS endpoint_id, e.url, e.timeout, e.headers,
+							CASE WHEN e.rate IS NOT NULL THEN hotdash._endpoint_slack(e.rate_period) END AS within,
+							m.id AS message_id, m.content_type,
+							m.body, k.keys, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
+						FROM unnest(claimed) WITH ORDINALITY AS j
+						JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
+						JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
+						CROSS JOIN LATERAL (
+							SELECT array_agg(x.key ORDER BY x.version DESC) AS keys FROM hotdash._endpoint_key AS x
+							WHERE x.endpoint_id = e.id AND (x.retires_at IS NULL OR x.retires_at > at)) AS k
+						WHERE k.keys IS NOT NULL
+						) AS r
+					WHERE r.bytes_before < batch_bytes
+					) AS s
+				WHERE s.lines IS NOT NULL;
 			GET DIAGNOSTICS requests = ROW_COUNT;
 			IF requests < cardinality(claimed) THEN
 				RETURN QUERY
@@ -197,6 +199,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 			IF requests < cardinality(claimed) THEN
 				PERFORM hotdash._edge_bury(claimed);
 				PERFORM hotdash._edge_give_back(claimed, batch_bytes);
+				PERFORM hotdash._edge_await_key(claimed, at);
 			END IF;
 			EXIT WHEN requests > 0;
 		END LOOP;

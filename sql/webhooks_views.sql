@@ -6,6 +6,11 @@ ALTER TABLE hotdash._endpoint ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON hotdash._endpoint USING (hotdash._tenant_sees(tenant));
 COMMENT ON POLICY tenant ON hotdash._endpoint IS 'A session bound to a tenant sees that tenant alone';
 
+ALTER TABLE hotdash._endpoint_key ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._endpoint_key
+	USING (EXISTS (SELECT FROM hotdash._endpoint AS e WHERE e.id = endpoint_id AND hotdash._tenant_sees(e.tenant)));
+COMMENT ON POLICY tenant ON hotdash._endpoint_key IS 'A session bound to a tenant sees that tenant alone';
+
 ALTER TABLE hotdash._endpoint_health ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON hotdash._endpoint_health
 	USING (EXISTS (SELECT FROM hotdash._endpoint AS e WHERE e.id = endpoint_id AND hotdash._tenant_sees(e.tenant)));
@@ -26,12 +31,12 @@ CREATE VIEW hotdash.endpoints WITH (security_invoker = true) AS
 		CASE WHEN h.paused_until > hotdash._now() THEN h.paused_until END AS paused_until,
 		CASE WHEN h.probe_at IS NULL THEN 'closed' WHEN h.probe_at > hotdash._now() THEN 'open' ELSE 'half_open' END AS breaker,
 		h.probe_at, h.failing_since,
-		(SELECT max(k.created_at) FROM hotdash._endpoint_key AS k WHERE k.endpoint_id = e.id) AS secret_created_at,
-		e.created_at, e.updated_at
+		k.signing, k.public_key, k.created_at AS secret_created_at, e.created_at, e.updated_at
 	FROM hotdash._endpoint AS e
+	LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = e.id AND k.retires_at IS NULL
 	LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = e.id
 	WHERE hotdash._tenant_sees(e.tenant);
-COMMENT ON VIEW hotdash.endpoints IS 'Receivers of webhooks; no secret, and of headers the names alone';
+COMMENT ON VIEW hotdash.endpoints IS 'Receivers of webhooks; no secret but the public key, and of headers the names alone';
 
 CREATE VIEW hotdash.messages WITH (security_invoker = true) AS
 	SELECT m.id, m.tenant, m.event_type, m.content_type, m.bytes, m.idempotency_key, m.order_key, m.traceparent, m.created_at

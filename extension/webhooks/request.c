@@ -5,9 +5,10 @@
  * Purpose: everything that the edge sends besides the stored body, signed
  * here, so that no secret ever leaves the server.
  *
- * Model: a pure function.  The message id is the same on each attempt; the
- * time, the signature and the parent id of the trace are not.  While a
- * secret is being replaced there are several keys, and a signature by each.
+ * Model: the message id is the same on each attempt; the time, the signature
+ * and the parent id of the trace are not.  While a secret is being
+ * replaced there are several keys, and a signature by each.  A key is opened
+ * here, signs, and is wiped.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,8 +21,8 @@
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
+#include "webhooks/keys.h"
 #include "webhooks/seconds.h"
-#include "webhooks/sign.h"
 
 PG_FUNCTION_INFO_V1(hd_webhooks_sql_header_lines);
 
@@ -45,8 +46,9 @@ line(const char *name, const char *value, int length)
 	return PointerGetDatum(cstring_to_text_with_len(buf.data, buf.len));
 }
 
+/* By all keys, or (Datum) 0 when one of them cannot be opened. */
 static Datum
-signature_line(ArrayType *keys, HdBytes id, HdBytes seconds, HdBytes body)
+signature_line(int64 endpoint, ArrayType *keys, const HdBytes *signed_parts)
 {
 	Datum *elements;
 	int count;
@@ -54,15 +56,18 @@ signature_line(ArrayType *keys, HdBytes id, HdBytes seconds, HdBytes body)
 	char *out;
 
 	deconstruct_array(keys, BYTEAOID, -1, false, TYPALIGN_INT, &elements, NULL, &count);
-	out = list = palloc(count * (HD_WEBHOOKS_SIGNATURE_LENGTH + 1));
+	out = list = palloc(count * (HD_WEBHOOKS_SIGNATURE_MAX + 1));
 	for (int i = 0; i < count; i++)
 	{
-		if (i > 0)
-			*out++ = ' ';
-		hd_webhooks_sign(bytes_of(DatumGetByteaPP(elements[i])), id, seconds, body, out);
-		out += HD_WEBHOOKS_SIGNATURE_LENGTH;
+		int length = hd_webhooks_key_sign(endpoint, DatumGetByteaPP(elements[i]), signed_parts[0],
+										  signed_parts[1], signed_parts[2], out);
+
+		if (length < 0)
+			return (Datum) 0;
+		out += length;
+		*out++ = ' ';
 	}
-	return line("webhook-signature", list, out - list);
+	return line("webhook-signature", list, out - list - 1);
 }
 
 /* Returns how many. */
@@ -87,34 +92,40 @@ custom_lines(Jsonb *headers, Datum *lines)
 
 /*
  * hd_webhooks_sql_header_lines
- *		SQL: _webhook_header_lines(keys, message_id, at, body, content_type,
- *		traceparent, headers) -> text[].
+ *		SQL: _webhook_header_lines(endpoint, keys, message_id, at, body,
+ *		content_type, traceparent, headers) -> text[], NULL when a key cannot be
+ *		opened.
  *
- * Only traceparent may be NULL, which leaves the line out.  headers is an object of names and texts, both
- * checked when the endpoint was set.
+ * Only traceparent may be NULL; there is at least one key.  headers is an
+ * object of names and texts, both checked when the endpoint was set.
  */
 Datum
 hd_webhooks_sql_header_lines(PG_FUNCTION_ARGS)
 {
-	text *id = PG_GETARG_TEXT_PP(1);
-	bytea *body = PG_GETARG_BYTEA_PP(3);
-	text *content_type = PG_GETARG_TEXT_PP(4);
+	text *id = PG_GETARG_TEXT_PP(2);
+	bytea *body = PG_GETARG_BYTEA_PP(4);
+	text *content_type = PG_GETARG_TEXT_PP(5);
 	char seconds[HD_WEBHOOKS_SECONDS_SIZE];
-	Jsonb *headers = PG_GETARG_JSONB_P(6);
+	Jsonb *headers = PG_GETARG_JSONB_P(7);
 	Datum *lines = palloc((OWN_LINES + JB_ROOT_COUNT(headers)) * sizeof(Datum));
+	Datum signature;
 	int n = 0;
 
-	hd_webhooks_format_seconds(hd_webhooks_unix_seconds(PG_GETARG_TIMESTAMPTZ(2)), seconds);
+	hd_webhooks_format_seconds(hd_webhooks_unix_seconds(PG_GETARG_TIMESTAMPTZ(3)), seconds);
+	signature = signature_line(PG_GETARG_INT64(0), PG_GETARG_ARRAYTYPE_P(1),
+							   (HdBytes[]){bytes_of(id), (HdBytes){seconds, strlen(seconds)},
+										   bytes_of(body)});
+	if (signature == (Datum) 0)
+		PG_RETURN_NULL();
 
 	lines[n++] = line("Content-Type", VARDATA_ANY(content_type), VARSIZE_ANY_EXHDR(content_type));
 	lines[n++] = line("User-Agent", "hotdash/" HD_VERSION, strlen("hotdash/" HD_VERSION));
 	lines[n++] = line("webhook-id", VARDATA_ANY(id), VARSIZE_ANY_EXHDR(id));
 	lines[n++] = line("webhook-timestamp", seconds, strlen(seconds));
-	lines[n++] = signature_line(PG_GETARG_ARRAYTYPE_P(0), bytes_of(id),
-								(HdBytes){seconds, strlen(seconds)}, bytes_of(body));
-	if (!PG_ARGISNULL(5))
+	lines[n++] = signature;
+	if (!PG_ARGISNULL(6))
 	{
-		text *trace = PG_GETARG_TEXT_PP(5);
+		text *trace = PG_GETARG_TEXT_PP(6);
 
 		lines[n++] = line("traceparent", VARDATA_ANY(trace), VARSIZE_ANY_EXHDR(trace));
 	}

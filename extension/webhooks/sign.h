@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * sign.h
- *		HMAC-SHA256 signatures over bytes.
+ *		Signatures over bytes: HMAC-SHA256, and those of Standard Webhooks.
  *-------------------------------------------------------------------------
  */
 #ifndef HD_WEBHOOKS_SIGN_H
@@ -14,9 +14,14 @@
 #define HD_WEBHOOKS_KEY_MIN 24
 #define HD_WEBHOOKS_KEY_MAX 64
 #define HD_WEBHOOKS_SECRET_PREFIX "whsec_"
+#define HD_WEBHOOKS_PRIVATE_PREFIX "whsk_"
+#define HD_WEBHOOKS_PUBLIC_PREFIX "whpk_"
 
 /* "v1," and the base64 text of 32 bytes */
 #define HD_WEBHOOKS_SIGNATURE_LENGTH 47
+
+/* "v1a," and the base64 text of 64 bytes */
+#define HD_WEBHOOKS_SIGNATURE_MAX 92
 
 /* Bytes that somebody else owns. */
 typedef struct HdBytes
@@ -33,11 +38,24 @@ extern void hd_webhooks_hmac(HdBytes key, const HdBytes *parts, int nparts,
 							 uint8 mac[PG_SHA256_DIGEST_LENGTH]);
 
 /*
+ * hd_webhooks_forget_hmac
+ *		Wipe what hd_webhooks_hmac keeps of the last key.
+ */
+extern void hd_webhooks_forget_hmac(void);
+
+/*
  * hd_webhooks_sign
  *		Write the Standard Webhooks signature of id.seconds.body into buf,
  *		HD_WEBHOOKS_SIGNATURE_LENGTH bytes without a final zero.
  */
 extern void hd_webhooks_sign(HdBytes key, HdBytes id, HdBytes seconds, HdBytes body, char *buf);
+
+/*
+ * hd_webhooks_sign_private
+ *		The same with the seed of an ed25519 key, HD_WEBHOOKS_SIGNATURE_MAX bytes.
+ */
+extern void hd_webhooks_sign_private(const uint8 *seed, HdBytes id, HdBytes seconds, HdBytes body,
+									 char *buf);
 
 /*
  * hd_webhooks_decode_secret
@@ -47,6 +65,12 @@ extern void hd_webhooks_sign(HdBytes key, HdBytes id, HdBytes seconds, HdBytes b
  * or -1 when the secret is not base64 or holds no byte.
  */
 extern int hd_webhooks_decode_secret(const char *secret, int length, uint8 *key);
+
+/*
+ * hd_webhooks_decode_exactly
+ *		Decode base64 behind a prefix into exactly so many bytes, or return false.
+ */
+extern bool hd_webhooks_decode_exactly(HdBytes text, const char *prefix, uint8 *bytes, int length);
 
 /*
  * hd_webhooks_equal

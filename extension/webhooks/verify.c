@@ -23,6 +23,8 @@
  */
 #include "postgres.h"
 
+#include "webhooks/verify.h"
+
 #include <ctype.h>
 
 #include "core/clock.h"
@@ -32,19 +34,21 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/timestamp.h"
 #include "webhooks/base64.h"
+#include "webhooks/ed25519.h"
+#include "webhooks/headers.h"
 #include "webhooks/seconds.h"
-#include "webhooks/sign.h"
 
 PG_FUNCTION_INFO_V1(hd_webhooks_sql_verify);
 PG_FUNCTION_INFO_V1(hd_webhooks_sql_verify_detail);
 
 #define HEX_LENGTH (2 * PG_SHA256_DIGEST_LENGTH)
 #define BASE64_LENGTH HD_BASE64_ENCODED_LENGTH(PG_SHA256_DIGEST_LENGTH)
-#define DEFAULT_TOLERANCE 300 /* seconds, before and after */
 #define TIMESTAMP_DIGITS_MAX 12
+
+/* An ed25519 signature takes a hundred microseconds to check: of a list no more than so many. */
+#define PUBLIC_TRIES_MAX 4
 
 static const char bad_secret[] = "bad_secret";
 static const char missing_header[] = "missing_header";
@@ -53,40 +57,8 @@ static const char too_old[] = "too_old";
 static const char too_new[] = "too_new";
 static const char mismatch[] = "mismatch";
 
-typedef struct Incoming
-{
-	HdBytes secret;
-	HdBytes body;
-	Jsonb *headers;
-	int64 tolerance; /* seconds */
-	int64 now;		 /* Unix seconds */
-} Incoming;
-
-/* False unless the header is there exactly once, as a text. */
-static bool
-find_header(const Incoming *in, const char *name, HdBytes *value)
-{
-	size_t length = strlen(name);
-	JsonbIterator *it = JsonbIteratorInit(&in->headers->root);
-	JsonbIteratorToken token;
-	JsonbValue v;
-	int found = 0;
-
-	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY || v.val.string.len != length ||
-			pg_strncasecmp(v.val.string.val, name, length) != 0)
-			continue;
-		(void) JsonbIteratorNext(&it, &v, true);
-		if (v.type != jbvString || ++found > 1)
-			return false;
-		*value = (HdBytes){v.val.string.val, v.val.string.len};
-	}
-	return found == 1;
-}
-
 static const char *
-check_time(const Incoming *in, HdBytes text)
+check_time(const HdIncoming *in, HdBytes text)
 {
 	const char *digits = text.data;
 	int64 seconds = 0;
@@ -158,41 +130,108 @@ hex_hmac(HdBytes key, const HdBytes *parts, int nparts, char hex[HEX_LENGTH])
 	}
 }
 
-/* webhook-signature: a list of version,signature; unknown versions are skipped. */
-static const char *
-verify_standard(const Incoming *in)
+/* The public key that a secret is or holds; false when it is neither. */
+static bool
+public_key_of(HdBytes secret, uint8 public_key[HD_ED25519_PUBLIC])
 {
-	uint8 *key = palloc(HD_BASE64_DECODED_MAX(in->secret.length));
-	int key_length = hd_webhooks_decode_secret(in->secret.data, in->secret.length, key);
-	HdBytes id;
-	HdBytes seconds;
-	HdBytes list;
+	uint8 pair[HD_ED25519_SEED + HD_ED25519_PUBLIC];
+
+	if (hd_webhooks_decode_exactly(secret, HD_WEBHOOKS_PUBLIC_PREFIX, public_key,
+								   HD_ED25519_PUBLIC))
+		return true;
+	if (!hd_webhooks_decode_exactly(secret, HD_WEBHOOKS_PRIVATE_PREFIX, pair, sizeof(pair)))
+		return false;
+	memcpy(public_key, pair + HD_ED25519_SEED, HD_ED25519_PUBLIC);
+	explicit_bzero(pair, sizeof(pair));
+	return true;
+}
+
+/* Of a list of version,signature; unknown versions are skipped. */
+static bool
+match_private(const uint8 *public_key, HdBytes list, const HdBytes *parts, int nparts)
+{
+	uint8 given[HD_ED25519_SIGNATURE];
 	HdBytes signature;
+	int tries = 0;
+
+	while (next_part(&list, ' ', &signature))
+	{
+		if (hd_webhooks_decode_exactly(signature, "v1a,", given, sizeof(given)) &&
+			tries++ < PUBLIC_TRIES_MAX &&
+			hd_webhooks_ed25519_verify(public_key, parts, nparts, given))
+			return true;
+	}
+	return false;
+}
+
+static bool
+match_shared(HdBytes key, HdBytes list, const HdHeader *headers, HdBytes body)
+{
 	char expected[HD_WEBHOOKS_SIGNATURE_LENGTH];
-	const char *wrong;
+	HdBytes signature;
 	bool matched = false;
 
-	if (key_length < 0)
-		return bad_secret;
-	if (!find_header(in, "webhook-id", &id) || !find_header(in, "webhook-timestamp", &seconds) ||
-		!find_header(in, "webhook-signature", &list))
+	hd_webhooks_sign(key, headers[0].value, headers[1].value, body, expected);
+	while (next_part(&list, ' ', &signature))
+		matched |= same_text(signature, expected, sizeof(expected));
+	return matched;
+}
+
+/* key: of an HMAC, or a public one when asymmetric. */
+static const char *
+check_standard(const HdIncoming *in, HdBytes key, bool asymmetric)
+{
+	HdHeader headers[] = {HD_HEADER("webhook-id"), HD_HEADER("webhook-timestamp"),
+						  HD_HEADER("webhook-signature")};
+	HdBytes id;
+	HdBytes seconds;
+	const char *wrong;
+
+	if (!hd_webhooks_find_headers(in->headers, headers, lengthof(headers)))
 		return missing_header;
+	id = headers[0].value;
+	seconds = headers[1].value;
 	if (id.length == 0 || memchr(id.data, '.', id.length) != NULL)
 		return malformed_header;
 	wrong = check_time(in, seconds);
 	if (wrong != NULL)
 		return wrong;
+	if (asymmetric ? match_private(key.data, headers[2].value,
+								   (HdBytes[]){id, {".", 1}, seconds, {".", 1}, in->body}, 5)
+				   : match_shared(key, headers[2].value, headers, in->body))
+		return NULL;
+	return mismatch;
+}
 
-	hd_webhooks_sign((HdBytes){key, key_length}, id, seconds, in->body, expected);
-	while (next_part(&list, ' ', &signature))
-		matched |= same_text(signature, expected, sizeof(expected));
-	return matched ? NULL : mismatch;
+/* Bytes of a decoded secret that stand on the stack; more are palloc'd. */
+#define USUAL_KEY 128
+
+static const char *
+verify_standard(const HdIncoming *in)
+{
+	uint8 buffer[USUAL_KEY];
+	size_t room = HD_BASE64_DECODED_MAX(in->secret.length);
+	uint8 *key = room > USUAL_KEY ? palloc(room) : buffer;
+	const char *answer = bad_secret;
+	int length;
+
+	if (public_key_of(in->secret, key))
+		answer = check_standard(in, (HdBytes){key, HD_ED25519_PUBLIC}, true);
+	else
+	{
+		length = hd_webhooks_decode_secret(in->secret.data, in->secret.length, key);
+		if (length >= 0)
+			answer = check_standard(in, (HdBytes){key, length}, false);
+		explicit_bzero(key, Max(length, 0));
+	}
+	return answer;
 }
 
 /* Stripe-Signature: t=seconds,v1=hex[,v1=hex]; the secret is used as it stands. */
 static const char *
-verify_stripe(const Incoming *in)
+verify_stripe(const HdIncoming *in)
 {
+	HdHeader header = HD_HEADER("stripe-signature");
 	HdBytes list;
 	HdBytes rest;
 	HdBytes item;
@@ -201,9 +240,9 @@ verify_stripe(const Incoming *in)
 	const char *wrong;
 	bool matched = false;
 
-	if (!find_header(in, "stripe-signature", &list))
+	if (!hd_webhooks_find_headers(in->headers, &header, 1))
 		return missing_header;
-	rest = list;
+	list = rest = header.value;
 	while (next_part(&rest, ',', &item))
 	{
 		if (!has_prefix(item, "t="))
@@ -227,80 +266,122 @@ verify_stripe(const Incoming *in)
 	return matched ? NULL : mismatch;
 }
 
-/* One header that holds a prefix and the hex signature of the parts. */
+/* A signature of a prefix and hex. */
 static const char *
-verify_hex(const Incoming *in, const char *header, const char *prefix, const HdBytes *parts,
-		   int nparts)
+check_hex(const HdIncoming *in, HdBytes given, const char *prefix, const HdBytes *parts, int nparts)
 {
-	HdBytes signature;
 	char expected[HEX_LENGTH];
 
-	if (!find_header(in, header, &signature))
-		return missing_header;
-	if (!has_prefix(signature, prefix))
+	if (!has_prefix(given, prefix))
 		return malformed_header;
 	hex_hmac(in->secret, parts, nparts, expected);
-	return same_text(skip(signature, strlen(prefix)), expected, sizeof(expected)) ? NULL : mismatch;
+	return same_text(skip(given, strlen(prefix)), expected, sizeof(expected)) ? NULL : mismatch;
 }
 
 static const char *
-verify_github(const Incoming *in)
+verify_github(const HdIncoming *in)
 {
-	return verify_hex(in, "x-hub-signature-256", "sha256=", &in->body, 1);
+	HdHeader header = HD_HEADER("x-hub-signature-256");
+
+	if (!hd_webhooks_find_headers(in->headers, &header, 1))
+		return missing_header;
+	return check_hex(in, header.value, "sha256=", &in->body, 1);
 }
 
 static const char *
-verify_slack(const Incoming *in)
+verify_slack(const HdIncoming *in)
 {
-	HdBytes seconds;
+	HdHeader headers[] = {HD_HEADER("x-slack-request-timestamp"), HD_HEADER("x-slack-signature")};
 	const char *wrong;
 
-	if (!find_header(in, "x-slack-request-timestamp", &seconds))
+	if (!hd_webhooks_find_headers(in->headers, headers, lengthof(headers)))
 		return missing_header;
-	wrong = check_time(in, seconds);
+	wrong = check_time(in, headers[0].value);
 	if (wrong != NULL)
 		return wrong;
-	return verify_hex(in, "x-slack-signature",
-					  "v0=", (HdBytes[]){{"v0:", 3}, seconds, {":", 1}, in->body}, 4);
+	return check_hex(in, headers[1].value,
+					 "v0=", (HdBytes[]){{"v0:", 3}, headers[0].value, {":", 1}, in->body}, 4);
 }
 
 static const char *
-verify_chatwoot(const Incoming *in)
+verify_chatwoot(const HdIncoming *in)
 {
-	HdBytes seconds;
+	HdHeader headers[] = {HD_HEADER("x-chatwoot-timestamp"), HD_HEADER("x-chatwoot-signature")};
 	const char *wrong;
 
-	if (!find_header(in, "x-chatwoot-timestamp", &seconds))
+	if (!hd_webhooks_find_headers(in->headers, headers, lengthof(headers)))
 		return missing_header;
-	wrong = check_time(in, seconds);
+	wrong = check_time(in, headers[0].value);
 	if (wrong != NULL)
 		return wrong;
-	return verify_hex(in, "x-chatwoot-signature",
-					  "sha256=", (HdBytes[]){seconds, {".", 1}, in->body}, 3);
+	return check_hex(in, headers[1].value,
+					 "sha256=", (HdBytes[]){headers[0].value, {".", 1}, in->body}, 3);
 }
 
 static const char *
-verify_shopify(const Incoming *in)
+verify_shopify(const HdIncoming *in)
 {
-	HdBytes signature;
+	HdHeader header = HD_HEADER("x-shopify-hmac-sha256");
 	uint8 mac[PG_SHA256_DIGEST_LENGTH];
 	char expected[BASE64_LENGTH];
 
-	if (!find_header(in, "x-shopify-hmac-sha256", &signature))
+	if (!hd_webhooks_find_headers(in->headers, &header, 1))
 		return missing_header;
 	hd_webhooks_hmac(in->secret, &in->body, 1, mac);
 	hd_webhooks_base64_encode(mac, sizeof(mac), expected);
-	return same_text(signature, expected, sizeof(expected)) ? NULL : mismatch;
+	return same_text(header.value, expected, sizeof(expected)) ? NULL : mismatch;
 }
 
-static const struct Scheme
+struct HdScheme
 {
 	const char *name;
-	const char *(*verify)(const Incoming *in);
-} schemes[] = {
+	const char *(*verify)(const HdIncoming *in);
+};
+
+static const HdScheme schemes[] = {
 	{"standard", verify_standard}, {"stripe", verify_stripe},	{"github", verify_github},
 	{"slack", verify_slack},	   {"shopify", verify_shopify}, {"chatwoot", verify_chatwoot},
 };
+
+const HdScheme *
+hd_webhooks_scheme(const text *name)
+{
+	HdBytes wanted = {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)};
+
+	for (int i = 0; i < lengthof(schemes); i++)
+	{
+		if (wanted.length == strlen(schemes[i].name) && has_prefix(wanted, schemes[i].name))
+			return &schemes[i];
+	}
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("unrecognized signature scheme: \"%s\"", text_to_cstring(name)),
+					errdetail("Known are standard, stripe, github, slack, shopify and "
+							  "chatwoot.")));
+}
+
+bool
+hd_webhooks_check_secret(const HdScheme *scheme, HdBytes secret)
+{
+	uint8 public_key[HD_ED25519_PUBLIC];
+	uint8 *key;
+	bool ok;
+
+	if (secret.length == 0 || scheme->verify != verify_standard)
+		return secret.length > 0;
+	if (public_key_of(secret, public_key))
+		return true;
+	key = palloc(HD_BASE64_DECODED_MAX(secret.length));
+	ok = hd_webhooks_decode_secret(secret.data, secret.length, key) > 0;
+	explicit_bzero(key, HD_BASE64_DECODED_MAX(secret.length));
+	pfree(key);
+	return ok;
+}
+
+const char *
+hd_webhooks_verify(const HdScheme *scheme, const HdIncoming *in)
+{
+	return in->secret.length == 0 ? bad_secret : scheme->verify(in);
+}
 
 /* The common body of both functions: NULL when the signature holds. */
 static const char *
@@ -309,7 +390,7 @@ verify(FunctionCallInfo fcinfo)
 	text *name;
 	text *secret;
 	bytea *body;
-	Incoming in;
+	HdIncoming in;
 
 	hd_require_arg(fcinfo, 0, "scheme");
 	hd_require_arg(fcinfo, 1, "secret");
@@ -321,7 +402,7 @@ verify(FunctionCallInfo fcinfo)
 	body = PG_GETARG_BYTEA_PP(3);
 	in.secret = (HdBytes){VARDATA_ANY(secret), VARSIZE_ANY_EXHDR(secret)};
 	in.body = (HdBytes){VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body)};
-	in.tolerance = DEFAULT_TOLERANCE;
+	in.tolerance = HD_WEBHOOKS_TOLERANCE;
 	if (!PG_ARGISNULL(4))
 		in.tolerance = hd_duration_us(PG_GETARG_INTERVAL_P(4), "tolerance", 0) / USECS_PER_SEC;
 	in.now = hd_webhooks_unix_seconds(hd_clock_now());
@@ -329,17 +410,7 @@ verify(FunctionCallInfo fcinfo)
 	if (!JB_ROOT_IS_OBJECT(in.headers))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("headers must be a JSON object of names and texts")));
-	for (int i = 0; i < lengthof(schemes); i++)
-	{
-		HdBytes wanted = {VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)};
-
-		if (wanted.length == strlen(schemes[i].name) && has_prefix(wanted, schemes[i].name))
-			return in.secret.length == 0 ? bad_secret : schemes[i].verify(&in);
-	}
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("unrecognized signature scheme: \"%s\"", text_to_cstring(name)),
-					errdetail("Known are standard, stripe, github, slack, shopify and "
-							  "chatwoot.")));
+	return hd_webhooks_verify(hd_webhooks_scheme(name), &in);
 }
 
 /*

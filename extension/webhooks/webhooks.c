@@ -3,14 +3,20 @@
  *		Settings of the webhooks module.
  *
  * Purpose: the module's entry.  Its logic is in SQL (sql/webhooks.sql) and
- * in the pure functions beside this file; it has no shared memory.
+ * in the pure functions beside this file; it has no shared memory.  What is
+ * periodic is SQL too, called by the tick of the jobs once a minute.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "webhooks/webhooks.h"
 
+#include "core/clock.h"
+#include "core/spi.h"
+#include "jobs/jobs.h"
 #include "utils/guc.h"
+
+#define TIDY_US (INT64CONST(60) * USECS_PER_SEC)
 
 int hd_webhooks_max_payload = 1024;
 int hd_webhooks_retry_after_max = 86400;
@@ -19,9 +25,26 @@ int hd_webhooks_retry_after_max = 86400;
 static bool allow_private = false;
 static int disable_after = 5 * 24 * 60;
 
+static HdSpiPlan tidy_plan = {.sql = "SELECT hotdash._webhooks_tidy()"};
+
+static void
+tidy(void)
+{
+	static TimestampTz tidied_at = 0;
+	HdSpi spi;
+
+	if (hd_clock_real() < tidied_at + TIDY_US)
+		return;
+	tidied_at = hd_clock_real();
+	hd_spi_begin(&spi);
+	(void) hd_spi_run(&tidy_plan, NULL, NULL, false, 0);
+	hd_spi_end(&spi);
+}
+
 void
 hd_webhooks_init(void)
 {
+	hd_jobs_register_tick(tidy);
 	DefineCustomBoolVariable("hotdash.webhook_allow_private",
 							 "Whether webhooks may go to private and loopback addresses.",
 							 "Off: the edge refuses such addresses after resolving the name.",

@@ -205,20 +205,28 @@ subtest 'rights' => sub {
 	my $as = sub { my ($role, $statement) = @_; return $node->sqlstate('app', "SET ROLE hd_$role; $statement;") };
 	my ($tenant, $id) = endpoint(q(headers => '{"X-Key":"s3cr3t"}'));
 
-	is($as->('viewer', "SELECT * FROM hotdash.$_"), '00000', "viewer reads $_") foreach qw(endpoints messages deliveries delivery_attempts dead_deliveries);
+	is($as->('viewer', "SELECT * FROM hotdash.$_"), '00000', "viewer reads $_") foreach qw(endpoints messages deliveries delivery_attempts dead_deliveries inbound_sources inbound_messages);
 	is($as->('viewer', "SELECT $_"), '42501', "viewer may not read $_")
-	  foreach ('key FROM hotdash._endpoint_key', 'headers FROM hotdash._endpoint', 'body FROM hotdash._message', q{hotdash.message_body('x')}, "hotdash.endpoint_secret($id)");
+	  foreach ('key FROM hotdash._endpoint_key', 'headers FROM hotdash._endpoint', 'body FROM hotdash._message', q{hotdash.message_body('x')}, "hotdash.endpoint_secret($id)",
+		'secret FROM hotdash._inbound_key', q{hotdash.inbound_receive('shop', '{}', '')});
 	is($as->('producer', q{SELECT hotdash.event_publish('a', '1')}), '00000', 'producer publishes');
 	is($as->('producer', "SELECT $_"), '42501', "producer may not: $_") foreach ("hotdash.endpoint_create('http://a')", q{* FROM hotdash.edge_claim('x', 1)}, '* FROM hotdash.messages');
 	is($as->('edge', $_), '00000', "edge: $_")
 	  foreach (q{SELECT hotdash.edge_hello(1, 'x', '0')}, q{SELECT * FROM hotdash.edge_claim('x', 1)}, q{SELECT * FROM hotdash.edge_report('x', '[]')}, q{CALL hotdash.edge_wait('0')});
 	is($as->('edge', "SELECT $_"), '42501', "edge may not: $_")
 	  foreach (q{hotdash.event_publish('a', '1')}, '* FROM hotdash.endpoints', q{* FROM hotdash.job_claim()}, "hotdash.endpoint_secret($id)", '1 FROM hotdash._endpoint_key');
+	is($as->('edge', q{SELECT * FROM hotdash.inbound_receive('shop', '{}', '')}), '00000', 'edge takes webhooks');
+	is($as->('edge', "SELECT hotdash.$_"), '42501', "edge may not: $_")
+	  foreach (q{inbound_set('shop', 'github', 'mine')}, q{inbound_rotate_secret('shop', 'mine')}, q{_inbound_seal('a', 'github', 'b')}, q{secret_reseal()}, "endpoint_rotate_secret($id)");
+	is($as->('operator', "SELECT hotdash.endpoint_rotate_secret($id)"), '42501', 'operator may not replace a secret');
+	is($as->('admin', "SELECT hotdash.endpoint_rotate_secret($id), hotdash.inbound_set('shop', 'github', 's'), hotdash.inbound_rotate_secret('shop', 't'), hotdash.secret_reseal()"), '00000', 'admin may');
 	is($as->('operator', "SELECT hotdash.endpoint_disable($id), hotdash.endpoint_enable($id)"), '00000', 'operator switches endpoints');
 	is($as->('operator', "SELECT hotdash.endpoint_secret($id)"), '42501', 'operator may not see a secret');
 	is($as->('admin', "SELECT hotdash.endpoint_secret($id)"), '00000', 'admin may');
 	is($node->sqlstate('app', "SET hotdash.tenant = 'other'; SET ROLE hd_viewer; SELECT 1 / count(*) FROM hotdash.endpoints"), '22012',
 		'a session bound to a tenant sees no other');
+	is($node->sqlstate('app', "SET hotdash.tenant = 'other'; SET ROLE hd_viewer; SELECT 1 / count(*) FROM (SELECT $_) AS t"), '22012', "nor by the table: $_")
+	  foreach ('endpoint_id FROM hotdash._endpoint_key', 'source FROM hotdash._inbound', 'source, created_at FROM hotdash._inbound_key');
 	sql('CREATE ROLE hd_nobody LOGIN');
 	is($as->('nobody', q{SELECT hotdash.webhook_sign('whsec_YQ==', 'a', now(), '')}), '42501', 'PUBLIC has nothing');
 };

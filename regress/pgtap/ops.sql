@@ -31,8 +31,8 @@ SELECT is_empty(
 SELECT is_empty(
 	$$SELECT object FROM hotdash._access_rights()
 		WHERE level = 'edge'
-			AND object !~ '^hotdash\.(edge_|trace_|_now\(|version\(|health\()'$$,
-	'level edge may use edge_* and nothing that reads or writes otherwise');
+			AND object !~ '^hotdash\.(edge_|inbound_receive\(|trace_|_now\(|version\(|health\()'$$,
+	'level edge may use edge_*, inbound_receive and nothing that reads or writes otherwise');
 SELECT is_empty(
 	$$SELECT level, object FROM hotdash._access_rights()
 		WHERE level <> 'admin' AND object ~ 'access_|cron_'$$,
