@@ -31,8 +31,10 @@
 #include "claim.h"
 #include "clock.h"
 #include "http.h"
+#include "listener.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
 #include "report.h"
 
 #define RENEW_SCAN_US HD_US_PER_S
@@ -50,6 +52,7 @@ typedef struct HdEdge
 	HdHttp *http;
 	HdClaimer *claimer;
 	HdReporter *reporter;
+	HdListener *listener; /* NULL: none is configured */
 	int signal_fd;
 	HdTimer renew; /* armed while something is in flight */
 	HdTimer grace;
@@ -114,6 +117,7 @@ begin_stop(HdEdge *edge)
 	edge->stopping = true;
 	hd_log(HD_LOG_INFO, "stopping: %zu requests in flight", hd_http_in_flight(edge->http));
 	hd_timer_arm(&edge->grace, edge->config->shutdown_grace * HD_US_PER_MS);
+	hd_listener_leave(edge->listener);
 	hd_claimer_stop(edge->claimer);
 	hd_http_release_unsent(edge->http);
 	hd_reporter_hurry(edge->reporter);
@@ -153,9 +157,11 @@ take_request(void *context, HdRequest *request)
 	HdEdge *edge = context;
 
 	edge->claimed++;
+	hd_metrics_add(HD_METRIC_CLAIMED, 1);
 	if (edge->stopping)
 	{
 		edge->given_back++;
+		hd_metrics_add(HD_METRIC_GIVEN_BACK, 1);
 		hd_reporter_release(edge->reporter, request->id, request->token);
 		free(request);
 		return;
@@ -173,6 +179,8 @@ request_ended(void *context, const HdRequest *request, HdResult *result)
 	if (result != NULL)
 	{
 		edge->ended++;
+		hd_metrics_add(HD_METRIC_OUTCOMES + result->outcome, 1);
+		hd_metrics_status(HD_METRIC_ANSWERS, result->status);
 		hd_log(HD_LOG_DEBUG, "request %" PRId64 ": %s, status %d, %" PRId64 " us", result->id,
 			   hd_outcome_name(result->outcome), result->status, result->total_us);
 		hd_reporter_add(edge->reporter, result);
@@ -180,6 +188,7 @@ request_ended(void *context, const HdRequest *request, HdResult *result)
 	else
 	{
 		edge->given_back++;
+		hd_metrics_add(HD_METRIC_GIVEN_BACK, 1);
 		hd_reporter_release(edge->reporter, request->id, request->token);
 		if (!edge->stopping && !request->late)
 		{
@@ -317,7 +326,7 @@ open_signals(HdEdge *edge)
 static void
 raise_descriptor_limit(const HdConfig *config)
 {
-	rlim_t wanted = (rlim_t) config->max_connections + OTHER_DESCRIPTORS;
+	rlim_t wanted = (rlim_t) (config->max_connections + config->listen_connections) + OTHER_DESCRIPTORS;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
@@ -334,7 +343,7 @@ set_up(HdEdge *edge)
 	HdClaimerCallbacks claimer = {room, take_request, claimer_stopped, other_protocol, edge};
 	HdReporterCallbacks reporter = {reporter_changed, lease_renewed, other_protocol, edge};
 
-	edge->loop = hd_loop_create();
+	edge->loop = hd_loop_create(HD_LOOP_SENDER);
 	if (edge->loop == NULL || !open_signals(edge) ||
 		!hd_timer_init(&edge->renew, edge->loop, renew_due, edge) ||
 		!hd_timer_init(&edge->grace, edge->loop, grace_over, edge))
@@ -344,12 +353,17 @@ set_up(HdEdge *edge)
 		return false;
 	edge->claimer = hd_claimer_create(edge->loop, edge->config, &claimer);
 	edge->reporter = hd_reporter_create(edge->loop, edge->config, &reporter);
-	return edge->claimer != NULL && edge->reporter != NULL;
+	if (edge->claimer == NULL || edge->reporter == NULL)
+		return false;
+	if (edge->config->listen[0] != '\0')
+		edge->listener = hd_listener_create(edge->config);
+	return edge->config->listen[0] == '\0' || edge->listener != NULL;
 }
 
 static void
 tear_down(HdEdge *edge)
 {
+	hd_listener_free(edge->listener);
 	hd_claimer_free(edge->claimer);
 	hd_http_free(edge->http);
 	hd_reporter_free(edge->reporter);

@@ -21,6 +21,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "metrics.h"
 #include "transfer.h"
 
 /* Free transfers that are kept, each with its easy handle. */
@@ -55,6 +56,7 @@ unlink_transfer(HdHttp *http, HdTransfer *transfer)
 	if (transfer->next != NULL)
 		transfer->next->previous = transfer->previous;
 	http->in_flight_count--;
+	hd_metrics_set(HD_METRIC_IN_FLIGHT, (int64_t) http->in_flight_count);
 }
 
 /* Ends it for good and tells the owner; a NULL result means that it goes back uncharged. */
@@ -223,6 +225,7 @@ link_transfer(HdHttp *http, HdTransfer *transfer)
 		http->in_flight->previous = transfer;
 	http->in_flight = transfer;
 	http->in_flight_count++;
+	hd_metrics_set(HD_METRIC_IN_FLIGHT, (int64_t) http->in_flight_count);
 }
 
 /* Gives the transfer to libcurl. */

@@ -1,0 +1,576 @@
+/*
+ * listener.c
+ *	  The edge's own HTTP server: /health, /metrics and /in/<source>.
+ *
+ * Model: libmicrohttpd with its external epoll, driven by an event loop of the listener's
+ * own, on a thread of its own. A request that needs the database is suspended until the
+ * desk (desk.h) has its answer.
+ *
+ * Why a thread. The sender's loop must not stall for 20 ms, and three things here can
+ * last longer: libpq looks up the name of a server with a blocking call, and a second connection
+ * string means a second such name; a handshake with the database; and a flood of requests,
+ * which in one loop would take turns with deliveries. Apart, the scheduler shares the
+ * machine between them, and a fault of libmicrohttpd's stays the listener's. Why not libmicrohttpd's own
+ * threads: the database connection, the queue for it and the deadlines would need locks then.
+ *
+ * Time: libmicrohttpd's timeout starts again with each byte, so it does not stop who sends
+ * one a second. Here every connection has a deadline for its next request to be complete,
+ * and for an answer to be taken; a sweep cuts those that are late. Who has sent the first line
+ * of a request is told 408.
+ *
+ * Threads: everything in HdListener belongs to the listener's thread while that runs,
+ * except `wanted`, which is atomic, and wake_fd.
+ */
+#include "listener.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "call.h"
+#include "clock.h"
+#include "desk.h"
+#include "log.h"
+#include "loop.h"
+#include "metrics.h"
+
+#define SWEEP_US (100 * HD_US_PER_MS)
+#define END_GRACE_US (2 * HD_US_PER_S)
+#define LEAVE_WAIT_S 4
+#define BACKLOG 128
+#define THREAD_STACK_BYTES (512 * 1024)
+
+/* Besides headers, which it keeps with a node each, libmicrohttpd's pool holds the answer's head. */
+#define POOL_EXTRA_BYTES 16384
+
+typedef enum Wanted
+{
+	WANTED_SERVE, /* next: LEAVE, END */
+	WANTED_LEAVE, /* next: END */
+	WANTED_END
+} Wanted;
+
+/* One connection to the listener. */
+typedef struct Peer
+{
+	struct Peer *previous;
+	struct Peer *next;
+	int fd;
+	int64_t since; /* its deadline counts from here */
+	bool begun;	   /* the first line of a request has come */
+	bool cut;
+	HdCall *call; /* the request under way; owned */
+} Peer;
+
+struct HdListener
+{
+	const HdConfig *config;
+	HdLoop *loop;
+	HdDesk *desk;
+	struct MHD_Daemon *daemon;
+	int listen_fd; /* the daemon's until it is quiesced */
+	int wake_fd;
+	_Atomic Wanted wanted;
+	bool ending;
+	HdTimer driver; /* libmicrohttpd's own timeout */
+	HdTimer sweeper;
+	HdTimer grace;
+	Peer *peers;
+	size_t calls; /* requests under way */
+	pthread_t thread;
+	bool started;
+};
+
+/* ---- the end ---- */
+
+static void
+drive(void *context)
+{
+	HdListener *listener = context;
+	MHD_UNSIGNED_LONG_LONG timeout_ms;
+
+	if (MHD_run(listener->daemon) != MHD_YES)
+		hd_log(HD_LOG_ERROR, "the listener cannot serve its connections");
+	if (MHD_get_timeout(listener->daemon, &timeout_ms) == MHD_YES)
+		hd_timer_arm(&listener->driver, (int64_t) timeout_ms * HD_US_PER_MS);
+	else
+		hd_timer_disarm(&listener->driver);
+}
+
+static void
+end_now(void *context)
+{
+	const HdListener *listener = context;
+
+	hd_loop_stop(listener->loop);
+}
+
+static void
+begin_end(HdListener *listener)
+{
+	if (listener->ending)
+		return;
+	listener->ending = true;
+	(void) MHD_quiesce_daemon(listener->daemon);
+	if (listener->calls == 0)
+		end_now(listener);
+	else
+		hd_timer_arm(&listener->grace, END_GRACE_US);
+}
+
+static void
+woken(void *context, int fd, uint32_t events)
+{
+	HdListener *listener = context;
+	eventfd_t count;
+
+	(void) events;
+	if (eventfd_read(fd, &count) != 0)
+		return;
+	if (atomic_load(&listener->wanted) >= WANTED_LEAVE)
+		hd_desk_stopping(listener->desk);
+	if (atomic_load(&listener->wanted) == WANTED_END)
+		begin_end(listener);
+}
+
+/* ---- connections ---- */
+
+#define LATE_BODY "{\"error\":\"the request took too long to come\"}"
+_Static_assert(sizeof(LATE_BODY) - 1 == 45, "the length that cut() announces");
+
+static Peer *
+peer_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info != NULL ? info->socket_context : NULL;
+}
+
+static Peer *
+add_peer(HdListener *listener, struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	Peer *peer = calloc(1, sizeof(*peer));
+
+	if (peer == NULL)
+		return NULL;
+	peer->fd = info != NULL ? info->connect_fd : -1;
+	peer->since = hd_clock_us();
+	peer->next = listener->peers;
+	if (listener->peers != NULL)
+		listener->peers->previous = peer;
+	listener->peers = peer;
+	hd_metrics_add(HD_METRIC_LISTENER_CONNECTIONS, 1);
+	return peer;
+}
+
+static void
+remove_peer(HdListener *listener, Peer *peer)
+{
+	if (peer->previous != NULL)
+		peer->previous->next = peer->next;
+	else
+		listener->peers = peer->next;
+	if (peer->next != NULL)
+		peer->next->previous = peer->previous;
+	hd_metrics_add(HD_METRIC_LISTENER_CONNECTIONS, -1);
+	free(peer);
+}
+
+static void
+connection_changed(void *context, struct MHD_Connection *connection, void **socket_context,
+				   enum MHD_ConnectionNotificationCode what)
+{
+	HdListener *listener = context;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED)
+		*socket_context = add_peer(listener, connection);
+	else if (*socket_context != NULL)
+	{
+		remove_peer(listener, *socket_context);
+		*socket_context = NULL;
+	}
+}
+
+/*
+ * Ends a connection whose time is up. Nothing of an answer has been written while a request
+ * is still coming, so its end can be told on the bare socket.
+ */
+static void
+cut(Peer *peer)
+{
+	static const char late[] = "HTTP/1.1 408 Request Timeout\r\n"
+							   "Content-Type: " HD_REPLY_JSON "\r\n"
+							   "Content-Length: 45\r\n"
+							   "Connection: close\r\n\r\n" LATE_BODY;
+	bool coming = peer->begun && (peer->call == NULL || peer->call->task.reply.status == 0);
+
+	peer->cut = true;
+	if (coming && send(peer->fd, late, sizeof(late) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		hd_log(HD_LOG_DEBUG, "a late peer of the listener could not be told: %s", strerror(errno));
+	(void) shutdown(peer->fd, SHUT_RDWR);
+	hd_metrics_add(HD_METRIC_LISTENER_TIMEOUTS, 1);
+	if (coming)
+		hd_metrics_status(HD_METRIC_LISTENER_REQUESTS +
+							  (peer->call != NULL ? peer->call->route : HD_ROUTE_OTHER) *
+								  HD_STATUS_CLASSES,
+						  408);
+}
+
+static void
+sweep(void *context)
+{
+	HdListener *listener = context;
+	int64_t before = hd_clock_us() - listener->config->listen_timeout * HD_US_PER_MS;
+
+	hd_timer_arm(&listener->sweeper, SWEEP_US);
+	hd_desk_expire(listener->desk, before);
+	for (Peer *peer = listener->peers; peer != NULL; peer = peer->next)
+	{
+		bool waits = peer->call != NULL && peer->call->suspended;
+
+		if (!waits && !peer->cut && peer->since < before)
+			cut(peer);
+	}
+}
+
+/* ---- requests ---- */
+
+static void *
+request_begins(void *context, const char *uri, struct MHD_Connection *connection)
+{
+	Peer *peer = peer_of(connection);
+
+	(void) context;
+	(void) uri;
+	if (peer != NULL)
+		peer->begun = true;
+	return NULL;
+}
+
+/* The desk has an answer: the handler is called again and gives it away. */
+static void
+task_done(HdTask *task)
+{
+	HdCall *call = (HdCall *) (void *) ((char *) task - offsetof(HdCall, task));
+	HdListener *listener = call->owner;
+
+	if (!call->suspended)
+		return;
+	call->suspended = false;
+	MHD_resume_connection(call->connection);
+	/* Its own wake-up does not reach a loop outside; without this nothing moves until a byte comes. */
+	hd_timer_arm(&listener->driver, 0);
+}
+
+static bool
+answer(Peer *peer)
+{
+	/* The time to take the answer counts anew. */
+	peer->since = hd_clock_us();
+	return hd_call_answer(peer->call);
+}
+
+static bool
+begin_call(HdListener *listener, struct MHD_Connection *connection, Peer *peer, const char *url,
+		   const char *method)
+{
+	HdCall *call = hd_call_create(listener->config, connection, url, method);
+
+	if (call == NULL)
+		return false;
+	peer->call = call;
+	listener->calls++;
+	call->owner = listener;
+	call->task.done = task_done;
+	/* No need to read a body that nobody can be given. */
+	if (call->task.reply.status == 0 && call->route == HD_ROUTE_IN && !hd_desk_ready(listener->desk))
+		hd_reply_error(&call->task.reply, 503, "the database cannot be reached");
+	return call->task.reply.status == 0 || answer(peer);
+}
+
+static bool
+finish_call(HdListener *listener, Peer *peer)
+{
+	HdCall *call = peer->call;
+
+	if (call->task.reply.status == 0)
+		hd_call_complete(call);
+	if (call->task.reply.status == 0)
+		hd_desk_ask(listener->desk, &call->task);
+	if (call->task.reply.status != 0)
+		return answer(peer);
+	call->suspended = true;
+	MHD_suspend_connection(call->connection);
+	return true;
+}
+
+/* Called with the headers there, then for each piece of the body, then at its end. */
+static enum MHD_Result
+handle(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+	   const char *version, const char *upload, size_t *upload_size, void **request)
+{
+	HdListener *listener = context;
+	Peer *peer = peer_of(connection);
+	bool done;
+
+	(void) version;
+	if (peer == NULL)
+		return MHD_NO;
+	if (*request == NULL)
+	{
+		done = begin_call(listener, connection, peer, url, method);
+		*request = peer->call;
+	}
+	else if (*upload_size > 0)
+	{
+		done = hd_call_receive(peer->call, upload, *upload_size);
+		*upload_size = 0;
+	}
+	else
+		done = finish_call(listener, peer);
+	return done ? MHD_YES : MHD_NO;
+}
+
+static void
+request_ends(void *context, struct MHD_Connection *connection, void **request,
+			 enum MHD_RequestTerminationCode how)
+{
+	HdListener *listener = context;
+	Peer *peer = peer_of(connection);
+
+	(void) how;
+	if (peer != NULL)
+	{
+		peer->since = hd_clock_us();
+		peer->begun = false;
+		peer->call = NULL;
+	}
+	if (*request == NULL)
+		return;
+	hd_call_free(*request);
+	*request = NULL;
+	listener->calls--;
+	if (listener->ending && listener->calls == 0)
+		hd_timer_arm(&listener->grace, 0);
+}
+
+/* ---- starting ---- */
+
+static void
+daemon_ready(void *context, int fd, uint32_t events)
+{
+	(void) fd;
+	(void) events;
+	drive(context);
+}
+
+static void
+log_place(const HdListener *listener)
+{
+	struct sockaddr_storage place;
+	socklen_t length = sizeof(place);
+	char host[NI_MAXHOST];
+	char port[NI_MAXSERV];
+
+	if (getsockname(listener->listen_fd, (struct sockaddr *) &place, &length) == 0 &&
+		getnameinfo((struct sockaddr *) &place, length, host, sizeof(host), port, sizeof(port),
+					NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+		hd_log(HD_LOG_INFO, "listening on %s%s%s:%s", place.ss_family == AF_INET6 ? "[" : "", host,
+			   place.ss_family == AF_INET6 ? "]" : "", port);
+}
+
+static bool
+open_socket(HdListener *listener)
+{
+	const struct sockaddr_storage *place = &listener->config->listen_place;
+	socklen_t length = place->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+													: sizeof(struct sockaddr_in);
+	int on = 1;
+	int fd = socket(place->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	listener->listen_fd = fd;
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+		(place->ss_family == AF_INET6 &&
+		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) != 0) ||
+		bind(fd, (const struct sockaddr *) place, length) != 0 || listen(fd, BACKLOG) != 0)
+	{
+		hd_log(HD_LOG_ERROR, "cannot listen on %s: %s", listener->config->listen, strerror(errno));
+		return false;
+	}
+	return true;
+}
+
+static bool
+start_daemon(HdListener *listener)
+{
+	const HdConfig *config = listener->config;
+	size_t pool = (size_t) config->listen_max_header_bytes * 2 + POOL_EXTRA_BYTES;
+	unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
+	const union MHD_DaemonInfo *info;
+
+	if (config->listen_place.ss_family == AF_INET6)
+		flags |= MHD_USE_IPv6;
+	listener->daemon = MHD_start_daemon(
+		flags, 0, NULL, NULL, handle, listener, MHD_OPTION_LISTEN_SOCKET, listener->listen_fd,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned) config->listen_connections,
+		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned) config->listen_connections_per_address,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
+		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, listener,
+		MHD_OPTION_NOTIFY_COMPLETED, request_ends, listener, MHD_OPTION_URI_LOG_CALLBACK,
+		request_begins, listener, MHD_OPTION_END);
+	if (listener->daemon == NULL)
+		return false;
+	info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	return info != NULL &&
+		   hd_loop_watch(listener->loop, info->epoll_fd, EPOLLIN, daemon_ready, listener);
+}
+
+static void *
+thread_main(void *argument)
+{
+	HdListener *listener = argument;
+
+	hd_desk_open(listener->desk);
+	hd_timer_arm(&listener->sweeper, SWEEP_US);
+	if (!hd_loop_run(listener->loop))
+		hd_log(HD_LOG_ERROR, "the listener has stopped");
+	return NULL;
+}
+
+/* Signals are the sender's. */
+static bool
+start_thread(HdListener *listener)
+{
+	pthread_attr_t attributes;
+	sigset_t all;
+	sigset_t before;
+
+	if (pthread_attr_init(&attributes) != 0)
+		return false;
+	sigfillset(&all);
+	listener->started =
+		pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0 &&
+		pthread_sigmask(SIG_BLOCK, &all, &before) == 0 &&
+		pthread_create(&listener->thread, &attributes, thread_main, listener) == 0;
+	if (pthread_sigmask(SIG_SETMASK, &before, NULL) != 0)
+		abort();
+	pthread_attr_destroy(&attributes);
+	return listener->started;
+}
+
+static bool
+set_up(HdListener *listener)
+{
+	listener->loop = hd_loop_create(HD_LOOP_LISTENER);
+	if (listener->loop == NULL || listener->wake_fd < 0 || !open_socket(listener))
+		return false;
+	listener->desk = hd_desk_create(listener->loop, listener->config);
+	return listener->desk != NULL && hd_timer_init(&listener->driver, listener->loop, drive, listener) &&
+		   hd_timer_init(&listener->sweeper, listener->loop, sweep, listener) &&
+		   hd_timer_init(&listener->grace, listener->loop, end_now, listener) &&
+		   hd_loop_watch(listener->loop, listener->wake_fd, EPOLLIN, woken, listener) &&
+		   start_daemon(listener);
+}
+
+HdListener *
+hd_listener_create(const HdConfig *config)
+{
+	HdListener *listener = calloc(1, sizeof(*listener));
+
+	if (listener == NULL)
+		return NULL;
+	listener->config = config;
+	listener->listen_fd = -1;
+	listener->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (!set_up(listener) || !start_thread(listener))
+	{
+		hd_log(HD_LOG_ERROR, "the listener cannot start");
+		hd_listener_free(listener);
+		return NULL;
+	}
+	log_place(listener);
+	return listener;
+}
+
+/* ---- for the owner ---- */
+
+static void
+want(HdListener *listener, Wanted wanted)
+{
+	atomic_store(&listener->wanted, wanted);
+	/* An eventfd add of 1 blocks only at 2^64-2 unread wake-ups. */
+	if (eventfd_write(listener->wake_fd, 1) != 0)
+		abort();
+}
+
+void
+hd_listener_leave(HdListener *listener)
+{
+	if (listener != NULL)
+		want(listener, WANTED_LEAVE);
+}
+
+/* Waits for the thread; false when it is stuck, which only libpq's look-up of a name can do. */
+static bool
+join_thread(HdListener *listener)
+{
+	struct timespec deadline;
+
+	want(listener, WANTED_END);
+	if (clock_gettime(CLOCK_REALTIME, &deadline) != 0)
+		abort();
+	deadline.tv_sec += LEAVE_WAIT_S;
+	return pthread_timedjoin_np(listener->thread, NULL, &deadline) == 0;
+}
+
+/*
+ * Whoever still waits is sent away: a suspended connection must not outlive its daemon. The first
+ * run resumes them, the second writes.
+ */
+static void
+stop_daemon(HdListener *listener)
+{
+	hd_desk_stop(listener->desk);
+	(void) MHD_run(listener->daemon);
+	(void) MHD_run(listener->daemon);
+	MHD_stop_daemon(listener->daemon);
+}
+
+void
+hd_listener_free(HdListener *listener)
+{
+	if (listener == NULL)
+		return;
+	if (listener->started && !join_thread(listener))
+	{
+		/* The end of the process, which is next, takes what it holds. */
+		pthread_detach(listener->thread);
+		return;
+	}
+	if (listener->daemon != NULL)
+		stop_daemon(listener);
+	hd_desk_free(listener->desk);
+	hd_timer_free(&listener->driver);
+	hd_timer_free(&listener->sweeper);
+	hd_timer_free(&listener->grace);
+	if (listener->listen_fd >= 0)
+		close(listener->listen_fd);
+	if (listener->wake_fd >= 0)
+		close(listener->wake_fd);
+	hd_loop_free(listener->loop);
+	free(listener);
+}
