@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -35,10 +36,14 @@
 #include "log.h"
 #include "loop.h"
 #include "metrics.h"
+#include "notify.h"
 #include "report.h"
 
 #define RENEW_SCAN_US HD_US_PER_S
 #define SHORTAGE_PAUSE_US HD_US_PER_S
+
+/* The service manager hears how it goes this often, or more often when it watches us. */
+#define TELL_US (10 * HD_US_PER_S)
 
 /* Descriptors besides receivers' connections: two to the database, files, the loop's own. */
 #define OTHER_DESCRIPTORS 64
@@ -56,6 +61,8 @@ typedef struct HdEdge
 	int signal_fd;
 	HdTimer renew; /* armed while something is in flight */
 	HdTimer grace;
+	HdTimer teller;
+	int64_t tell_us; /* between two words to the service manager */
 	bool stopping;
 	HdExit exit_code;
 	uint64_t claimed;
@@ -71,6 +78,44 @@ typedef struct RenewScan
 	int64_t longest_us;
 	int64_t now;
 } RenewScan;
+
+/* ---- the service manager ---- */
+
+static void
+tell(const char *text)
+{
+	if (!hd_notify(text))
+		hd_log(HD_LOG_WARNING, "cannot tell the service manager: %s", strerror(errno));
+}
+
+/* From the sender's loop, so that a loop that hangs tells nothing and is ended. */
+static void
+tell_status(void *context)
+{
+	HdEdge *edge = context;
+	char text[256];
+
+	hd_timer_arm(&edge->teller, edge->tell_us);
+	snprintf(text, sizeof(text),
+			 "WATCHDOG=1\nSTATUS=%s: %zu in flight, %zu unreported, %" PRIu64 " ended",
+			 edge->stopping						  ? "stopping"
+			 : hd_reporter_ready(edge->reporter) ? "serving"
+												  : "without its database",
+			 hd_http_in_flight(edge->http), hd_reporter_backlog(edge->reporter), edge->ended);
+	tell(text);
+}
+
+static void
+begin_telling(HdEdge *edge)
+{
+	int64_t watchdog_us = hd_notify_watchdog_us();
+
+	if (getenv("NOTIFY_SOCKET") == NULL)
+		return;
+	edge->tell_us = watchdog_us > 0 && watchdog_us / 3 < TELL_US ? watchdog_us / 3 : TELL_US;
+	tell("READY=1");
+	tell_status(edge);
+}
 
 /* ---- stopping ---- */
 
@@ -115,6 +160,7 @@ begin_stop(HdEdge *edge)
 		return;
 	}
 	edge->stopping = true;
+	tell("STOPPING=1");
 	hd_log(HD_LOG_INFO, "stopping: %zu requests in flight", hd_http_in_flight(edge->http));
 	hd_timer_arm(&edge->grace, edge->config->shutdown_grace * HD_US_PER_MS);
 	hd_listener_leave(edge->listener);
@@ -346,7 +392,8 @@ set_up(HdEdge *edge)
 	edge->loop = hd_loop_create(HD_LOOP_SENDER);
 	if (edge->loop == NULL || !open_signals(edge) ||
 		!hd_timer_init(&edge->renew, edge->loop, renew_due, edge) ||
-		!hd_timer_init(&edge->grace, edge->loop, grace_over, edge))
+		!hd_timer_init(&edge->grace, edge->loop, grace_over, edge) ||
+		!hd_timer_init(&edge->teller, edge->loop, tell_status, edge))
 		return false;
 	edge->http = hd_http_create(edge->loop, edge->config, request_ended, edge);
 	if (edge->http == NULL)
@@ -369,6 +416,7 @@ tear_down(HdEdge *edge)
 	hd_reporter_free(edge->reporter);
 	hd_timer_free(&edge->renew);
 	hd_timer_free(&edge->grace);
+	hd_timer_free(&edge->teller);
 	if (edge->signal_fd >= 0)
 		close(edge->signal_fd);
 	hd_loop_free(edge->loop);
@@ -410,6 +458,7 @@ hd_edge_run(HdConfig *config, int argc, char **argv)
 	hd_log(HD_LOG_INFO, "hotdash-edge %s starts as \"%s\"", HD_EDGE_VERSION, config->name);
 	hd_reporter_open(edge.reporter);
 	hd_claimer_open(edge.claimer);
+	begin_telling(&edge);
 	if (!hd_loop_run(edge.loop))
 		edge.exit_code = HD_EXIT_FAILURE;
 	log_usage(&edge);

@@ -342,6 +342,15 @@ url_problem(CURLUcode code, const char *problem)
 	return code == CURLUE_OUT_OF_MEMORY ? short_of_memory : problem;
 }
 
+/* Bytes above ASCII: what they mean as a name depends on the process's locale, which is none. */
+static bool
+is_ascii(const char *text)
+{
+	while (*text != '\0' && (unsigned char) *text < 0x80)
+		text++;
+	return *text == '\0';
+}
+
 /* Finds host and port as libcurl will; returns what is wrong with the URL, or NULL. */
 static const char *
 find_target(HdHttp *http, const char *url, Target *target)
@@ -359,8 +368,10 @@ find_target(HdHttp *http, const char *url, Target *target)
 	if (problem == NULL && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
 		problem = "the URL is neither http nor https";
 	if (problem == NULL)
-		problem = url_problem(curl_url_get(parts, CURLUPART_HOST, &target->host, CURLU_PUNYCODE),
+		problem = url_problem(curl_url_get(parts, CURLUPART_HOST, &target->host, 0),
 							  "the URL has no valid host");
+	if (problem == NULL && !is_ascii(target->host))
+		problem = "the URL's host is not in ASCII: write it in its xn-- form";
 	if (problem == NULL && target->host[0] == '\0')
 		problem = "the URL has no host";
 	if (problem == NULL)
