@@ -164,10 +164,13 @@ find_setting(const char *name, char error[HD_CONFIG_ERROR])
 
 	for (size_t i = 0; i < HD_COUNT(settings); i++)
 	{
+		if (strcmp(name, settings[i].name) == 0)
+			return &settings[i];
+	}
+	for (size_t i = 0; i < HD_COUNT(settings); i++)
+	{
 		size_t distance = edit_distance(name, settings[i].name);
 
-		if (distance == 0)
-			return &settings[i];
 		if (distance < least)
 		{
 			least = distance;
@@ -206,9 +209,11 @@ parse_number(const Setting *setting, const char *value, int64_t *number,
 	{
 		if (strcmp(end, units[i].name) != 0)
 			continue;
-		*number = parsed * units[i].factor;
-		if (*number >= setting->least && *number <= setting->most)
+		if (parsed * units[i].factor >= setting->least && parsed * units[i].factor <= setting->most)
+		{
+			*number = parsed * units[i].factor;
 			return true;
+		}
 		snprintf(error, HD_CONFIG_ERROR, "%s: %.64s is outside %lld..%lld%s", setting->name, value,
 				 (long long) setting->least, (long long) setting->most,
 				 setting->type == TYPE_DURATION ? " ms"

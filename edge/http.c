@@ -22,6 +22,7 @@
 #include "clock.h"
 #include "log.h"
 #include "metrics.h"
+#include "target.h"
 #include "transfer.h"
 
 /* Free transfers that are kept, each with its easy handle. */
@@ -40,7 +41,6 @@ struct HdHttp
 	HdHttpEndFn on_end;
 	void *context;
 	CURLM *multi;
-	CURLU *url; /* parses each URL to find its host; libcurl's own parser, so no two opinions */
 	HdResolver *resolver;
 	HdTimer curl_timer;	   /* the one timer that libcurl asks for */
 	HdTransfer *in_flight; /* doubly linked, newest first */
@@ -317,87 +317,14 @@ run(HdHttp *http, HdTransfer *transfer)
 		hd_timer_arm(&http->starter, 0);
 }
 
-/* The parts of a URL that decide where its connection goes. */
-typedef struct Target
-{
-	char *host; /* owned by libcurl */
-	char *port; /* the same */
-} Target;
-
-static void
-free_target(Target *target)
-{
-	curl_free(target->host);
-	curl_free(target->port);
-}
-
-/* What find_target() says when the fault is ours. */
-static const char short_of_memory[] = "out of memory";
-
-static const char *
-url_problem(CURLUcode code, const char *problem)
-{
-	if (code == CURLUE_OK)
-		return NULL;
-	return code == CURLUE_OUT_OF_MEMORY ? short_of_memory : problem;
-}
-
-/* Bytes above ASCII: what they mean as a name depends on the process's locale, which is none. */
-static bool
-is_ascii(const char *text)
-{
-	while (*text != '\0' && (unsigned char) *text < 0x80)
-		text++;
-	return *text == '\0';
-}
-
-/* Finds host and port as libcurl will; returns what is wrong with the URL, or NULL. */
-static const char *
-find_target(HdHttp *http, const char *url, Target *target)
-{
-	CURLU *parts = http->url;
-	char *scheme = NULL;
-	const char *problem;
-
-	*target = (Target){NULL, NULL};
-	problem = url_problem(curl_url_set(parts, CURLUPART_URL, url, 0),
-						  "the URL is malformed or neither http nor https");
-	if (problem == NULL)
-		problem =
-			url_problem(curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0), "the URL has no scheme");
-	if (problem == NULL && strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0)
-		problem = "the URL is neither http nor https";
-	if (problem == NULL)
-		problem = url_problem(curl_url_get(parts, CURLUPART_HOST, &target->host, 0),
-							  "the URL has no valid host");
-	if (problem == NULL && !is_ascii(target->host))
-		problem = "the URL's host is not in ASCII: write it in its xn-- form";
-	if (problem == NULL && target->host[0] == '\0')
-		problem = "the URL has no host";
-	if (problem == NULL)
-		problem =
-			url_problem(curl_url_get(parts, CURLUPART_PORT, &target->port, CURLU_DEFAULT_PORT),
-						"the URL has no valid port");
-	curl_free(scheme);
-	return problem;
-}
-
 /* Ends a request that cannot be sent: for its own fault, or for a shortage of ours. */
 static void
 refuse(HdHttp *http, HdTransfer *transfer, const char *problem)
 {
-	if (problem == short_of_memory)
+	if (problem == hd_target_no_memory)
 		finish(http, transfer, NULL);
 	else
 		fail(http, transfer, HD_OUTCOME_INVALID, problem);
-}
-
-static bool
-is_numeric_host(const char *host)
-{
-	struct sockaddr_storage address;
-
-	return host[0] == '[' || hd_address_parse(host, &address);
 }
 
 /*
@@ -405,7 +332,7 @@ is_numeric_host(const char *host)
  * request, so libcurl never asks a name server.
  */
 static bool
-set_resolved(HdTransfer *transfer, const Target *target, const char *addresses)
+set_resolved(HdTransfer *transfer, const HdTarget *target, const char *addresses)
 {
 	char entry[HD_RESOLVER_NAME_MAX + HD_RESOLVER_TEXT + 16];
 	int length = snprintf(entry, sizeof(entry), "+%s:%s:%s", target->host, target->port, addresses);
@@ -417,7 +344,7 @@ set_resolved(HdTransfer *transfer, const Target *target, const char *addresses)
 }
 
 static void
-use_resolution(HdHttp *http, HdTransfer *transfer, const Target *target,
+use_resolution(HdHttp *http, HdTransfer *transfer, const HdTarget *target,
 			   const HdResolution *resolution)
 {
 	transfer->looked_up_at = hd_clock_us();
@@ -434,15 +361,15 @@ resolved(void *context, const HdResolution *resolution)
 {
 	HdTransfer *transfer = context;
 	HdHttp *http = transfer->owner;
-	Target target;
-	const char *problem = find_target(http, transfer->request->url, &target);
+	HdTarget target;
+	const char *problem = hd_target_find(transfer->request->url, &target);
 
 	hd_timer_disarm(&transfer->deadline);
 	if (problem != NULL)
 		refuse(http, transfer, problem);
 	else
 		use_resolution(http, transfer, &target, resolution);
-	free_target(&target);
+	hd_target_free(&target);
 }
 
 static void
@@ -455,7 +382,7 @@ resolving_too_long(void *context)
 }
 
 static void
-resolve_and_run(HdHttp *http, HdTransfer *transfer, const Target *target)
+resolve_and_run(HdHttp *http, HdTransfer *transfer, const HdTarget *target)
 {
 	const HdResolution *known;
 	int64_t left;
@@ -477,7 +404,7 @@ void
 hd_http_start(HdHttp *http, HdRequest *request)
 {
 	HdTransfer *transfer = take_transfer(http);
-	Target target = {NULL, NULL};
+	HdTarget target = {NULL, NULL};
 	const char *problem;
 
 	if (transfer == NULL)
@@ -490,17 +417,17 @@ hd_http_start(HdHttp *http, HdRequest *request)
 	link_transfer(http, transfer);
 
 	problem =
-		request->problem != NULL ? request->problem : find_target(http, request->url, &target);
+		request->problem != NULL ? request->problem : hd_target_find(request->url, &target);
 	/* A lease that ended on the way may be someone else's by now: sending would be a duplicate. */
 	if (hd_clock_us() >= request->claimed_at + request->lease_us && request->problem == NULL)
 		finish(http, transfer, NULL);
 	else if (problem != NULL)
 		refuse(http, transfer, problem);
-	else if (is_numeric_host(target.host))
+	else if (hd_target_is_address(&target))
 		run(http, transfer);
 	else
 		resolve_and_run(http, transfer, &target);
-	free_target(&target);
+	hd_target_free(&target);
 	return;
 
 failed:
@@ -542,9 +469,8 @@ hd_http_create(HdLoop *loop, const HdConfig *config, HdHttpEndFn on_end, void *c
 	http->on_end = on_end;
 	http->context = context;
 	http->multi = curl_multi_init();
-	http->url = curl_url();
 	http->resolver = hd_resolver_create(loop, &options);
-	if (http->multi == NULL || http->url == NULL || http->resolver == NULL ||
+	if (http->multi == NULL || http->resolver == NULL ||
 		!hd_timer_init(&http->curl_timer, loop, curl_timer_due, http) ||
 		!hd_timer_init(&http->starter, loop, start_waiting, http) || !set_up_multi(http))
 	{
@@ -581,7 +507,6 @@ hd_http_free(HdHttp *http)
 	hd_resolver_free(http->resolver);
 	if (http->multi != NULL && curl_multi_cleanup(http->multi) != CURLM_OK)
 		hd_log(HD_LOG_WARNING, "cannot close the connections to receivers");
-	curl_url_cleanup(http->url);
 	hd_timer_free(&http->curl_timer);
 	hd_timer_free(&http->starter);
 	free(http);
