@@ -126,8 +126,7 @@ add_up(void *context, enum MHD_ValueKind kind, const char *name, size_t name_len
 static unsigned long long
 announced_length(struct MHD_Connection *connection)
 {
-	const char *text =
-		MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
+	const char *text = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
 
 	return text != NULL ? strtoull(text, NULL, 10) : 0;
 }

@@ -24,7 +24,7 @@ typedef struct HdCall
 	HdRoute route;
 	bool suspended; /* waits for the desk */
 	bool too_large;
-	bool counted; /* its answer is in the metrics */
+	bool counted;  /* its answer is in the metrics */
 	char *headers; /* owned; a JSON object */
 	char *body;	   /* owned */
 	size_t length;

@@ -593,7 +593,8 @@ check_listener(HdConfig *config, char error[HD_CONFIG_ERROR])
 	if (config->listen[0] != '\0' && !hd_address_parse_place(config->listen, &config->listen_place))
 	{
 		snprintf(error, HD_CONFIG_ERROR,
-				 "listen: \"%.64s\" is not like 8090, 127.0.0.1:8090 or [::1]:8090", config->listen);
+				 "listen: \"%.64s\" is not like 8090, 127.0.0.1:8090 or [::1]:8090",
+				 config->listen);
 		return false;
 	}
 	if (config->listen_memory < config->listen_max_body)

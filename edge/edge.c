@@ -98,9 +98,9 @@ tell_status(void *context)
 	hd_timer_arm(&edge->teller, edge->tell_us);
 	snprintf(text, sizeof(text),
 			 "WATCHDOG=1\nSTATUS=%s: %zu in flight, %zu unreported, %" PRIu64 " ended",
-			 edge->stopping						  ? "stopping"
+			 edge->stopping						 ? "stopping"
 			 : hd_reporter_ready(edge->reporter) ? "serving"
-												  : "without its database",
+												 : "without its database",
 			 hd_http_in_flight(edge->http), hd_reporter_backlog(edge->reporter), edge->ended);
 	tell(text);
 }
@@ -372,7 +372,8 @@ open_signals(HdEdge *edge)
 static void
 raise_descriptor_limit(const HdConfig *config)
 {
-	rlim_t wanted = (rlim_t) (config->max_connections + config->listen_connections) + OTHER_DESCRIPTORS;
+	rlim_t wanted =
+		(rlim_t) (config->max_connections + config->listen_connections) + OTHER_DESCRIPTORS;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)

@@ -42,9 +42,9 @@ struct HdHttp
 	void *context;
 	CURLM *multi;
 	HdResolver *resolver;
-	HdTimer curl_timer;	   /* the one timer that libcurl asks for */
-	HdTransfer *in_flight; /* doubly linked, newest first */
-	HdTransfer *free_list; /* singly linked */
+	HdTimer curl_timer;		/* the one timer that libcurl asks for */
+	HdTransfer *in_flight;	/* doubly linked, newest first */
+	HdTransfer *free_list;	/* singly linked */
 	HdTransfer *turn_first; /* WAITING, oldest first */
 	HdTransfer *turn_last;
 	HdTimer starter; /* armed while somebody is WAITING */
@@ -416,8 +416,7 @@ hd_http_start(HdHttp *http, HdRequest *request)
 		goto failed;
 	link_transfer(http, transfer);
 
-	problem =
-		request->problem != NULL ? request->problem : hd_target_find(request->url, &target);
+	problem = request->problem != NULL ? request->problem : hd_target_find(request->url, &target);
 	/* A lease that ended on the way may be someone else's by now: sending would be a duplicate. */
 	if (hd_clock_us() >= request->claimed_at + request->lease_us && request->problem == NULL)
 		finish(http, transfer, NULL);

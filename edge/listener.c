@@ -98,7 +98,7 @@ static void
 drive(void *context)
 {
 	HdListener *listener = context;
-	MHD_UNSIGNED_LONG_LONG timeout_ms;
+	unsigned long long timeout_ms;
 
 	if (MHD_run(listener->daemon) != MHD_YES)
 		hd_log(HD_LOG_ERROR, "the listener cannot serve its connections");
@@ -297,7 +297,8 @@ begin_call(HdListener *listener, struct MHD_Connection *connection, Peer *peer, 
 	call->owner = listener;
 	call->task.done = task_done;
 	/* No need to read a body that nobody can be given. */
-	if (call->task.reply.status == 0 && call->route == HD_ROUTE_IN && !hd_desk_ready(listener->desk))
+	if (call->task.reply.status == 0 && call->route == HD_ROUTE_IN &&
+		!hd_desk_ready(listener->desk))
 		hd_reply_error(&call->task.reply, 503, "the database cannot be reached");
 	return call->task.reply.status == 0 || answer(peer);
 }
@@ -397,8 +398,8 @@ static bool
 open_socket(HdListener *listener)
 {
 	const struct sockaddr_storage *place = &listener->config->listen_place;
-	socklen_t length = place->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
-													: sizeof(struct sockaddr_in);
+	socklen_t length =
+		place->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
 	int on = 1;
 	int fd = socket(place->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
@@ -424,14 +425,16 @@ start_daemon(HdListener *listener)
 
 	if (config->listen_place.ss_family == AF_INET6)
 		flags |= MHD_USE_IPv6;
-	listener->daemon = MHD_start_daemon(
-		flags, 0, NULL, NULL, handle, listener, MHD_OPTION_LISTEN_SOCKET, listener->listen_fd,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned) config->listen_connections,
-		MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned) config->listen_connections_per_address,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool, MHD_OPTION_CONNECTION_TIMEOUT, 0U,
-		MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, listener,
-		MHD_OPTION_NOTIFY_COMPLETED, request_ends, listener, MHD_OPTION_URI_LOG_CALLBACK,
-		request_begins, listener, MHD_OPTION_END);
+	listener->daemon =
+		MHD_start_daemon(flags, 0, NULL, NULL, handle, listener, MHD_OPTION_LISTEN_SOCKET,
+						 listener->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
+						 (unsigned) config->listen_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+						 (unsigned) config->listen_connections_per_address,
+						 MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool, MHD_OPTION_CONNECTION_TIMEOUT,
+						 0U, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION,
+						 connection_changed, listener, MHD_OPTION_NOTIFY_COMPLETED, request_ends,
+						 listener, MHD_OPTION_URI_LOG_CALLBACK, request_begins, listener,
+						 MHD_OPTION_END);
 	if (listener->daemon == NULL)
 		return false;
 	info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
@@ -462,10 +465,9 @@ start_thread(HdListener *listener)
 	if (pthread_attr_init(&attributes) != 0)
 		return false;
 	sigfillset(&all);
-	listener->started =
-		pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0 &&
-		pthread_sigmask(SIG_BLOCK, &all, &before) == 0 &&
-		pthread_create(&listener->thread, &attributes, thread_main, listener) == 0;
+	listener->started = pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0 &&
+						pthread_sigmask(SIG_BLOCK, &all, &before) == 0 &&
+						pthread_create(&listener->thread, &attributes, thread_main, listener) == 0;
 	if (pthread_sigmask(SIG_SETMASK, &before, NULL) != 0)
 		abort();
 	pthread_attr_destroy(&attributes);
@@ -479,7 +481,8 @@ set_up(HdListener *listener)
 	if (listener->loop == NULL || listener->wake_fd < 0 || !open_socket(listener))
 		return false;
 	listener->desk = hd_desk_create(listener->loop, listener->config);
-	return listener->desk != NULL && hd_timer_init(&listener->driver, listener->loop, drive, listener) &&
+	return listener->desk != NULL &&
+		   hd_timer_init(&listener->driver, listener->loop, drive, listener) &&
 		   hd_timer_init(&listener->sweeper, listener->loop, sweep, listener) &&
 		   hd_timer_init(&listener->grace, listener->loop, end_now, listener) &&
 		   hd_loop_watch(listener->loop, listener->wake_fd, EPOLLIN, woken, listener) &&

@@ -59,8 +59,8 @@ static const char *const lookup_labels[] = {"result=\"remembered\"", "result=\"a
 											"result=\"failed\""};
 /* In the order of HdOutcome. */
 static const char *const outcome_labels[] = {
-	"outcome=\"http\"",	 "outcome=\"dns\"",		"outcome=\"connect\"", "outcome=\"tls\"",
-	"outcome=\"timeout\"", "outcome=\"reset\"",	"outcome=\"blocked\"", "outcome=\"proxy\"",
+	"outcome=\"http\"",		"outcome=\"dns\"",	   "outcome=\"connect\"", "outcome=\"tls\"",
+	"outcome=\"timeout\"",	"outcome=\"reset\"",   "outcome=\"blocked\"", "outcome=\"proxy\"",
 	"outcome=\"protocol\"", "outcome=\"invalid\"",
 };
 #define ROUTE_LABELS(route) \

@@ -48,8 +48,8 @@ is_host(const char *text)
 static const char *
 find_host(CURLU *parts, char **host)
 {
-	const char *problem = problem_of(curl_url_get(parts, CURLUPART_HOST, host, 0),
-									 "the URL has no valid host");
+	const char *problem =
+		problem_of(curl_url_get(parts, CURLUPART_HOST, host, 0), "the URL has no valid host");
 
 	if (problem == NULL && (*host)[0] == '\0')
 		problem = "the URL has no host";

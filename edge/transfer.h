@@ -26,11 +26,11 @@ typedef enum HdTransferState
 
 typedef struct HdTransfer
 {
-	struct HdTransfer *previous; /* in the list of those in flight */
-	struct HdTransfer *next;	 /* the same, or in the free list */
+	struct HdTransfer *previous;	  /* in the list of those in flight */
+	struct HdTransfer *next;		  /* the same, or in the free list */
 	struct HdTransfer *turn_previous; /* in the list of those WAITING */
 	struct HdTransfer *turn_next;
-	void *owner;				 /* the HdHttp */
+	void *owner; /* the HdHttp */
 	const HdConfig *config;
 	CURL *easy; /* owned */
 	HdTransferState state;

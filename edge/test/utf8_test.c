@@ -32,18 +32,10 @@ main(void)
 									   "\xef\xbf\xbf",
 									   "\xf0\x90\x80\x80",
 									   "\xf4\x8f\xbf\xbf"};
-	static const char *const bad[] = {"\x80",
-									  "\xc0\x80",
-									  "\xc1\xbf",
-									  "\xc2",
-									  "\xe0\x9f\xbf",
-									  "\xe0\xa0",
-									  "\xed\xa0\x80",
-									  "\xf0\x8f\xbf\xbf",
-									  "\xf0\x90\x80",
-									  "\xf4\x90\x80\x80",
-									  "\xf5\x80\x80\x80",
-									  "\xff"};
+	static const char *const bad[] =
+		{"\x80",		 "\xc0\x80",		 "\xc1\xbf",		 "\xc2",
+		 "\xe0\x9f\xbf", "\xe0\xa0",		 "\xed\xa0\x80",	 "\xf0\x8f\xbf\xbf",
+		 "\xf0\x90\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"};
 
 	for (size_t i = 0; i < HD_COUNT(good); i++)
 		CHECK(hd_utf8_valid(good[i]) && becomes(good[i], good[i]), "good text %zu stays", i + 1);

@@ -9,11 +9,17 @@
 
 #include "address.h"
 
-const char *const fuzz_seeds[] = {"127.0.0.1", "::ffff:10.0.0.1",	  "64:ff9b::1.2.3.4",
-								  "10.0.0.0/8, fc00::/7, 192.0.2.7", "[::1]:8090",
-								  "127.0.0.1:80", "8090", "2001:db8::/32", NULL};
-const char *const fuzz_words[] = {"/8", "/128", "::", ":", ".", ", ", "[", "]:", "0", "255", "ffff:",
-								  "64:ff9b::", "/0", "%eth0", "\t", NULL};
+const char *const fuzz_seeds[] = {"127.0.0.1",
+								  "::ffff:10.0.0.1",
+								  "64:ff9b::1.2.3.4",
+								  "10.0.0.0/8, fc00::/7, 192.0.2.7",
+								  "[::1]:8090",
+								  "127.0.0.1:80",
+								  "8090",
+								  "2001:db8::/32",
+								  NULL};
+const char *const fuzz_words[] = {"/8", "/128", "::",	 ":",		  ".",	", ",	 "[",  "]:",
+								  "0",	"255",	"ffff:", "64:ff9b::", "/0", "%eth0", "\t", NULL};
 
 /* Both spellings of one IPv4 address are of one kind. */
 static void

@@ -9,9 +9,13 @@
 
 const char *const fuzz_seeds[] = {"host=db1,db2,db3 port=5432 dbname='my db' user=a",
 								  "postgresql://u:p@h1:1,h2:2/db?target_session_attrs=any",
-								  "host=/run/postgresql password='it\\'s'", "a,b,c", ",", NULL};
-const char *const fuzz_words[] = {"host=", "hostaddr=", "port=", ",", "'", "\\", " = ",
-								  "postgres://", "?", "&", "%20", "tcp_user_timeout=", NULL};
+								  "host=/run/postgresql password='it\\'s'",
+								  "a,b,c",
+								  ",",
+								  NULL};
+const char *const fuzz_words[] = {"host=", "hostaddr=",	  "port=", ",", "'",   "\\",
+								  " = ",   "postgres://", "?",	   "&", "%20", "tcp_user_timeout=",
+								  NULL};
 
 static size_t
 commas(const char *text)

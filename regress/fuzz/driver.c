@@ -272,7 +272,7 @@ run_changed(void)
 int
 main(int argc, char **argv)
 {
-	unsigned long long inputs = 200000;
+	unsigned long long inputs = 100000;
 	time_t until = 0;
 	unsigned long long done = 0;
 	int option;

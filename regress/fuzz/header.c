@@ -8,12 +8,28 @@
 #include "header.h"
 #include "utf8.h"
 
-const char *const fuzz_seeds[] = {"Retry-After: 120", "X-A:\tb", "Content-Length: 3",
-								  "webhook-signature: v1,abc v1,def", "POST", "Date : x",
-								  "X: caf\xc3\xa9 \xe9", NULL};
-const char *const fuzz_words[] = {":", "\r\n", "\n", "\t", " ", "Transfer-Encoding", "Connection",
-								  "CONNECT", "\xc3\xa9", "\xed\xa0\x80", "\xf4\x90\x80\x80",
-								  "Retry-After", "\x7f", NULL};
+const char *const fuzz_seeds[] = {"Retry-After: 120",
+								  "X-A:\tb",
+								  "Content-Length: 3",
+								  "webhook-signature: v1,abc v1,def",
+								  "POST",
+								  "Date : x",
+								  "X: caf\xc3\xa9 \xe9",
+								  NULL};
+const char *const fuzz_words[] = {":",
+								  "\r\n",
+								  "\n",
+								  "\t",
+								  " ",
+								  "Transfer-Encoding",
+								  "Connection",
+								  "CONNECT",
+								  "\xc3\xa9",
+								  "\xed\xa0\x80",
+								  "\xf4\x90\x80\x80",
+								  "Retry-After",
+								  "\x7f",
+								  NULL};
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -11,11 +11,28 @@
  * Columns after one another, each with its length in one byte. The first two, id and token, are
  * right in the seeds; the text[] has one dimension of "A: b", cut where a NUL would stand.
  */
-const char *const fuzz_seeds[] = {
-	"\x08" "12345678" "\x08" "abcdefgh" "\x13" "http://example.com/" "\x04" "POST" "\x04" "body",
-	"\x08" "12345678" "\x08" "abcdefgh" "\x01" "u" "\x01" "G", NULL};
-const char *const fuzz_words[] = {"\x08", "\x04", "\x14", "A: b", "GET", "http://", "\xff\xff\xff\xff",
-								  "\x19", "\x01", "Name:", NULL};
+const char *const fuzz_seeds[] = {"\x08"
+								  "12345678"
+								  "\x08"
+								  "abcdefgh"
+								  "\x13"
+								  "http://example.com/"
+								  "\x04"
+								  "POST"
+								  "\x04"
+								  "body",
+								  "\x08"
+								  "12345678"
+								  "\x08"
+								  "abcdefgh"
+								  "\x01"
+								  "u"
+								  "\x01"
+								  "G",
+								  NULL};
+const char *const fuzz_words[] =
+	{"\x08", "\x04", "\x14",  "A: b", "GET", "http://", "\xff\xff\xff\xff",
+	 "\x19", "\x01", "Name:", NULL};
 
 static HdField
 next_field(const uint8_t **data, size_t *size)

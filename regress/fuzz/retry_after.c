@@ -15,8 +15,9 @@ const char *const fuzz_seeds[] = {"120",
 								  "Thu, 29 Feb 2024 23:59:60 GMT",
 								  "99999999999999999999",
 								  NULL};
-const char *const fuzz_words[] = {"Mon", "Saturday", ", ", " GMT", "Feb", "29", "31", "00", "0001",
-								  "9999", ":", "-", ".", "  ", "Dec", "60", NULL};
+const char *const fuzz_words[] = {"Mon", "Saturday", ", ",	 " GMT", "Feb", "29",
+								  "31",	 "00",		 "0001", "9999", ":",	"-",
+								  ".",	 "  ",		 "Dec",	 "60",	 NULL};
 
 #define NOW INT64CONST(1700000000)
 #define YEAR_S INT64CONST(31622400)
@@ -33,7 +34,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		FUZZ_CHECK(seconds >= INT64CONST(-62135596800) && seconds <= INT64CONST(253402300800));
 
 	/* Two digits of a year are at most 50 years ahead, whatever they are. */
-	if (memchr(text, '-', size) != NULL && hd_webhooks_parse_http_date(text, (int) size, NOW, &seconds))
+	if (memchr(text, '-', size) != NULL &&
+		hd_webhooks_parse_http_date(text, (int) size, NOW, &seconds))
 		FUZZ_CHECK(seconds <= NOW + 51 * YEAR_S && seconds >= NOW - 51 * YEAR_S);
 	return 0;
 }

@@ -6,13 +6,32 @@
 
 #include "config.h"
 
-const char *const fuzz_seeds[] = {"database = 'host=db1 dbname=shop'\nbatch = 64 # so many\n",
-								  "connect_timeout = 10s\nmax_header_bytes=64kB\r\n# nothing\n\n",
-								  "log_level = debug\nname = 'it''s'\nallow_private_from_database = on",
-								  "max_in_flight = 99999999999999999999", NULL};
-const char *const fuzz_words[] = {" = ", "'", "''", "#", "\n", "batch", "name", "log_format", "json",
-								  "ms", "min", "kB", "MB", "off", "listen", "user_agent",
-								  "9223372036854775807", "-1", "report_delay", "0", NULL};
+const char *const fuzz_seeds[] =
+	{"database = 'host=db1 dbname=shop'\nbatch = 64 # so many\n",
+	 "connect_timeout = 10s\nmax_header_bytes=64kB\r\n# nothing\n\n",
+	 "log_level = debug\nname = 'it''s'\nallow_private_from_database = on",
+	 "max_in_flight = 99999999999999999999", NULL};
+const char *const fuzz_words[] = {" = ",
+								  "'",
+								  "''",
+								  "#",
+								  "\n",
+								  "batch",
+								  "name",
+								  "log_format",
+								  "json",
+								  "ms",
+								  "min",
+								  "kB",
+								  "MB",
+								  "off",
+								  "listen",
+								  "user_agent",
+								  "9223372036854775807",
+								  "-1",
+								  "report_delay",
+								  "0",
+								  NULL};
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

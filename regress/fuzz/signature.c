@@ -12,15 +12,24 @@
 
 /* scheme, then name and value of each header, then the body; all divided by \x1f */
 const char *const fuzz_seeds[] = {
-	"0\x1fwebhook-id\x1fmsg_1\x1fwebhook-timestamp\x1f" "1700000000\x1fwebhook-signature\x1fv1,abc= v1a,x",
+	"0\x1fwebhook-id\x1fmsg_1\x1fwebhook-timestamp\x1f"
+	"1700000000\x1fwebhook-signature\x1fv1,abc= v1a,x",
 	"1\x1fstripe-signature\x1ft=1700000000,v1=00ff,v0=1",
 	"2\x1fx-hub-signature-256\x1fsha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17",
-	"3\x1fx-slack-request-timestamp\x1f" "1700000000\x1fx-slack-signature\x1fv0=a2114d57",
+	"3\x1fx-slack-request-timestamp\x1f"
+	"1700000000\x1fx-slack-signature\x1fv0=a2114d57",
 	"4\x1fX-Shopify-Hmac-Sha256\x1fJfJl0ynWv2kFhRZVS/iheM4VPI4TUWvdj3xK6fuN5n4=",
-	"5\x1fx-chatwoot-timestamp\x1f" "1700000000\x1fx-chatwoot-signature\x1fsha256=e88755ac", NULL};
-const char *const fuzz_words[] = {"\x1f", "t=", "v1=", "v1,", " ", ",", "1700000000", "1700000301",
-								  "sha256=", "v0=", "webhook-id", "webhook-signature", ".",
-								  "9999999999999", NULL};
+	"5\x1fx-chatwoot-timestamp\x1f"
+	"1700000000\x1fx-chatwoot-signature\x1fsha256=e88755ac",
+	NULL};
+const char *const fuzz_words[] = {"\x1f",		"t=",
+								  "v1=",		"v1,",
+								  " ",			",",
+								  "1700000000", "1700000301",
+								  "sha256=",	"v0=",
+								  "webhook-id", "webhook-signature",
+								  ".",			"9999999999999",
+								  NULL};
 
 #define NOW INT64CONST(1700000000)
 #define PAIRS_MOST 16
@@ -78,7 +87,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	HdBytes rest = {data, size};
 	HdBytes part = {"", 0};
 	HdBytes scheme = {"", 0};
-	Incoming in = {.secret = {"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 38}, .tolerance = 300, .now = NOW};
+	Incoming in = {.secret = {"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 38},
+				   .tolerance = 300,
+				   .now = NOW};
 	const char *verdict;
 	Jsonb headers;
 

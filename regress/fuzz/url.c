@@ -14,9 +14,9 @@ const char *const fuzz_seeds[] = {"http://example.com/path?query#fragment",
 								  "http://\xef\xbc\x91\xef\xbc\x92.test:1",
 								  "file:///etc/passwd",
 								  NULL};
-const char *const fuzz_words[] = {"http://", "https://", "@", "[",	"]",	":",		"//",
-								  "%00",	 "%2e",		 "?", "#",	"\\",	"::ffff:",	"127.0.0.1",
-								  "0x",		 "%25",		 "0", "..", "xn--", "65536",	"%0d%0a",
+const char *const fuzz_words[] = {"http://", "https://", "@", "[",	"]",	":",	   "//",
+								  "%00",	 "%2e",		 "?", "#",	"\\",	"::ffff:", "127.0.0.1",
+								  "0x",		 "%25",		 "0", "..", "xn--", "65536",   "%0d%0a",
 								  "file:",	 "\xc3\xa9", " ", NULL};
 
 int
