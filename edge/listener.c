@@ -54,6 +54,13 @@
 /* Besides headers, which it keeps with a node each, libmicrohttpd's pool holds the answer's head. */
 #define POOL_EXTRA_BYTES 16384
 
+/* Refuse what only a lenient server would understand; the option was renamed. */
+#if MHD_VERSION >= 0x00097701
+#define STRICTNESS MHD_OPTION_CLIENT_DISCIPLINE_LVL
+#else
+#define STRICTNESS MHD_OPTION_STRICT_FOR_CLIENT
+#endif
+
 typedef enum Wanted
 {
 	WANTED_SERVE, /* next: LEAVE, END */
@@ -382,7 +389,7 @@ daemon_ready(void *context, int fd, uint32_t events)
 static void
 log_place(const HdListener *listener)
 {
-	struct sockaddr_storage place;
+	struct sockaddr_storage place = {0};
 	socklen_t length = sizeof(place);
 	char host[NI_MAXHOST];
 	char port[NI_MAXSERV];
@@ -431,10 +438,9 @@ start_daemon(HdListener *listener)
 						 (unsigned) config->listen_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
 						 (unsigned) config->listen_connections_per_address,
 						 MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool, MHD_OPTION_CONNECTION_TIMEOUT,
-						 0U, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION,
-						 connection_changed, listener, MHD_OPTION_NOTIFY_COMPLETED, request_ends,
-						 listener, MHD_OPTION_URI_LOG_CALLBACK, request_begins, listener,
-						 MHD_OPTION_END);
+						 0U, STRICTNESS, 1, MHD_OPTION_NOTIFY_CONNECTION, connection_changed,
+						 listener, MHD_OPTION_NOTIFY_COMPLETED, request_ends, listener,
+						 MHD_OPTION_URI_LOG_CALLBACK, request_begins, listener, MHD_OPTION_END);
 	if (listener->daemon == NULL)
 		return false;
 	info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -242,14 +243,14 @@ static int64_t
 resident_bytes(void)
 {
 	FILE *file = fopen("/proc/self/statm", "re");
-	long long pages = 0;
+	char line[128] = "";
+	const char *second;
 
 	if (file == NULL)
 		return 0;
-	if (fscanf(file, "%*s %lld", &pages) != 1)
-		pages = 0;
+	second = fgets(line, sizeof(line), file) != NULL ? strchr(line, ' ') : NULL;
 	fclose(file);
-	return pages * sysconf(_SC_PAGESIZE);
+	return second != NULL ? strtoll(second, NULL, 10) * sysconf(_SC_PAGESIZE) : 0;
 }
 
 static double

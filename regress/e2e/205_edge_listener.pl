@@ -298,7 +298,12 @@ poll_until(
 	60, 'the deliveries');
 my $text = get('/metrics')->{content};
 my %rounds = $text =~ /^hotdash_edge_loop_round_seconds_bucket\{loop="sender",le="([^"]+)"\} (\d+)$/mg;
-is($rounds{0.2}, $rounds{'+Inf'}, "the sender's loop was never held up");
+# Wall time: a process that has no CPU for a while has long rounds, too, and one that is watched is slow.
+SKIP:
+{
+	skip 'under a watcher everything takes long', 1 if $ENV{HOTDASH_EDGE} =~ /asan|valgrind/;
+	is($rounds{0.2}, $rounds{'+Inf'}, "the sender's loop was never held up");
+}
 note("rounds of the sender's loop: " . join(', ', map { "<= $_ s: $rounds{$_}" } sort { ($a eq '+Inf') <=> ($b eq '+Inf') || $a <=> $b } keys %rounds));
 is(metric('hotdash_edge_answers_total{class="2xx"}'), 500, 'its answers are counted');
 is(metric('hotdash_edge_requests_total{outcome="http"}'), 500, 'and its outcomes');
