@@ -2,6 +2,7 @@
 //
 //   /ok /status/503 /json /big/9 answers: a status, JSON, so many bytes
 //   /gate                     answers only once GET /_open was asked for
+//   /later/2000               answers after so many milliseconds
 //   /hang /drip /dripheaders  takes the request and stays silent, or sends a byte now and then
 //   /huge /hugeheaders /interim  a body, a header block, or interim responses without end
 //   /trailers /chunks /line      the same of a trailer, a chunk's extension, the status line
@@ -52,6 +53,7 @@ const behaviours = {
 	},
 	big: (request, response, argument) => response.end(Buffer.alloc(Number(argument), 'k')),
 	gate: (request, response) => (open ? response.end('open') : gated.push(response)),
+	later: (request, response, argument) => setTimeout(() => response.end('late'), Number(argument)),
 	hang: () => {},
 	drip: (request, response) => {
 		response.writeHead(200);

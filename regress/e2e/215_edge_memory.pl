@@ -22,8 +22,10 @@ my $receiver =
   HotDash::Process->start('receiver', undef, 'node', "$ENV{HOTDASH_TREE}/edge/test/receiver.mjs");
 my $url = poll_until(sub { $receiver->log =~ m{(http://\S+)} && $1 }, 30, 'the receiver');
 
+# An endpoint has at most 200 requests at once, so there are several.
+my $endpoints = 20;
 $node->safe_psql($db,
-	"SELECT hotdash.endpoint_create('$url/hang', events => '{hang}', timeout => '3 seconds', max_attempts => 1)");
+	"SELECT hotdash.endpoint_create('$url/later/4000', events => '{late}') FROM generate_series(1, $endpoints)");
 my $edge = $node->start_edge($db, { allow_addresses => '127.0.0.0/8', max_in_flight => $many, listen => '0' });
 my $place = poll_until(sub { $edge->log =~ /listening on (\S+)/ && $1 }, 30, 'the listener');
 poll_until(sub { $edge->log =~ /report connection: ready/ }, 30, 'the edge');
@@ -41,10 +43,10 @@ my (@full, @empty);
 foreach my $round (1 .. 4)
 {
 	$node->safe_psql($db,
-		"SELECT hotdash.event_publish('hang', jsonb_build_object('text', repeat('y', 1000))) FROM generate_series(1, $many)");
+		"SELECT hotdash.event_publish('late', jsonb_build_object('text', repeat('y', 1000))) FROM generate_series(1, $many / $endpoints)");
 	poll_until(sub { in_flight() == $many }, 60, "round $round to be in flight");
 	push @full, memory();
-	poll_until(sub { in_flight() == 0 }, 60, "round $round to time out");
+	poll_until(sub { in_flight() == 0 }, 60, "round $round to end");
 	push @empty, memory();
 }
 note("kB at rest $idle; with $many in flight @full; after each @empty");
