@@ -15,8 +15,7 @@
  *
  * Time: libmicrohttpd's timeout starts again with each byte, so it does not stop who sends
  * one a second. Here every connection has a deadline for its next request to be complete,
- * and for an answer to be taken; a sweep cuts those that are late. Who has sent the first line
- * of a request is told 408.
+ * and for an answer to be taken; a sweep cuts those that are late (peer.h).
  *
  * Threads: everything in HdListener belongs to the listener's thread while that runs,
  * except `wanted`, which is atomic, and wake_fd.
@@ -43,7 +42,7 @@
 #include "desk.h"
 #include "log.h"
 #include "loop.h"
-#include "metrics.h"
+#include "peer.h"
 
 #define SWEEP_US (100 * HD_US_PER_MS)
 #define END_GRACE_US (2 * HD_US_PER_S)
@@ -68,18 +67,6 @@ typedef enum Wanted
 	WANTED_END
 } Wanted;
 
-/* One connection to the listener. */
-typedef struct Peer
-{
-	struct Peer *previous;
-	struct Peer *next;
-	int fd;
-	int64_t since; /* its deadline counts from here */
-	bool begun;	   /* the first line of a request has come */
-	bool cut;
-	HdCall *call; /* the request under way; owned */
-} Peer;
-
 struct HdListener
 {
 	const HdConfig *config;
@@ -93,7 +80,7 @@ struct HdListener
 	HdTimer driver; /* libmicrohttpd's own timeout */
 	HdTimer sweeper;
 	HdTimer grace;
-	Peer *peers;
+	HdPeer *peers;
 	size_t calls; /* requests under way */
 	pthread_t thread;
 	bool started;
@@ -153,50 +140,6 @@ woken(void *context, int fd, uint32_t events)
 
 /* ---- connections ---- */
 
-#define LATE_BODY "{\"error\":\"the request took too long to come\"}"
-_Static_assert(sizeof(LATE_BODY) - 1 == 45, "the length that cut() announces");
-
-static Peer *
-peer_of(struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-
-	return info != NULL ? info->socket_context : NULL;
-}
-
-static Peer *
-add_peer(HdListener *listener, struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	Peer *peer = calloc(1, sizeof(*peer));
-
-	if (peer == NULL)
-		return NULL;
-	peer->fd = info != NULL ? info->connect_fd : -1;
-	peer->since = hd_clock_us();
-	peer->next = listener->peers;
-	if (listener->peers != NULL)
-		listener->peers->previous = peer;
-	listener->peers = peer;
-	hd_metrics_add(HD_METRIC_LISTENER_CONNECTIONS, 1);
-	return peer;
-}
-
-static void
-remove_peer(HdListener *listener, Peer *peer)
-{
-	if (peer->previous != NULL)
-		peer->previous->next = peer->next;
-	else
-		listener->peers = peer->next;
-	if (peer->next != NULL)
-		peer->next->previous = peer->previous;
-	hd_metrics_add(HD_METRIC_LISTENER_CONNECTIONS, -1);
-	free(peer);
-}
-
 static void
 connection_changed(void *context, struct MHD_Connection *connection, void **socket_context,
 				   enum MHD_ConnectionNotificationCode what)
@@ -204,37 +147,12 @@ connection_changed(void *context, struct MHD_Connection *connection, void **sock
 	HdListener *listener = context;
 
 	if (what == MHD_CONNECTION_NOTIFY_STARTED)
-		*socket_context = add_peer(listener, connection);
+		*socket_context = hd_peer_add(&listener->peers, connection);
 	else if (*socket_context != NULL)
 	{
-		remove_peer(listener, *socket_context);
+		hd_peer_remove(&listener->peers, *socket_context);
 		*socket_context = NULL;
 	}
-}
-
-/*
- * Ends a connection whose time is up. Nothing of an answer has been written while a request
- * is still coming, so its end can be told on the bare socket.
- */
-static void
-cut(Peer *peer)
-{
-	static const char late[] = "HTTP/1.1 408 Request Timeout\r\n"
-							   "Content-Type: " HD_REPLY_JSON "\r\n"
-							   "Content-Length: 45\r\n"
-							   "Connection: close\r\n\r\n" LATE_BODY;
-	bool coming = peer->begun && (peer->call == NULL || peer->call->task.reply.status == 0);
-
-	peer->cut = true;
-	if (coming && send(peer->fd, late, sizeof(late) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		hd_log(HD_LOG_DEBUG, "a late peer of the listener could not be told: %s", strerror(errno));
-	(void) shutdown(peer->fd, SHUT_RDWR);
-	hd_metrics_add(HD_METRIC_LISTENER_TIMEOUTS, 1);
-	if (coming)
-		hd_metrics_status(HD_METRIC_LISTENER_REQUESTS +
-							  (peer->call != NULL ? peer->call->route : HD_ROUTE_OTHER) *
-								  HD_STATUS_CLASSES,
-						  408);
 }
 
 static void
@@ -245,13 +163,7 @@ sweep(void *context)
 
 	hd_timer_arm(&listener->sweeper, SWEEP_US);
 	hd_desk_expire(listener->desk, before);
-	for (Peer *peer = listener->peers; peer != NULL; peer = peer->next)
-	{
-		bool waits = peer->call != NULL && peer->call->suspended;
-
-		if (!waits && !peer->cut && peer->since < before)
-			cut(peer);
-	}
+	hd_peer_cut_late(listener->peers, before);
 }
 
 /* ---- requests ---- */
@@ -259,7 +171,7 @@ sweep(void *context)
 static void *
 request_begins(void *context, const char *uri, struct MHD_Connection *connection)
 {
-	Peer *peer = peer_of(connection);
+	HdPeer *peer = hd_peer_of(connection);
 
 	(void) context;
 	(void) uri;
@@ -284,7 +196,7 @@ task_done(HdTask *task)
 }
 
 static bool
-answer(Peer *peer)
+answer(HdPeer *peer)
 {
 	/* The time to take the answer counts anew. */
 	peer->since = hd_clock_us();
@@ -292,7 +204,7 @@ answer(Peer *peer)
 }
 
 static bool
-begin_call(HdListener *listener, struct MHD_Connection *connection, Peer *peer, const char *url,
+begin_call(HdListener *listener, struct MHD_Connection *connection, HdPeer *peer, const char *url,
 		   const char *method)
 {
 	HdCall *call = hd_call_create(listener->config, connection, url, method);
@@ -311,7 +223,7 @@ begin_call(HdListener *listener, struct MHD_Connection *connection, Peer *peer, 
 }
 
 static bool
-finish_call(HdListener *listener, Peer *peer)
+finish_call(HdListener *listener, HdPeer *peer)
 {
 	HdCall *call = peer->call;
 
@@ -332,7 +244,7 @@ handle(void *context, struct MHD_Connection *connection, const char *url, const 
 	   const char *version, const char *upload, size_t *upload_size, void **request)
 {
 	HdListener *listener = context;
-	Peer *peer = peer_of(connection);
+	HdPeer *peer = hd_peer_of(connection);
 	bool done;
 
 	(void) version;
@@ -358,7 +270,7 @@ request_ends(void *context, struct MHD_Connection *connection, void **request,
 			 enum MHD_RequestTerminationCode how)
 {
 	HdListener *listener = context;
-	Peer *peer = peer_of(connection);
+	HdPeer *peer = hd_peer_of(connection);
 
 	(void) how;
 	if (peer != NULL)
