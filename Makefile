@@ -14,7 +14,7 @@ $(error make cannot handle blanks in a path: put the checkout where the path has
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check lint format bench check-matrix check-asan check-valgrind dist \
+.PHONY: help demo check lint format bench check-matrix check-asan check-valgrind fuzz dist \
 	all install installcheck uninstall clean edge install-edge distclean
 
 help: ## list the targets
@@ -47,6 +47,9 @@ check-asan: ## the tests under the address and undefined behaviour sanitizers
 
 check-valgrind: ## the database tests on a server under valgrind
 	@$(TOP)/regress/check --variant valgrind build pgtap isolation
+
+fuzz: ## feed every parser with random bytes, SECONDS=60 each
+	@$(MAKE) -s -C $(TOP)/regress/fuzz BUILD='$(TOP)/.build/fuzz' fuzz
 
 ## On your own server (PG_CONFIG=… chooses it; DESTDIR and builds in another folder work)
 all: ## build the extension

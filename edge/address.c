@@ -141,6 +141,48 @@ hd_address_parse(const char *text, struct sockaddr_storage *address)
 	return true;
 }
 
+static bool
+parse_port(const char *text, in_port_t *port)
+{
+	unsigned long number;
+	char *end;
+
+	if (!isdigit((unsigned char) *text) || strlen(text) > 5)
+		return false;
+	number = strtoul(text, &end, 10);
+	*port = htons((uint16_t) number);
+	return *end == '\0' && number <= UINT16_MAX;
+}
+
+bool
+hd_address_parse_place(const char *text, struct sockaddr_storage *address)
+{
+	const char *colon = strrchr(text, ':');
+	char host[HD_ADDRESS_TEXT] = "127.0.0.1";
+	bool bracketed = text[0] == '[';
+	size_t length;
+	in_port_t port;
+
+	memset(address, 0, sizeof(*address));
+	if (colon != NULL)
+	{
+		length = (size_t) (colon - text) - (bracketed ? 2 : 0);
+		if (colon == text || (bracketed && (colon - text < 3 || colon[-1] != ']')) ||
+			length >= sizeof(host))
+			return false;
+		memcpy(host, text + (bracketed ? 1 : 0), length);
+		host[length] = '\0';
+	}
+	if (!parse_port(colon != NULL ? colon + 1 : text, &port) || !hd_address_parse(host, address) ||
+		(address->ss_family == AF_INET6) != bracketed)
+		return false;
+	if (bracketed)
+		((struct sockaddr_in6 *) address)->sin6_port = port;
+	else
+		((struct sockaddr_in *) address)->sin_port = port;
+	return true;
+}
+
 HdAddressKind
 hd_address_kind(const struct sockaddr *address)
 {

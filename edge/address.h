@@ -40,6 +40,9 @@ typedef struct HdNetworkList
 /* Numeric text in its canonical form only ("127.0.0.1", "::1"); false for anything else. */
 bool hd_address_parse(const char *text, struct sockaddr_storage *address) HD_MUSTCHECK;
 
+/* The same with a port: "127.0.0.1:80", "[::1]:80"; a port alone is on 127.0.0.1. 0 is a port. */
+bool hd_address_parse_place(const char *text, struct sockaddr_storage *address) HD_MUSTCHECK;
+
 HdAddressKind hd_address_kind(const struct sockaddr *address) HD_MUSTCHECK;
 
 /*

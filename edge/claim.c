@@ -261,6 +261,7 @@ hd_claimer_create(HdLoop *loop, const HdConfig *config, const HdClaimerCallbacks
 {
 	HdClaimer *claimer = calloc(1, sizeof(*claimer));
 	HdDbOptions options = {.label = "claim",
+						   .name = HD_DB_CLAIM,
 						   .statements = statements,
 						   .statement_count = HD_COUNT(statements)};
 

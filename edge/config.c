@@ -85,6 +85,15 @@ static const Setting settings[] = {
 	TEXT(ca_file, "", "PEM file of trusted authorities instead of the system's"),
 	NUMBER(connect_timeout, TYPE_DURATION, "10s", 100, 600000, "longest time to connect to a receiver, TLS included"),
 	TEXT(database, "", "libpq connection string or URI; what it leaves out comes from libpq's own environment"),
+	TEXT(listen, "", "[address:]port that serves /health, /metrics and /in/; a port alone is on the loopback"),
+	NUMBER(listen_connections, TYPE_INT, "128", 1, 4096, "most connections to the listener"),
+	NUMBER(listen_connections_per_address, TYPE_INT, "64", 1, 4096, "most of them from one address"),
+	TEXT(listen_database, "", "the listener's own connection string; default: that of database"),
+	NUMBER(listen_max_body, TYPE_SIZE, "1MB", 1024, 16777216, "largest body of a request to the listener"),
+	NUMBER(listen_max_header_bytes, TYPE_SIZE, "16kB", 1024, 262144, "most header bytes of such a request, its first line included"),
+	NUMBER(listen_max_headers, TYPE_INT, "64", 4, 256, "most headers of such a request"),
+	NUMBER(listen_memory, TYPE_SIZE, "16MB", 1048576, 1073741824, "most memory for all their bodies together"),
+	NUMBER(listen_timeout, TYPE_DURATION, "10s", 100, 60000, "longest time for such a request to arrive, and for its answer"),
 	CHOICE(log_format, "text", log_formats, "shape of a log line"),
 	CHOICE(log_level, "info", log_levels, "least level that is logged; reread on SIGHUP"),
 	NUMBER(max_connections, TYPE_INT, "1024", 1, 100000, "most receiver connections kept, idle ones included; never below max_in_flight"),
@@ -155,10 +164,13 @@ find_setting(const char *name, char error[HD_CONFIG_ERROR])
 
 	for (size_t i = 0; i < HD_COUNT(settings); i++)
 	{
+		if (strcmp(name, settings[i].name) == 0)
+			return &settings[i];
+	}
+	for (size_t i = 0; i < HD_COUNT(settings); i++)
+	{
 		size_t distance = edit_distance(name, settings[i].name);
 
-		if (distance == 0)
-			return &settings[i];
 		if (distance < least)
 		{
 			least = distance;
@@ -197,9 +209,11 @@ parse_number(const Setting *setting, const char *value, int64_t *number,
 	{
 		if (strcmp(end, units[i].name) != 0)
 			continue;
-		*number = parsed * units[i].factor;
-		if (*number >= setting->least && *number <= setting->most)
+		if (parsed * units[i].factor >= setting->least && parsed * units[i].factor <= setting->most)
+		{
+			*number = parsed * units[i].factor;
 			return true;
+		}
 		snprintf(error, HD_CONFIG_ERROR, "%s: %.64s is outside %lld..%lld%s", setting->name, value,
 				 (long long) setting->least, (long long) setting->most,
 				 setting->type == TYPE_DURATION ? " ms"
@@ -574,6 +588,24 @@ read_flags(HdConfig *config, int argc, char **argv, const char **path, char erro
 /* ---- the whole ---- */
 
 static bool
+check_listener(HdConfig *config, char error[HD_CONFIG_ERROR])
+{
+	if (config->listen[0] != '\0' && !hd_address_parse_place(config->listen, &config->listen_place))
+	{
+		snprintf(error, HD_CONFIG_ERROR,
+				 "listen: \"%.64s\" is not like 8090, 127.0.0.1:8090 or [::1]:8090",
+				 config->listen);
+		return false;
+	}
+	if (config->listen_memory < config->listen_max_body)
+	{
+		snprintf(error, HD_CONFIG_ERROR, "listen_memory must not be less than listen_max_body");
+		return false;
+	}
+	return true;
+}
+
+static bool
 check_together(HdConfig *config, char error[HD_CONFIG_ERROR])
 {
 	const char *wrong;
@@ -586,6 +618,8 @@ check_together(HdConfig *config, char error[HD_CONFIG_ERROR])
 				 (int) (wrong == NULL ? 0 : strcspn(wrong, ", \t")), wrong == NULL ? "" : wrong);
 		return false;
 	}
+	if (!check_listener(config, error))
+		return false;
 	if (!is_edge_name(config->name))
 	{
 		snprintf(error, HD_CONFIG_ERROR,

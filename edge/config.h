@@ -24,6 +24,16 @@ typedef struct HdConfig
 	char *ca_file;
 	int64_t connect_timeout;
 	char *database;
+	char *listen;						  /* empty: no listener */
+	struct sockaddr_storage listen_place; /* listen, parsed */
+	int64_t listen_connections;
+	int64_t listen_connections_per_address;
+	char *listen_database;
+	int64_t listen_max_body;
+	int64_t listen_max_header_bytes;
+	int64_t listen_max_headers;
+	int64_t listen_memory;
+	int64_t listen_timeout;
 	int log_format; /* HdLogFormat */
 	int log_level;	/* HdLogLevel */
 	int64_t max_connections;

@@ -15,6 +15,7 @@
 #include "db.h"
 
 #include <cjson/cJSON.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@
 
 /* The waiting backend asks this often whether we are still there, also after a SIGKILL. */
 #define SETUP_SQL "SET client_connection_check_interval = '5s'"
+#define GUEST_SETUP_SQL SETUP_SQL "; SET statement_timeout = %" PRId64
 #define HELLO_SQL "SELECT hotdash.edge_hello($1, $2, $3)"
 
 typedef enum DbState
@@ -93,6 +95,7 @@ disconnect(HdDb *db)
 	db->result = NULL;
 	PQfinish(db->conn);
 	db->conn = NULL;
+	hd_metrics_set(HD_METRIC_DB_UP + db->options.name, 0);
 }
 
 /* Cuts a text of libpq to its first line: later ones repeat and explain. */
@@ -117,6 +120,7 @@ lost(HdDb *db, const char *why)
 	memcpy(db->last_error, line, sizeof(line));
 	disconnect(db);
 	db->state = DB_PAUSED;
+	hd_metrics_add(HD_METRIC_DB_LOST + db->options.name, 1);
 	db->answer = NULL;
 	hd_timer_arm(&db->retry, delay);
 	if (answer != NULL)
@@ -160,12 +164,35 @@ flush(HdDb *db)
 /* ---- setting a session up ---- */
 
 static bool
+is_guest(const HdDb *db)
+{
+	return db->options.guest_database != NULL;
+}
+
+static size_t
+setup_steps(const HdDb *db)
+{
+	return is_guest(db) ? SETUP_HELLO : SETUP_PREPARE + db->options.statement_count;
+}
+
+static bool
+send_guest_setup(HdDb *db)
+{
+	char sql[sizeof(GUEST_SETUP_SQL) + 24];
+
+	snprintf(sql, sizeof(sql), GUEST_SETUP_SQL, db->options.query_timeout_us / HD_US_PER_MS);
+	return PQsendQuery(db->conn, sql) == 1;
+}
+
+static bool
 send_setup(HdDb *db)
 {
 	char protocol[16];
 	const char *hello[] = {protocol, db->config->name, HD_EDGE_VERSION};
 	const HdDbStatement *statement;
 
+	if (is_guest(db))
+		return send_guest_setup(db);
 	if (db->step == SETUP_SESSION)
 		return PQsendQuery(db->conn, SETUP_SQL) == 1;
 	if (db->step == SETUP_HELLO)
@@ -180,11 +207,13 @@ send_setup(HdDb *db)
 static void
 next_step(HdDb *db)
 {
-	if (db->step >= SETUP_PREPARE + db->options.statement_count)
+	if (db->step >= setup_steps(db))
 	{
 		hd_timer_disarm(&db->deadline);
 		db->state = DB_READY;
 		db->last_error[0] = '\0';
+		hd_metrics_set(HD_METRIC_DB_UP + db->options.name, 1);
+		hd_metrics_add(HD_METRIC_DB_CONNECTS + db->options.name, 1);
 		hd_log(HD_LOG_INFO, "%s connection: ready on server process %d", db->options.label,
 			   PQbackendPID(db->conn));
 		db->options.callbacks.on_ready(db->options.callbacks.context);
@@ -342,7 +371,7 @@ connecting(HdDb *db)
 	{
 		db->state = DB_SETTING_UP;
 		db->step = SETUP_SESSION;
-		hd_timer_arm(&db->deadline, db->config->query_timeout * HD_US_PER_MS);
+		hd_timer_arm(&db->deadline, db->options.query_timeout_us);
 		next_step(db);
 	}
 }
@@ -359,10 +388,11 @@ static void
 start_connecting(void *context)
 {
 	HdDb *db = context;
+	const char *database = is_guest(db) ? db->options.guest_database : db->config->database;
 	HdConninfo conninfo;
 
 	db->state = DB_CONNECTING;
-	if (!hd_conninfo_build(db->config->database, db->attempts++, &conninfo))
+	if (!hd_conninfo_build(database, db->attempts++, &conninfo))
 	{
 		hd_conninfo_free(&conninfo);
 		lost(db, "out of memory");
@@ -413,6 +443,8 @@ hd_db_create(HdLoop *loop, const HdConfig *config, const HdDbOptions *options)
 	db->loop = loop;
 	db->config = config;
 	db->options = *options;
+	if (!is_guest(db))
+		db->options.query_timeout_us = config->query_timeout * HD_US_PER_MS;
 	db->watched_fd = -1;
 	hd_backoff_init(&db->backoff, RECONNECT_FIRST_US, RECONNECT_LONGEST_US,
 					(uint64_t) hd_clock_us() ^ (uint64_t) getpid() << 32);
@@ -478,17 +510,33 @@ hd_db_hello(const HdDb *db)
 	return &db->hello;
 }
 
-void
-hd_db_send(HdDb *db, size_t index, const char *const *values, int64_t deadline_us,
-		   HdDbAnswerFn answer)
+static bool
+send_statement(HdDb *db, const HdDbStatement *statement, const HdDbValues *values)
 {
-	const HdDbStatement *statement = &db->options.statements[index];
-	bool sent = PQsendQueryPrepared(db->conn, statement->name, statement->params, values, NULL,
-									NULL, statement->binary) == 1 &&
-				flush(db);
+	if (is_guest(db))
+		return PQsendQueryParams(db->conn, statement->sql, statement->params, NULL, values->values,
+								 values->lengths, values->formats, statement->binary) == 1;
+	return PQsendQueryPrepared(db->conn, statement->name, statement->params, values->values,
+							   values->lengths, values->formats, statement->binary) == 1;
+}
+
+void
+hd_db_send_values(HdDb *db, size_t index, const HdDbValues *values, int64_t deadline_us,
+				  HdDbAnswerFn answer)
+{
+	bool sent = send_statement(db, &db->options.statements[index], values) && flush(db);
 
 	db->state = DB_BUSY;
 	db->answer = answer;
 	/* Losing it at once would answer from within this call; the next round is soon enough. */
 	hd_timer_arm(&db->deadline, sent ? deadline_us : 0);
+}
+
+void
+hd_db_send(HdDb *db, size_t index, const char *const *values, int64_t deadline_us,
+		   HdDbAnswerFn answer)
+{
+	HdDbValues text = {values, NULL, NULL};
+
+	hd_db_send_values(db, index, &text, deadline_us, answer);
 }

@@ -15,6 +15,7 @@
 #include "common.h"
 #include "config.h"
 #include "loop.h"
+#include "metrics.h"
 
 typedef struct HdDb HdDb;
 
@@ -48,7 +49,15 @@ typedef struct HdDbCallbacks
 
 typedef struct HdDbOptions
 {
-	const char *label; /* in log lines: "claim" or "report" */
+	const char *label; /* in log lines: "claim", "report" or "listener" */
+	HdDbName name;	   /* in the metrics */
+
+	/*
+	 * NULL: an edge's own session on config->database. Else a guest's, who greets nobody, prepares
+	 * nothing and has no statement that takes longer than query_timeout_us.
+	 */
+	const char *guest_database;
+	int64_t query_timeout_us; /* of setting up, and of a guest's statements */
 	const HdDbStatement *statements;
 	size_t statement_count;
 	HdDbCallbacks callbacks;
@@ -68,6 +77,17 @@ void hd_db_close(HdDb *db);
  * the session is of no more use. Not from within a pending statement.
  */
 void hd_db_reconnect(HdDb *db, const char *why);
+
+/* The same with values that are not all text: libpq's lengths and formats, one each. */
+typedef struct HdDbValues
+{
+	const char *const *values;
+	const int *lengths;
+	const int *formats;
+} HdDbValues;
+
+void hd_db_send_values(HdDb *db, size_t index, const HdDbValues *values, int64_t deadline_us,
+					   HdDbAnswerFn answer);
 
 bool hd_db_ready(const HdDb *db);
 bool hd_db_busy(const HdDb *db);

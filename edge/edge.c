@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -31,12 +32,18 @@
 #include "claim.h"
 #include "clock.h"
 #include "http.h"
+#include "listener.h"
 #include "log.h"
 #include "loop.h"
+#include "metrics.h"
+#include "notify.h"
 #include "report.h"
 
 #define RENEW_SCAN_US HD_US_PER_S
 #define SHORTAGE_PAUSE_US HD_US_PER_S
+
+/* The service manager hears how it goes this often, or more often when it watches us. */
+#define TELL_US (10 * HD_US_PER_S)
 
 /* Descriptors besides receivers' connections: two to the database, files, the loop's own. */
 #define OTHER_DESCRIPTORS 64
@@ -50,9 +57,12 @@ typedef struct HdEdge
 	HdHttp *http;
 	HdClaimer *claimer;
 	HdReporter *reporter;
+	HdListener *listener; /* NULL: none is configured */
 	int signal_fd;
 	HdTimer renew; /* armed while something is in flight */
 	HdTimer grace;
+	HdTimer teller;
+	int64_t tell_us; /* between two words to the service manager */
 	bool stopping;
 	HdExit exit_code;
 	uint64_t claimed;
@@ -68,6 +78,44 @@ typedef struct RenewScan
 	int64_t longest_us;
 	int64_t now;
 } RenewScan;
+
+/* ---- the service manager ---- */
+
+static void
+tell(const char *text)
+{
+	if (!hd_notify(text))
+		hd_log(HD_LOG_WARNING, "cannot tell the service manager: %s", strerror(errno));
+}
+
+/* From the sender's loop, so that a loop that hangs tells nothing and is ended. */
+static void
+tell_status(void *context)
+{
+	HdEdge *edge = context;
+	char text[256];
+
+	hd_timer_arm(&edge->teller, edge->tell_us);
+	snprintf(text, sizeof(text),
+			 "WATCHDOG=1\nSTATUS=%s: %zu in flight, %zu unreported, %" PRIu64 " ended",
+			 edge->stopping						 ? "stopping"
+			 : hd_reporter_ready(edge->reporter) ? "serving"
+												 : "without its database",
+			 hd_http_in_flight(edge->http), hd_reporter_backlog(edge->reporter), edge->ended);
+	tell(text);
+}
+
+static void
+begin_telling(HdEdge *edge)
+{
+	int64_t watchdog_us = hd_notify_watchdog_us();
+
+	if (getenv("NOTIFY_SOCKET") == NULL)
+		return;
+	edge->tell_us = watchdog_us > 0 && watchdog_us / 3 < TELL_US ? watchdog_us / 3 : TELL_US;
+	tell("READY=1");
+	tell_status(edge);
+}
 
 /* ---- stopping ---- */
 
@@ -112,8 +160,10 @@ begin_stop(HdEdge *edge)
 		return;
 	}
 	edge->stopping = true;
+	tell("STOPPING=1");
 	hd_log(HD_LOG_INFO, "stopping: %zu requests in flight", hd_http_in_flight(edge->http));
 	hd_timer_arm(&edge->grace, edge->config->shutdown_grace * HD_US_PER_MS);
+	hd_listener_leave(edge->listener);
 	hd_claimer_stop(edge->claimer);
 	hd_http_release_unsent(edge->http);
 	hd_reporter_hurry(edge->reporter);
@@ -153,9 +203,11 @@ take_request(void *context, HdRequest *request)
 	HdEdge *edge = context;
 
 	edge->claimed++;
+	hd_metrics_add(HD_METRIC_CLAIMED, 1);
 	if (edge->stopping)
 	{
 		edge->given_back++;
+		hd_metrics_add(HD_METRIC_GIVEN_BACK, 1);
 		hd_reporter_release(edge->reporter, request->id, request->token);
 		free(request);
 		return;
@@ -173,6 +225,8 @@ request_ended(void *context, const HdRequest *request, HdResult *result)
 	if (result != NULL)
 	{
 		edge->ended++;
+		hd_metrics_add(HD_METRIC_OUTCOMES + result->outcome, 1);
+		hd_metrics_status(HD_METRIC_ANSWERS, result->status);
 		hd_log(HD_LOG_DEBUG, "request %" PRId64 ": %s, status %d, %" PRId64 " us", result->id,
 			   hd_outcome_name(result->outcome), result->status, result->total_us);
 		hd_reporter_add(edge->reporter, result);
@@ -180,6 +234,7 @@ request_ended(void *context, const HdRequest *request, HdResult *result)
 	else
 	{
 		edge->given_back++;
+		hd_metrics_add(HD_METRIC_GIVEN_BACK, 1);
 		hd_reporter_release(edge->reporter, request->id, request->token);
 		if (!edge->stopping && !request->late)
 		{
@@ -317,7 +372,8 @@ open_signals(HdEdge *edge)
 static void
 raise_descriptor_limit(const HdConfig *config)
 {
-	rlim_t wanted = (rlim_t) config->max_connections + OTHER_DESCRIPTORS;
+	rlim_t wanted =
+		(rlim_t) (config->max_connections + config->listen_connections) + OTHER_DESCRIPTORS;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
@@ -334,27 +390,34 @@ set_up(HdEdge *edge)
 	HdClaimerCallbacks claimer = {room, take_request, claimer_stopped, other_protocol, edge};
 	HdReporterCallbacks reporter = {reporter_changed, lease_renewed, other_protocol, edge};
 
-	edge->loop = hd_loop_create();
+	edge->loop = hd_loop_create(HD_LOOP_SENDER);
 	if (edge->loop == NULL || !open_signals(edge) ||
 		!hd_timer_init(&edge->renew, edge->loop, renew_due, edge) ||
-		!hd_timer_init(&edge->grace, edge->loop, grace_over, edge))
+		!hd_timer_init(&edge->grace, edge->loop, grace_over, edge) ||
+		!hd_timer_init(&edge->teller, edge->loop, tell_status, edge))
 		return false;
 	edge->http = hd_http_create(edge->loop, edge->config, request_ended, edge);
 	if (edge->http == NULL)
 		return false;
 	edge->claimer = hd_claimer_create(edge->loop, edge->config, &claimer);
 	edge->reporter = hd_reporter_create(edge->loop, edge->config, &reporter);
-	return edge->claimer != NULL && edge->reporter != NULL;
+	if (edge->claimer == NULL || edge->reporter == NULL)
+		return false;
+	if (edge->config->listen[0] != '\0')
+		edge->listener = hd_listener_create(edge->config);
+	return edge->config->listen[0] == '\0' || edge->listener != NULL;
 }
 
 static void
 tear_down(HdEdge *edge)
 {
+	hd_listener_free(edge->listener);
 	hd_claimer_free(edge->claimer);
 	hd_http_free(edge->http);
 	hd_reporter_free(edge->reporter);
 	hd_timer_free(&edge->renew);
 	hd_timer_free(&edge->grace);
+	hd_timer_free(&edge->teller);
 	if (edge->signal_fd >= 0)
 		close(edge->signal_fd);
 	hd_loop_free(edge->loop);
@@ -396,6 +459,7 @@ hd_edge_run(HdConfig *config, int argc, char **argv)
 	hd_log(HD_LOG_INFO, "hotdash-edge %s starts as \"%s\"", HD_EDGE_VERSION, config->name);
 	hd_reporter_open(edge.reporter);
 	hd_claimer_open(edge.claimer);
+	begin_telling(&edge);
 	if (!hd_loop_run(edge.loop))
 		edge.exit_code = HD_EXIT_FAILURE;
 	log_usage(&edge);

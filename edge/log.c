@@ -3,12 +3,13 @@
  *	  Lines on stderr, as text or as one JSON object each.
  *
  * One write() a line, so that lines of several processes on one pipe do not mix.
- * Only the loop's thread logs; the resolver's threads hand their errors over.
+ * The sender's loop and the listener's log; the resolver's threads hand their errors over.
  */
 #include "log.h"
 
 #include <cjson/cJSON.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,9 @@
 
 #define LINE_MAX_BYTES 1024
 
-static HdLogLevel log_level = HD_LOG_INFO;
-static HdLogFormat log_format = HD_LOG_TEXT;
+/* Changed by the sender's thread on SIGHUP, read by both. */
+static _Atomic HdLogLevel log_level = HD_LOG_INFO;
+static _Atomic HdLogFormat log_format = HD_LOG_TEXT;
 
 static const char *const level_names[] = {"debug", "info", "warning", "error"};
 

@@ -30,6 +30,7 @@ typedef struct Watch
 
 struct HdLoop
 {
+	HdLoopName name;
 	int epoll_fd;
 	int timer_fd;
 	bool stopping;
@@ -262,12 +263,13 @@ hd_loop_forget(HdLoop *loop, int fd)
 /* ---- the loop ---- */
 
 HdLoop *
-hd_loop_create(void)
+hd_loop_create(HdLoopName name)
 {
 	HdLoop *loop = calloc(1, sizeof(*loop));
 
 	if (loop == NULL)
 		return NULL;
+	loop->name = name;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (loop->epoll_fd < 0 || loop->timer_fd < 0 ||
@@ -324,6 +326,7 @@ hd_loop_run(HdLoop *loop)
 
 	while (!loop->stopping)
 	{
+		int64_t began;
 		int count;
 
 		if (!set_timer_fd(loop))
@@ -334,11 +337,13 @@ hd_loop_run(HdLoop *loop)
 			hd_log(HD_LOG_ERROR, "cannot wait for events: %s", strerror(errno));
 			return false;
 		}
+		began = hd_clock_us();
 		for (int i = 0; i < count && !loop->stopping; i++)
 			dispatch(loop, &events[i]);
 		run_due_timers(loop);
 		if (loop->after != NULL)
 			loop->after(loop->after_context);
+		hd_metrics_round(loop->name, hd_clock_us() - began);
 	}
 	return true;
 }

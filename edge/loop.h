@@ -11,6 +11,7 @@
 #define HD_EDGE_LOOP_H
 
 #include "common.h"
+#include "metrics.h"
 
 typedef struct HdLoop HdLoop;
 typedef void (*HdIoFn)(void *context, int fd, uint32_t events);
@@ -25,7 +26,8 @@ typedef struct HdTimer
 	size_t place; /* 1-based position in the loop's heap; 0: not armed */
 } HdTimer;
 
-HdLoop *hd_loop_create(void) HD_MUSTCHECK;
+/* A loop belongs to one thread; its rounds are measured under its name. */
+HdLoop *hd_loop_create(HdLoopName name) HD_MUSTCHECK;
 void hd_loop_free(HdLoop *loop);
 
 /* Starts or changes the watch of fd; events are EPOLLIN and EPOLLOUT. */

@@ -5,6 +5,7 @@
 #include <cjson/cJSON.h>
 #include <curl/curl.h>
 #include <libpq-fe.h>
+#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,8 +17,9 @@
 static void
 print_version(void)
 {
-	printf("hotdash-edge %s (protocol %d; %s; libpq %d; cJSON %s)\n", HD_EDGE_VERSION,
-		   HD_EDGE_PROTOCOL, curl_version(), PQlibVersion(), cJSON_Version());
+	printf("hotdash-edge %s (protocol %d; %s; libpq %d; cJSON %s; libmicrohttpd %s)\n",
+		   HD_EDGE_VERSION, HD_EDGE_PROTOCOL, curl_version(), PQlibVersion(), cJSON_Version(),
+		   MHD_get_version());
 }
 
 static HdExit
@@ -33,6 +35,18 @@ run(HdConfig *config, int argc, char **argv)
 	code = hd_edge_run(config, argc, argv);
 	curl_global_cleanup();
 	return code;
+}
+
+static bool
+are_conninfos_valid(const HdConfig *config)
+{
+	const char *wrong = !hd_conninfo_valid(config->database)		  ? "database"
+						: !hd_conninfo_valid(config->listen_database) ? "listen_database"
+																	  : NULL;
+
+	if (wrong != NULL)
+		hd_log(HD_LOG_ERROR, "%s: not a connection string that libpq understands", wrong);
+	return wrong == NULL;
 }
 
 int
@@ -53,11 +67,8 @@ main(int argc, char **argv)
 		hd_config_print_help();
 	else if (command == HD_COMMAND_VERSION)
 		print_version();
-	else if (!hd_conninfo_valid(config.database))
-	{
-		hd_log(HD_LOG_ERROR, "database: not a connection string that libpq understands");
+	else if (!are_conninfos_valid(&config))
 		code = HD_EXIT_CONFIG;
-	}
 	else if (command == HD_COMMAND_CHECK)
 		printf("the settings are valid\n");
 	else

@@ -22,6 +22,7 @@
 #include "clock.h"
 #include "db.h"
 #include "log.h"
+#include "metrics.h"
 
 /* A report ends where the answers in it, which may be kept whole, come to this. */
 #define REPORT_BYTES (4 * 1024 * 1024)
@@ -69,6 +70,12 @@ struct HdReporter
 };
 
 static void send_next(HdReporter *reporter);
+
+static void
+note_backlog(const HdReporter *reporter)
+{
+	hd_metrics_set(HD_METRIC_BACKLOG, (int64_t) hd_reporter_backlog(reporter));
+}
 
 /* ---- tickets ---- */
 
@@ -151,6 +158,7 @@ drop_first(HdReporter *reporter)
 	if (reporter->head == NULL)
 		reporter->tail = NULL;
 	reporter->count--;
+	note_backlog(reporter);
 	hd_result_free(result);
 }
 
@@ -342,6 +350,7 @@ hd_reporter_add(HdReporter *reporter, HdResult *result)
 		reporter->head = result;
 	reporter->tail = result;
 	reporter->count++;
+	note_backlog(reporter);
 	send_next(reporter);
 }
 
@@ -411,6 +420,7 @@ hd_reporter_create(HdLoop *loop, const HdConfig *config, const HdReporterCallbac
 {
 	HdReporter *reporter = calloc(1, sizeof(*reporter));
 	HdDbOptions options = {.label = "report",
+						   .name = HD_DB_REPORT,
 						   .statements = statements,
 						   .statement_count = HD_COUNT(statements)};
 

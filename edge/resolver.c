@@ -33,6 +33,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "metrics.h"
 
 #define BUCKETS 1024
 #define NAMES_BEFORE_SWEEP 4096
@@ -294,6 +295,7 @@ sweep(HdResolver *resolver)
 			resolver->name_count--;
 		}
 	}
+	hd_metrics_set(HD_METRIC_NAMES, (int64_t) resolver->name_count);
 }
 
 static HdName *
@@ -313,6 +315,7 @@ add_name(HdResolver *resolver, const char *text)
 	name->next = resolver->buckets[bucket];
 	resolver->buckets[bucket] = name;
 	resolver->name_count++;
+	hd_metrics_set(HD_METRIC_NAMES, (int64_t) resolver->name_count);
 	return name;
 }
 
@@ -326,6 +329,7 @@ send_job(HdResolver *resolver, HdName *name)
 		return false;
 	memcpy(job->name, name->name, sizeof(job->name));
 	name->job_out = true;
+	hd_metrics_add(HD_METRIC_NAMES_ASKED, 1);
 
 	pool_lock(pool);
 	if (pool->queue_head == NULL)
@@ -352,6 +356,8 @@ accept_answer(HdResolver *resolver, const Job *job)
 	name->job_out = false;
 	name->answer = job->answer;
 	name->expires = hd_clock_us() + ttl;
+	if (!job->answer.found)
+		hd_metrics_add(HD_METRIC_NAMES_FAILED, 1);
 
 	while (name->waiting != NULL)
 	{
@@ -501,7 +507,10 @@ hd_resolver_lookup(HdResolver *resolver, const char *name, HdLookup *lookup)
 		return failed_answer(resolver, "the name is too long");
 	known = find_name(resolver, name);
 	if (known != NULL && !known->job_out && known->expires > hd_clock_us())
+	{
+		hd_metrics_add(HD_METRIC_NAMES_REMEMBERED, 1);
 		return &known->answer;
+	}
 	if (known == NULL)
 		known = add_name(resolver, name);
 	if (known == NULL || (!known->job_out && !send_job(resolver, known)))

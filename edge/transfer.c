@@ -23,7 +23,7 @@
 #include "clock.h"
 #include "header.h"
 
-#define RECEIVE_BUFFER 2048L
+#define RECEIVE_BUFFER 1024L /* the least that there is; most answers are shorter */
 #define UPLOAD_BUFFER 16384L
 
 /* A pooled connection is renewed after this, so that a receiver's new address is noticed. */

@@ -18,16 +18,19 @@
 
 typedef enum HdTransferState
 {
-	HD_TRANSFER_IDLE,	   /* on the free list; next: RESOLVING, RUNNING */
-	HD_TRANSFER_RESOLVING, /* waits for the resolver; next: RUNNING, IDLE */
+	HD_TRANSFER_IDLE,	   /* on the free list; next: RESOLVING, WAITING, RUNNING */
+	HD_TRANSFER_RESOLVING, /* waits for the resolver; next: WAITING, RUNNING, IDLE */
+	HD_TRANSFER_WAITING,   /* for a round with room to start it; next: RUNNING, IDLE */
 	HD_TRANSFER_RUNNING	   /* in the multi handle; next: IDLE */
 } HdTransferState;
 
 typedef struct HdTransfer
 {
-	struct HdTransfer *previous; /* in the list of those in flight */
-	struct HdTransfer *next;	 /* the same, or in the free list */
-	void *owner;				 /* the HdHttp */
+	struct HdTransfer *previous;	  /* in the list of those in flight */
+	struct HdTransfer *next;		  /* the same, or in the free list */
+	struct HdTransfer *turn_previous; /* in the list of those WAITING */
+	struct HdTransfer *turn_next;
+	void *owner; /* the HdHttp */
 	const HdConfig *config;
 	CURL *easy; /* owned */
 	HdTransferState state;

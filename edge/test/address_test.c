@@ -4,6 +4,7 @@
  */
 #include "address.h"
 
+#include <netdb.h>
 #include <string.h>
 
 #include "check.h"
@@ -122,6 +123,39 @@ test_kinds(void)
 			  (int) cases[i].kind);
 }
 
+/* "address port" of a place, or "" when it is none. */
+static const char *
+place(const char *text)
+{
+	static char answer[HD_ADDRESS_TEXT + 8];
+	struct sockaddr_storage address;
+	char host[NI_MAXHOST];
+	char port[NI_MAXSERV];
+
+	answer[0] = '\0';
+	if (hd_address_parse_place(text, &address) &&
+		getnameinfo((const struct sockaddr *) &address, sizeof(address), host, sizeof(host), port,
+					sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) == 0)
+		snprintf(answer, sizeof(answer), "%.40s %.5s", host, port);
+	return answer;
+}
+
+static void
+test_places(void)
+{
+	static const char *const bad[] =
+		{"",	  ":80",	 "127.0.0.1", "127.0.0.1:",	  "127.0.0.1:x",  "::1:80",
+		 "[::1]", "[::1]80", "[::1]:",	  "[]:80",		  "[1.2.3.4]:80", "65536",
+		 "-1",	  " 80",	 "80 ",		  "localhost:80", "1:2:3",		  "000080"};
+
+	CHECK(strcmp(place("8090"), "127.0.0.1 8090") == 0, "a port alone is on the loopback");
+	CHECK(strcmp(place("0"), "127.0.0.1 0") == 0, "0 is any port");
+	CHECK(strcmp(place("0.0.0.0:65535"), "0.0.0.0 65535") == 0, "an address and the last port");
+	CHECK(strcmp(place("[::1]:81"), "::1 81") == 0, "an IPv6 address");
+	for (size_t i = 0; i < HD_COUNT(bad); i++)
+		CHECK(place(bad[i])[0] == '\0', "\"%s\" is no place", bad[i]);
+}
+
 static void
 test_permission(void)
 {
@@ -179,6 +213,7 @@ main(void)
 	struct sockaddr unix_address = {.sa_family = AF_UNIX};
 
 	test_kinds();
+	test_places();
 	test_permission();
 	test_lists();
 	test_spellings();

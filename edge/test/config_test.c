@@ -139,6 +139,13 @@ test_flags(void)
 		{"--ca-file=/nowhere", NULL, false},
 		{"--name=", NULL, false},
 		{"--name=two words", NULL, false},
+		{"--listen=8090", NULL, true},
+		{"--listen=[::1]:8090", NULL, true},
+		{"--listen=localhost:8090", NULL, false},
+		{"--listen=0.0.0.0", NULL, false},
+		{"--listen-max-body=2MB", NULL, true},
+		{"--listen-max-body=17MB", NULL, false},
+		{"--listen-memory=512kB", NULL, false},
 	};
 
 	for (size_t i = 0; i < HD_COUNT(cases); i++)

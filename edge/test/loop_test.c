@@ -108,7 +108,7 @@ stop_loop(void *context)
 static void
 test_stale_events(void)
 {
-	Fixture fixture = {.loop = hd_loop_create()};
+	Fixture fixture = {.loop = hd_loop_create(HD_LOOP_SENDER)};
 	bool made = fixture.loop != NULL &&
 				hd_timer_init(&fixture.timers[0], fixture.loop, stop_loop, &fixture);
 
@@ -125,7 +125,7 @@ main(void)
 {
 	static Fixture fixture;
 
-	fixture.loop = hd_loop_create();
+	fixture.loop = hd_loop_create(HD_LOOP_SENDER);
 	CHECK(fixture.loop != NULL, "a loop");
 	if (fixture.loop != NULL)
 		test_timers(&fixture);

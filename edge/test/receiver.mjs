@@ -2,8 +2,12 @@
 //
 //   /ok /status/503 /json /big/9 answers: a status, JSON, so many bytes
 //   /gate                     answers only once GET /_open was asked for
+//   /later/2000               answers after so many milliseconds
 //   /hang /drip /dripheaders  takes the request and stays silent, or sends a byte now and then
 //   /huge /hugeheaders /interim  a body, a header block, or interim responses without end
+//   /trailers /chunks /line      the same of a trailer, a chunk's extension, the status line
+//   /bigheaders /bomb /trickle   10 MB of headers; 64 MB packed into 64 kB; a byte a second
+//   /early /cut /unasked         a body that ends or breaks too soon; more answers than were asked for
 //   /reset /garbage /redirect    cuts the connection, answers something else, answers 302
 //
 // GET /_seen lists what was received; GET /_connections counts the connections accepted.
@@ -11,11 +15,14 @@
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
+import { gzipSync } from 'node:zlib';
 
 const seen = [];
 const gated = [];
 let open = false;
 let connections = 0;
+// 64 MB of nothing, packed into 64 kB
+const bomb = gzipSync(Buffer.alloc(64 << 20));
 
 // Writes until the socket is full, then again when it has room, until the other side is gone.
 function flood(stream, piece) {
@@ -27,8 +34,8 @@ function flood(stream, piece) {
 	more();
 }
 
-function drip(stream, piece) {
-	const timer = setInterval(() => (stream.destroyed ? clearInterval(timer) : stream.write(piece)), 50);
+function drip(stream, piece, pause = 50) {
+	const timer = setInterval(() => (stream.destroyed ? clearInterval(timer) : stream.write(piece)), pause);
 	stream.on('error', () => {});
 }
 
@@ -46,6 +53,7 @@ const behaviours = {
 	},
 	big: (request, response, argument) => response.end(Buffer.alloc(Number(argument), 'k')),
 	gate: (request, response) => (open ? response.end('open') : gated.push(response)),
+	later: (request, response, argument) => setTimeout(() => response.end('late'), Number(argument)),
 	hang: () => {},
 	drip: (request, response) => {
 		response.writeHead(200);
@@ -61,6 +69,35 @@ const behaviours = {
 		flood(request.socket, `X-Filler: ${'z'.repeat(1000)}\r\n`.repeat(16));
 	},
 	interim: (request) => flood(request.socket, 'HTTP/1.1 102 Processing\r\n\r\n'.repeat(500)),
+	trailers: (request) => {
+		request.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n');
+		flood(request.socket, `X-Trailer: ${'t'.repeat(1000)}\r\n`.repeat(16));
+	},
+	chunks: (request) => {
+		request.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;');
+		flood(request.socket, 'extension'.repeat(4000));
+	},
+	line: (request) => {
+		request.socket.write('HTTP/1.1 200 ');
+		flood(request.socket, 'O'.repeat(65536));
+	},
+	bigheaders: (request) => {
+		request.socket.on('error', () => {});
+		request.socket.end(`HTTP/1.1 200 OK\r\n${`X-Filler: ${'z'.repeat(1000)}\r\n`.repeat(10000)}Content-Length: 0\r\n\r\n`);
+	},
+	bomb: (request, response) => {
+		response.writeHead(200, { 'content-encoding': 'gzip', 'content-length': bomb.length });
+		response.end(bomb);
+	},
+	trickle: (request, response) => {
+		response.writeHead(200);
+		drip(response, 'x', 1000);
+	},
+	early: (request) => request.socket.end('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf'),
+	cut: (request) => {
+		request.socket.write('HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf', () => request.socket.resetAndDestroy());
+	},
+	unasked: (request) => request.socket.end('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok' + 'HTTP/1.1 500 No\r\n\r\n'.repeat(50)),
 	reset: (request) => request.socket.resetAndDestroy(),
 	garbage: (request) => request.socket.end('good day to you\r\n\r\n'),
 	redirect: (request, response) => {
