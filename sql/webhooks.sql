@@ -40,6 +40,7 @@ CREATE TABLE hotdash._endpoint (
 	enabled bool NOT NULL DEFAULT true,
 	disabled_reason text,
 	disabled_at timestamptz,
+	expired_to timestamptz,                 -- deliveries of before were looked through, see _deliveries_expire
 	created_at timestamptz NOT NULL,
 	updated_at timestamptz NOT NULL
 ) WITH (fillfactor = 70);

@@ -232,3 +232,44 @@ CREATE FUNCTION hotdash._endpoint_react(news hotdash._endpoint_news, at timestam
 COMMENT ON FUNCTION hotdash._endpoint_react(hotdash._endpoint_news, timestamptz) IS
 	'Draws the consequences of a report for one endpoint: pause, breaker, disabling';
 REVOKE ALL ON FUNCTION hotdash._endpoint_react(hotdash._endpoint_news, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._deliveries_expire() RETURNS int
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * Deliveries are ended by the claim that finds them past their max_age. What is behind an endpoint that is held back
+	 * is not claimed, so it is looked through here, in the order in which it was published and each once: up to where, is
+	 * kept with the endpoint.
+	 */
+	DECLARE
+		now constant timestamptz := hotdash._now();
+		at_once constant int := 10000;
+		e record;
+		d record;
+		expired int := 0;
+	BEGIN
+		FOR e IN
+			SELECT x.id, x.max_age, greatest(x.expired_to, coalesce(x.disabled_at, h.failing_since, now) - x.max_age) AS since
+			FROM hotdash._endpoint AS x LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = x.id
+			WHERE NOT x.enabled OR greatest(h.paused_until, h.probe_at) > now
+			ORDER BY x.id
+			FOR NO KEY UPDATE OF x SKIP LOCKED
+		LOOP
+			SELECT array_agg(x.id) AS ids, max(x.created_at) AS last, count(*) AS n INTO d
+				FROM (SELECT y.id, y.created_at FROM hotdash._delivery AS y
+					WHERE y.endpoint_id = e.id AND y.created_at >= e.since AND y.created_at <= now - e.max_age
+					ORDER BY y.created_at LIMIT at_once) AS x;
+			CONTINUE WHEN d.n = 0;
+			expired := expired + hotdash._job_expire(d.ids);
+			-- More of the same instant may have been cut off; but more of one instant than are looked at must not stop it.
+			UPDATE hotdash._endpoint AS x
+				SET expired_to = d.last + CASE WHEN d.n < at_once OR d.last = e.since THEN interval '1 microsecond' ELSE '0' END
+				WHERE x.id = e.id;
+		END LOOP;
+		RETURN expired;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._deliveries_expire() IS
+	'Ends deliveries that are past their max_age behind endpoints that are held back; returns how many';
+REVOKE ALL ON FUNCTION hotdash._deliveries_expire() FROM PUBLIC;

@@ -161,7 +161,7 @@ REVOKE ALL ON FUNCTION hotdash._health_secrets() FROM PUBLIC;
  * Periodic work
  */
 
-CREATE FUNCTION hotdash._webhooks_tidy() RETURNS void
+CREATE FUNCTION hotdash._webhooks_tidy() RETURNS bool
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
@@ -175,10 +175,12 @@ CREATE FUNCTION hotdash._webhooks_tidy() RETURNS void
 		DELETE FROM hotdash._inbound_key AS k WHERE (k.source, k.version) IN (
 			SELECT x.source, x.version FROM hotdash._inbound_key AS x WHERE x.retires_at <= now FOR UPDATE SKIP LOCKED);
 		PERFORM hotdash._inbound_sweep(20000);
+		PERFORM hotdash._deliveries_expire();
+		RETURN hotdash._http_sweep();
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._webhooks_tidy() IS
-	'Each minute: deletes secrets whose overlap has ended, and ids of messages that were kept long enough';
+	'Each minute: deletes what was kept long enough, ends deliveries that waited too long; true when there is more to do at once';
 REVOKE ALL ON FUNCTION hotdash._webhooks_tidy() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._secrets_rights() RETURNS TABLE (level text, object text)

@@ -7,9 +7,15 @@
 
 #include "core/tick.h"
 
-#include "executor/spi.h"
+#include "access/xact.h"
+#include "core/clock.h"
+#include "core/instance.h"
+#include "core/spi.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #define MAX_TICKS 8
+#define TICK_US USECS_PER_SEC
 
 static HdTick ticks[MAX_TICKS];
 static int nticks = 0;
@@ -31,9 +37,26 @@ hd_tick_call(bool atomic)
 
 		do
 		{
-			more = ticks[i]();
+			more = hd_instance_is_ours() && ticks[i]();
 			if (!atomic)
 				SPI_commit();
 		} while (more && !atomic);
 	}
+}
+
+TimestampTz
+hd_tick_task(HdTick tick)
+{
+	bool more = false;
+
+	StartTransactionCommand();
+
+	/* Whatever the database's default is: ticks act on what was committed last. */
+	XactIsoLevel = XACT_READ_COMMITTED;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (OidIsValid(hd_spi_extension_missing_ok()) && hd_instance_is_ours())
+		more = tick();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return hd_clock_real() + (more ? 0 : TICK_US);
 }

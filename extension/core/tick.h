@@ -4,14 +4,17 @@
  *
  * Model: a module registers a function that does what is due, in the
  * current transaction.  Where a background worker runs, a task of the module
- * (worker.h) calls the same function each second; pg_cron calls the
- * procedure each minute.  Both at once must do no harm.
+ * (worker.h) calls the same function each second, by hd_tick_task; pg_cron
+ * calls the procedure each minute.  Both at once must do no harm.  Nothing is
+ * due where the extension is not installed, or in a copy (instance.h).
  *-------------------------------------------------------------------------
  */
 #ifndef HD_TICK_H
 #define HD_TICK_H
 
 #include "postgres.h"
+
+#include "datatype/timestamp.h"
 
 /* Do what is due; true when there may be more to do at once. */
 typedef bool (*HdTick)(void);
@@ -28,5 +31,12 @@ extern void hd_tick_register(HdTick tick);
  *		caller has connected to SPI.
  */
 extern void hd_tick_call(bool atomic);
+
+/*
+ * hd_tick_task
+ *		The body of a worker's task: one call, in a transaction of its own.
+ *		Returns when the next is wanted.
+ */
+extern TimestampTz hd_tick_task(HdTick tick);
 
 #endif /* HD_TICK_H */

@@ -63,10 +63,6 @@ static TimestampTz tick_task(void);
 
 static const HdWorkerTask tick = {"hotdash: jobs tick", tick_task};
 
-/* Of other modules. */
-#define MAX_TICKS 8
-static void (*other_ticks[MAX_TICKS])(void);
-static int n_other_ticks = 0;
 static const HdWorkerTask schedules = {"hotdash: schedules", hd_jobs_schedule_task};
 static const HdWorkerTask handlers = {"hotdash: SQL handlers", hd_jobs_work_task};
 
@@ -150,13 +146,6 @@ prune_horizon(void)
 	hd_jobs_horizon_prune();
 }
 
-void
-hd_jobs_register_tick(void (*function)(void))
-{
-	Assert(n_other_ticks < MAX_TICKS);
-	other_ticks[n_other_ticks++] = function;
-}
-
 /* In the current transaction; true when there may be more to do at once. */
 static bool
 tick_once(void)
@@ -174,8 +163,6 @@ tick_once(void)
 	more = hd_jobs_after_tick();
 	prune_horizon();
 	more |= hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH;
-	for (int i = 0; i < n_other_ticks; i++)
-		other_ticks[i]();
 
 	/* Last, since its locks on the history keep readers out until the transaction ends. */
 	hd_jobs_history_tick();

@@ -28,16 +28,6 @@ extern int hd_jobs_setting_max_payload;
 extern void hd_jobs_init(void);
 
 /*
- * hd_jobs_register_tick
- *		Have a function called by each tick, in the tick's transaction.  Only from
- *		a module's init function.
- *
- * It is called every second or so, must be quick where there is nothing to
- * do, and must wait for no lock: what it raises undoes the whole tick.
- */
-extern void hd_jobs_register_tick(void (*function)(void));
-
-/*
  * hd_jobs_wait
  *		Body of a procedure that waits until one of the queues has a job to
  *		claim or time is up; returns whether there is one.

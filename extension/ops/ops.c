@@ -10,21 +10,13 @@
 
 #include "ops/ops.h"
 
-#include "access/xact.h"
-#include "core/clock.h"
-#include "core/instance.h"
 #include "core/parts.h"
 #include "core/settings.h"
-#include "core/spi.h"
 #include "core/tick.h"
 #include "core/worker.h"
 #include "ops/alerts.h"
 #include "ops/spans.h"
 #include "utils/guc.h"
-#include "utils/snapmgr.h"
-#include "utils/timestamp.h"
-
-#define TICK_US USECS_PER_SEC
 
 /* Read by sql/ops_alerts.sql alone; the variable is where the setting lives. */
 static int alert_retention = 90 * 24 * 60;
@@ -37,12 +29,8 @@ static const HdWorkerTask task = {"hotdash: operations tick", tick_task};
 static bool
 tick(void)
 {
-	bool more;
+	bool more = hd_ops_alerts_tick();
 
-	/* A fresh database has nothing to look after; one that is being restored looks like that. */
-	if (!hd_instance_is_ours())
-		return false;
-	more = hd_ops_alerts_tick();
 	hd_ops_spans_tick();
 	return more;
 }
@@ -50,17 +38,7 @@ tick(void)
 static TimestampTz
 tick_task(void)
 {
-	bool more = false;
-
-	StartTransactionCommand();
-	/* Whatever the database's default is: only who sees what was committed last may touch an alert. */
-	XactIsoLevel = XACT_READ_COMMITTED;
-	PushActiveSnapshot(GetTransactionSnapshot());
-	if (OidIsValid(hd_spi_extension_missing_ok()))
-		more = tick();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	return hd_clock_real() + (more ? 0 : TICK_US);
+	return hd_tick_task(tick);
 }
 
 void

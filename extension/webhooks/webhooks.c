@@ -4,7 +4,7 @@
  *
  * Purpose: the module's entry.  Its logic is in SQL (sql/webhooks.sql) and
  * in the pure functions beside this file; it has no shared memory.  What is
- * periodic is SQL too, called by the tick of the jobs once a minute.
+ * periodic is SQL too, called by the tick once a minute.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -12,8 +12,10 @@
 #include "webhooks/webhooks.h"
 
 #include "core/clock.h"
+#include "core/settings.h"
 #include "core/spi.h"
-#include "jobs/jobs.h"
+#include "core/tick.h"
+#include "core/worker.h"
 #include "utils/guc.h"
 
 #define TIDY_US (INT64CONST(60) * USECS_PER_SEC)
@@ -27,24 +29,40 @@ static int disable_after = 5 * 24 * 60;
 
 static HdSpiPlan tidy_plan = {.sql = "SELECT hotdash._webhooks_tidy()"};
 
-static void
-tidy(void)
+static TimestampTz tick_task(void);
+
+static const HdWorkerTask task = {"hotdash: webhooks tick", tick_task};
+
+static bool
+tick(void)
 {
 	static TimestampTz tidied_at = 0;
+	bool more;
 	HdSpi spi;
 
 	if (hd_clock_real() < tidied_at + TIDY_US)
-		return;
-	tidied_at = hd_clock_real();
+		return false;
 	hd_spi_begin(&spi);
 	(void) hd_spi_run(&tidy_plan, NULL, NULL, false, 0);
+	more = DatumGetBool(hd_spi_result(0, 1));
 	hd_spi_end(&spi);
+	if (!more)
+		tidied_at = hd_clock_real();
+	return more;
+}
+
+static TimestampTz
+tick_task(void)
+{
+	return hd_tick_task(tick);
 }
 
 void
 hd_webhooks_init(void)
 {
-	hd_jobs_register_tick(tidy);
+	hd_tick_register(tick);
+	if (hd_settings_preloaded())
+		hd_worker_register(&task);
 	DefineCustomBoolVariable("hotdash.webhook_allow_private",
 							 "Whether webhooks may go to private and loopback addresses.",
 							 "Off: the edge refuses such addresses after resolving the name.",
