@@ -45,10 +45,7 @@ hd_reply_receipt(HdReply *reply, int status, bool accepted, const char *message_
 	char *body = NULL;
 
 	if (object != NULL && cJSON_AddBoolToObject(object, "accepted", accepted) != NULL &&
-		add_text(object, "message_id", message_id) && add_text(object, "reason", reason) &&
-		/* under the name by which a sender looks whether the URL is answered by who has its secret */
-		(reason == NULL || strcmp(reason, "challenge") != 0 ||
-		 add_text(object, "challenge", message_id)))
+		add_text(object, "message_id", message_id) && add_text(object, "reason", reason))
 		body = cJSON_PrintUnformatted(object);
 	cJSON_Delete(object);
 	if (body == NULL)

@@ -7,7 +7,8 @@
  * scheduled are also found by their time (shelf = true). Ended jobs are in
  * _job_history or _job_dead.
  *
- * extension/jobs/table.h numbers the columns of _job and _job_history: keep them in step.
+ * extension/jobs/table.h numbers the columns of _job and _job_history, tally_tx.c the queue of _job_dead:
+ * keep them in step.
  */
 
 CREATE SEQUENCE hotdash._job_id AS bigint MAXVALUE 4503599627370495;
@@ -602,6 +603,36 @@ COMMENT ON FUNCTION hotdash._job_removed() IS
 REVOKE ALL ON FUNCTION hotdash._job_removed() FROM PUBLIC;
 CREATE TRIGGER removed AFTER DELETE OR TRUNCATE ON hotdash._job
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._job_removed();
+
+-- Also in a session whose session_replication_role keeps other triggers from firing.
+CREATE FUNCTION hotdash._job_tallied() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_job_tallied' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_tallied() IS
+	'Tells the numbers of the queues, at commit, which jobs came and went by SQL';
+REVOKE ALL ON FUNCTION hotdash._job_tallied() FROM PUBLIC;
+CREATE TRIGGER tallied AFTER INSERT OR DELETE ON hotdash._job
+	FOR EACH ROW EXECUTE FUNCTION hotdash._job_tallied();
+CREATE TRIGGER tallied_update AFTER UPDATE ON hotdash._job FOR EACH ROW
+	WHEN (OLD.at <> NEW.at OR OLD.shelf <> NEW.shelf OR OLD.queue <> NEW.queue
+		OR OLD.hold IS DISTINCT FROM NEW.hold)
+	EXECUTE FUNCTION hotdash._job_tallied();
+CREATE TRIGGER tallied_truncate AFTER TRUNCATE ON hotdash._job
+	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._job_tallied();
+ALTER TABLE hotdash._job ENABLE ALWAYS TRIGGER tallied, ENABLE ALWAYS TRIGGER tallied_update,
+	ENABLE ALWAYS TRIGGER tallied_truncate;
+
+CREATE FUNCTION hotdash._job_dead_tallied() RETURNS trigger
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_dead_tallied' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_dead_tallied() IS 'The same of dead jobs';
+REVOKE ALL ON FUNCTION hotdash._job_dead_tallied() FROM PUBLIC;
+CREATE TRIGGER tallied AFTER INSERT OR DELETE ON hotdash._job_dead
+	FOR EACH ROW EXECUTE FUNCTION hotdash._job_dead_tallied();
+CREATE TRIGGER tallied_update AFTER UPDATE ON hotdash._job_dead
+	FOR EACH ROW WHEN (OLD.queue <> NEW.queue) EXECUTE FUNCTION hotdash._job_dead_tallied();
+CREATE TRIGGER tallied_truncate AFTER TRUNCATE ON hotdash._job_dead
+	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._job_dead_tallied();
+ALTER TABLE hotdash._job_dead ENABLE ALWAYS TRIGGER tallied, ENABLE ALWAYS TRIGGER tallied_update,
+	ENABLE ALWAYS TRIGGER tallied_truncate;
 
 /*
  * Dead jobs come back under their id, with all attempts before them. What held a job back and was not

@@ -79,33 +79,77 @@ CREATE VIEW hotdash.dead_jobs WITH (security_invoker = true) AS
 	FROM hotdash._job_dead;
 COMMENT ON VIEW hotdash.dead_jobs IS 'Jobs that gave up, with the reason';
 
+-- The numbers of the queues: from memory where it knows them, see extension/jobs/tally.h.
+CREATE FUNCTION hotdash._queue_tally()
+	RETURNS TABLE (queue text, ready bigint, scheduled bigint, running bigint, dead bigint, held bigint,
+		oldest_ready_at timestamptz, live bool)
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_queue_tally' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION hotdash._queue_tally() IS
+	'Numbers of jobs by queue, as of now; live: from memory, not counted';
+REVOKE ALL ON FUNCTION hotdash._queue_tally() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._queue_count()
+	RETURNS TABLE (queue text, ready bigint, scheduled bigint, running bigint, dead bigint, held bigint,
+		oldest_ready_at timestamptz)
+	LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER ROWS 10
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = on
+	AS $$
+		WITH job AS (
+			SELECT j.queue, j.at, r.id IS NOT NULL AS is_running, j.hold IS NOT NULL OR j.at = 'infinity' AS is_held,
+				j.hold IS NULL AND j.shelf AND j.at > hotdash._now() AND j.at < 'infinity' AS is_scheduled
+			FROM hotdash._job j LEFT JOIN hotdash._job_running() r ON r.id = j.id
+			WHERE hotdash._tenant_sees(j.tenant)
+		), live AS (
+			SELECT j.queue, count(*) FILTER (WHERE is_scheduled) AS scheduled,
+				count(*) FILTER (WHERE is_held) AS held,
+				count(*) FILTER (WHERE is_running AND NOT is_scheduled AND NOT is_held) AS running,
+				count(*) FILTER (WHERE NOT is_running AND NOT is_scheduled AND NOT is_held) AS ready,
+				min(j.at) FILTER (WHERE NOT is_running AND NOT is_scheduled AND NOT is_held) AS oldest
+			FROM job j GROUP BY j.queue
+		), dead AS (
+			SELECT d.queue, count(*) AS dead FROM hotdash._job_dead d
+			WHERE hotdash._tenant_sees(d.tenant) GROUP BY d.queue
+		)
+		SELECT coalesce(l.queue, d.queue), coalesce(l.ready, 0), coalesce(l.scheduled, 0), coalesce(l.running, 0),
+			coalesce(d.dead, 0), coalesce(l.held, 0), l.oldest
+		FROM live l FULL JOIN dead d ON d.queue = l.queue
+	$$;
+COMMENT ON FUNCTION hotdash._queue_count() IS
+	'Numbers of jobs by queue, counted in the tables as of the query''s snapshot';
+REVOKE ALL ON FUNCTION hotdash._queue_count() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._queue_tally_check()
+	RETURNS TABLE (queue text, problem text)
+	LANGUAGE sql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		WITH tally AS MATERIALIZED (SELECT * FROM hotdash._queue_tally())
+		SELECT coalesce(t.queue, c.queue), CASE WHEN NOT t.live THEN 'not from memory'
+			ELSE format('memory has %s ready, %s scheduled, %s running, %s dead, %s held; the tables %s, %s, %s, %s, %s',
+				t.ready, t.scheduled, t.running, t.dead, t.held, c.ready, c.scheduled, c.running, c.dead, c.held) END
+		FROM tally AS t FULL JOIN hotdash._queue_count() AS c ON c.queue = t.queue
+		WHERE NOT t.live
+			OR (coalesce(t.ready, 0), coalesce(t.scheduled, 0), coalesce(t.running, 0), coalesce(t.dead, 0), coalesce(t.held, 0))
+				<> (coalesce(c.ready, 0), coalesce(c.scheduled, 0), coalesce(c.running, 0), coalesce(c.dead, 0), coalesce(c.held, 0))
+	$$;
+COMMENT ON FUNCTION hotdash._queue_tally_check() IS
+	'Queues whose numbers in memory are not those of the tables; with nobody else at work there is none';
+REVOKE ALL ON FUNCTION hotdash._queue_tally_check() FROM PUBLIC;
+
 CREATE VIEW hotdash.queues WITH (security_invoker = true) AS
 	WITH names AS (
 		SELECT queue, paused FROM hotdash._queue
 		UNION ALL
 		SELECT 'default', false
 		WHERE NOT EXISTS (SELECT FROM hotdash._queue WHERE queue = 'default')
-	), live AS (
-		SELECT j.queue, count(*) FILTER (WHERE j.hold IS NULL) AS all_jobs,
-			count(*) FILTER (WHERE j.hold IS NULL AND j.at > hotdash._now()) AS scheduled,
-			count(r.id) AS running,
-			count(j.hold) AS held,
-			min(j.at) FILTER (WHERE r.id IS NULL AND j.hold IS NULL AND j.at <= hotdash._now()) AS oldest
-		FROM hotdash._job j LEFT JOIN hotdash._job_running() r ON r.id = j.id
-		GROUP BY j.queue
-	), dead AS (
-		SELECT d.queue, count(*) AS dead FROM hotdash._job_dead d GROUP BY d.queue
 	)
-	SELECT n.queue,
-		coalesce(l.all_jobs - l.scheduled - l.running, 0) AS ready,
-		coalesce(l.scheduled, 0) AS scheduled,
-		coalesce(l.running, 0) AS running,
-		coalesce(d.dead, 0) AS dead,
-		hotdash._now() - l.oldest AS oldest_ready_age,
-		n.paused,
-		coalesce(l.held, 0) AS held
-	FROM names n LEFT JOIN live l USING (queue) LEFT JOIN dead d USING (queue);
-COMMENT ON VIEW hotdash.queues IS 'Queues with the numbers of their jobs';
+	SELECT n.queue, coalesce(t.ready, 0) AS ready, coalesce(t.scheduled, 0) AS scheduled,
+		coalesce(t.running, 0) AS running, coalesce(t.dead, 0) AS dead,
+		hotdash._now() - t.oldest_ready_at AS oldest_ready_age, n.paused, coalesce(t.held, 0) AS held
+	FROM names n LEFT JOIN hotdash._queue_tally() t ON t.queue = n.queue;
+COMMENT ON VIEW hotdash.queues IS
+	'Queues with the numbers of their jobs: as of now, at little cost however many there are';
 
 CREATE VIEW hotdash.workers WITH (security_invoker = true) AS
 	SELECT worker, count(*) AS running, min(started_at) AS oldest_started_at,

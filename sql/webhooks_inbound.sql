@@ -137,9 +137,9 @@ CREATE FUNCTION hotdash._inbound_check(i hotdash._inbound) RETURNS void
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	BEGIN
-		IF i.source !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$' THEN
+		IF i.source !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$' THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-				MESSAGE = 'source must be 1 to 63 letters, digits, dots, underscores and dashes',
+				MESSAGE = 'source must be 1 to 64 letters, digits, dots, underscores and dashes',
 				DETAIL = 'It is a part of the URL that the sender is given.';
 		END IF;
 		PERFORM hotdash._endpoint_check_duration('tolerance', i.tolerance, '1 second', '1 day');

@@ -24,6 +24,8 @@ typedef enum HdCounter
 	HD_COUNTER_JOBS_REFILLED,	 /* taken from the index into memory */
 	HD_COUNTER_JOBS_LIST_FULL,	 /* times the list had no room */
 	HD_COUNTER_JOBS_QUEUES_FULL, /* times the table of queues had no room */
+	HD_COUNTER_JOBS_COUNTED,	 /* times all rows were counted, for the queues' numbers */
+	HD_COUNTER_JOBS_CUT_MOVED,	 /* times the time that these refer to was moved to now */
 	HD_COUNTER_LIMITS_EVICTED,	 /* buckets in debt that made room for others */
 	HD_COUNTER_LIMITS_NO_ROOM,	 /* takes refused since only strict buckets were there */
 	HD_COUNTER_LIMITS_COARSE,	 /* takes that cost a log precision for want of memory */

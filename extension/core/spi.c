@@ -197,6 +197,19 @@ hd_spi_run_latest(HdSpiPlan *plan, Datum *values, const char *nulls)
 		elog(ERROR, "could not run \"%s\": %s", plan->sql, SPI_result_code_string(rc));
 }
 
+void
+hd_spi_run_counting(HdSpiPlan *plan, Datum *values, Snapshot snapshot)
+{
+	int rc;
+
+	save_setting("enable_seqscan", "on");
+	make_plan(plan);
+	rc = SPI_execute_snapshot(plan->plan, values, NULL, snapshot, InvalidSnapshot, true, false, 0);
+	if (rc < 0)
+		elog(ERROR, "could not run \"%s\": %s", plan->sql, SPI_result_code_string(rc));
+	save_setting("enable_seqscan", "off");
+}
+
 Datum
 hd_spi_ids(const int64 *ids, int n)
 {

@@ -100,6 +100,12 @@ extern Oid hd_spi_relation(HdSpiRelation *rel);
 extern void hd_spi_run_latest(HdSpiPlan *plan, Datum *values, const char *nulls);
 
 /*
+ * hd_spi_run_counting
+ *		Run a statement that has to read whole tables, as of a snapshot.
+ */
+extern void hd_spi_run_counting(HdSpiPlan *plan, Datum *values, Snapshot snapshot);
+
+/*
  * hd_spi_ids
  *		An argument of type bigint[].
  */

@@ -61,6 +61,7 @@ hd_jobs_gate_get(int32 db, const HdJobPlace *place)
 	}
 	gate = hd_jobs_gate(index);
 	hd_jobs_list->free_gate = gate->hash_next;
+	hd_jobs_list->ngates++;
 	memset(gate, 0, sizeof(HdJobGate));
 	gate->line = place->gate;
 	gate->queue = queue;
@@ -100,6 +101,7 @@ hd_jobs_gate_forget(int32 index)
 	gate->line = 0;
 	gate->hash_next = hd_jobs_list->free_gate;
 	hd_jobs_list->free_gate = index;
+	hd_jobs_list->ngates--;
 }
 
 void

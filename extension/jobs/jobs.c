@@ -38,6 +38,8 @@
 #include "jobs/place.h"
 #include "jobs/schedule.h"
 #include "jobs/table.h"
+#include "jobs/tally.h"
+#include "jobs/tally_count.h"
 #include "jobs/tx.h"
 #include "jobs/waiters.h"
 #include "jobs/work.h"
@@ -89,6 +91,7 @@ hd_jobs_init(void)
 							&hd_jobs_setting_slots, 65536, 64, 16 * 1024 * 1024, PGC_POSTMASTER, 0,
 							NULL, NULL, NULL);
 	hd_jobs_list_register();
+	hd_jobs_tally_register();
 	hd_jobs_cursors_register();
 	hd_worker_register(&tick);
 	hd_worker_register(&schedules);
@@ -160,6 +163,7 @@ tick_once(void)
 	if (!hd_instance_is_ours())
 		return false;
 	hd_jobs_load_check_prepared(db);
+	hd_jobs_tally_move(db);
 	more = hd_jobs_after_tick();
 	prune_horizon();
 	more |= hd_jobs_finish_rescue(RESCUE_BATCH) == RESCUE_BATCH;

@@ -21,6 +21,7 @@
 #include "jobs/ledger.h"
 #include "jobs/order.h"
 #include "jobs/rate.h"
+#include "jobs/tally.h"
 #include "jobs/waiters.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
@@ -524,6 +525,7 @@ hd_jobs_list_forget(int32 db)
 	for (int32 q = 0; q < hd_jobs_list->max_queues; q++)
 		if (queues[q].name[0] != '\0' && queues[q].db == db)
 			queues[q].name[0] = '\0';
+	hd_jobs_tally_forget(db);
 	memset(&hd_jobs_list->databases[db], 0, sizeof(HdJobDatabase));
 }
 
@@ -545,6 +547,7 @@ hd_jobs_list_database(Oid database, Oid extension)
 	{
 		hd_jobs_list->databases[vacant].database = database;
 		hd_jobs_list->databases[vacant].extension = extension;
+		hd_jobs_list->databases[vacant].removals++;
 		reset_due(&hd_jobs_list->databases[vacant]);
 	}
 	return vacant;

@@ -218,6 +218,8 @@ typedef struct HdJobDatabase
 	uint32 search_pass;
 	uint32 search_losses;	   /* how many there were when the pass began */
 	bool search_full;		   /* it had no room for one */
+	uint32 removals;		   /* how often rows may have gone without their leases */
+	uint32 verified;		   /* up to which of those all leases have their rows */
 	bool left;				   /* there may be leases whose session has left */
 	HdJobBacklog due;		   /* what was scheduled; more is not used */
 	dlist_head unknown_flows;  /* those whose limits are wanted */
@@ -261,6 +263,7 @@ typedef struct HdJobList
 	int32 gate_hand;
 	int nlanes; /* in use */
 	int nflows;
+	int ngates;
 	int ngroups;
 	int nkinds;
 	HdJobDatabase databases[HD_JOB_MAX_DATABASES];

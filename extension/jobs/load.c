@@ -19,6 +19,7 @@
 #include "jobs/horizon.h"
 #include "jobs/look.h"
 #include "jobs/scan.h"
+#include "jobs/tally.h"
 #include "jobs/tx.h"
 #include "jobs/waiters.h"
 #include "miscadmin.h"
@@ -160,7 +161,10 @@ hd_jobs_load_forget(void)
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
 	if (db >= 0)
+	{
 		hd_jobs_list->databases[db].loaded = false;
+		hd_jobs_tally_forget(db);
+	}
 	LWLockRelease(hd_jobs_lock);
 }
 

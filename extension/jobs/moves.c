@@ -29,6 +29,7 @@
 #include "jobs/ledger.h"
 #include "jobs/load.h"
 #include "jobs/order.h"
+#include "jobs/tally.h"
 #include "jobs/waiters.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
@@ -75,8 +76,8 @@ static void resource_callback(ResourceReleasePhase phase, bool commit, bool top_
 static void subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent,
 							 void *arg);
 
-static void
-register_callbacks(void)
+void
+hd_jobs_moves_watch(void)
 {
 	if (callbacks_registered)
 		return;
@@ -91,7 +92,7 @@ hd_jobs_moves_prepare(int n)
 {
 	int wanted = Max(Max(nactions + n, max_actions * 2), 64);
 
-	register_callbacks();
+	hd_jobs_moves_watch();
 	if (nactions + n <= max_actions)
 		return;
 	if (actions == NULL)
@@ -165,7 +166,7 @@ hd_jobs_moves_prepare_notes(void)
 	int wanted = Max(16, max_notes * 2);
 	int32 *buckets;
 
-	register_callbacks();
+	hd_jobs_moves_watch();
 	if (nnotes + 2 <= max_notes)
 		return;
 	buckets = MemoryContextAllocHuge(TopMemoryContext, sizeof(int32) * (Size) wanted);
@@ -230,6 +231,41 @@ hd_jobs_moves_made(int32 index, HdJobMove move)
 	return false;
 }
 
+static bool
+was_running(HdJobState before)
+{
+	return before == HD_JOB_CLAIMED || before == HD_JOB_LEASED;
+}
+
+void
+hd_jobs_moves_own(int32 db, int *ending, TimestampTz *earliest)
+{
+	for (int i = 0; i < nactions; i++)
+	{
+		const HdJobEntry *entry = hd_jobs_entry(actions[i].entry);
+		bool ends = actions[i].move == HD_JOB_MOVE_END || actions[i].move == HD_JOB_MOVE_RELEASE;
+		bool listed = actions[i].move == HD_JOB_MOVE_RESERVE && entry->state == HD_JOB_RESERVED;
+		int32 queue;
+
+		if ((!ends || !was_running((HdJobState) actions[i].before)) && !listed)
+			continue;
+		queue = hd_jobs_lane(entry->lane)->queue;
+		if (hd_jobs_queue(queue)->db != db)
+			continue;
+		if (listed)
+			earliest[queue] = Min(earliest[queue], entry->at);
+		else
+			ending[queue]++;
+	}
+	for (int i = 0; i < nnotes; i++)
+		if (notes[i].db == db && notes[i].kind == HD_JOB_NOTE_LANE)
+		{
+			int32 queue = hd_jobs_lane((int32) notes[i].target)->queue;
+
+			earliest[queue] = Min(earliest[queue], notes[i].earliest);
+		}
+}
+
 void
 hd_jobs_moves_change(int32 index, HdJobMove from, HdJobMove to)
 {
@@ -244,12 +280,6 @@ hd_jobs_moves_change(int32 index, HdJobMove from, HdJobMove to)
 /*
  * Ends of transactions.  Lock held where not said otherwise.
  */
-
-static bool
-was_running(HdJobState before)
-{
-	return before == HD_JOB_CLAIMED || before == HD_JOB_LEASED;
-}
 
 void
 hd_jobs_moves_unclaim(int32 index)
@@ -508,6 +538,7 @@ finish_note(const HdJobNote *note)
 		case HD_JOB_NOTE_REMOVED:
 			hd_jobs_gate_doubt(note->db);
 			hd_jobs_list_lose(note->db);
+			database->removals++;
 			database->searched_at = DT_NOBEGIN;
 			hd_jobs_waiter_wake_database(note->db, INT_MAX);
 			return;
@@ -531,17 +562,26 @@ forget_all(void)
 	nnotes = 0;
 	covered_until = 0;
 	changed_flows = false;
+	hd_jobs_tally_end();
+}
+
+static bool
+has_nothing(void)
+{
+	return nactions == 0 && nnotes == 0 && !hd_jobs_tally_pending();
 }
 
 static void
 end_transaction(bool commit)
 {
 	preparing = InvalidTransactionId;
-	if (nactions == 0 && nnotes == 0)
+	if (has_nothing())
 		return;
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	if (commit)
 	{
+		hd_jobs_tally_commit();
+
 		/* Notes first: the end of a job must not let the next of its key pass its retry. */
 		for (int i = 0; i < nnotes; i++)
 			finish_note(&notes[i]);
@@ -593,7 +633,7 @@ before_prepare(void)
 	int64 *ids;
 	int n = 0;
 
-	if (nactions == 0 && nnotes == 0)
+	if (has_nothing())
 		return;
 	ids = palloc(sizeof(int64) * Max(nactions, 1));
 	for (int i = 0; i < nactions; i++)
@@ -621,14 +661,20 @@ static void
 after_prepare(void)
 {
 	Oid extension;
+	int32 db;
 
-	if (nactions == 0 && nnotes == 0)
+	if (has_nothing())
 		return;
 	extension = hd_spi_extension_missing_ok();
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	for (int i = nactions - 1; i >= 0; i--)
 		undo(&actions[i]);
-	hd_jobs_load_note_prepared(hd_jobs_list_database(MyDatabaseId, extension), preparing);
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	hd_jobs_load_note_prepared(db, preparing);
+
+	/* Nobody will tell what it changed when it commits. */
+	if (db >= 0 && hd_jobs_tally_pending())
+		hd_jobs_tally_forget(db);
 	forget_all();
 	LWLockRelease(hd_jobs_lock);
 	preparing = InvalidTransactionId;
@@ -665,9 +711,12 @@ subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId par
 	{
 		for (int i = nactions - 1; i >= 0 && actions[i].level >= level; i--)
 			actions[i].level = level - 1;
+		hd_jobs_tally_hand_up(level);
 	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 	{
+		hd_jobs_tally_roll_back(level);
+
 		/* It may have been written in what is rolled back. */
 		covered_until = 0;
 		if (nactions == 0 || actions[nactions - 1].level < level)

@@ -31,6 +31,12 @@ typedef enum HdJobMove
 } HdJobMove;
 
 /*
+ * hd_jobs_moves_watch
+ *		Have the callbacks run at the end of this transaction.
+ */
+extern void hd_jobs_moves_watch(void);
+
+/*
  * hd_jobs_moves_prepare / hd_jobs_moves_prepare_notes
  *		Room for n more moves, for two more notes; while errors are still allowed
  *		and without the lock.
@@ -84,6 +90,14 @@ extern bool hd_jobs_moves_changed_flows(void);
  *		Whether this transaction has made that move with an entry.
  */
 extern bool hd_jobs_moves_made(int32 index, HdJobMove move);
+
+/*
+ * hd_jobs_moves_own
+ *		What this transaction, but nobody else, knows of its queues (indexed by their
+ *		slots): how many running jobs it is ending, and from when the earliest job is
+ *		that it has listed.  Caller holds the list's lock.
+ */
+extern void hd_jobs_moves_own(int32 db, int *ending, TimestampTz *earliest);
 
 /*
  * hd_jobs_moves_change

@@ -161,6 +161,38 @@ hd_jobs_scan_due(HdJobTable *table, const HdJobBacklog *from, HdJobFound *found,
 	return collect(table, &due_index, &key, 1, &range, found, n);
 }
 
+void
+hd_jobs_scan_times(HdJobTable *table, Snapshot snapshot, TimestampTz from, TimestampTz until,
+				   HdJobVisit visit, void *arg)
+{
+	Relation index = index_open(hd_spi_relation(&due_index), AccessShareLock);
+	IndexScanDesc scan = HD_INDEX_BEGINSCAN(table->rel, index, snapshot, 2);
+	char queue[NAMEDATALEN];
+	ScanKeyData keys[2];
+	bool more = true;
+
+	ScanKeyInit(&keys[0], 1, BTGreaterStrategyNumber, F_TIMESTAMPTZ_GT, TimestampTzGetDatum(from));
+	ScanKeyInit(&keys[1], 1, BTLessEqualStrategyNumber, F_TIMESTAMPTZ_LE,
+				TimestampTzGetDatum(until));
+	index_rescan(scan, keys, 2, NULL, 0);
+	while (more && index_getnext_slot(scan, ForwardScanDirection, table->slot))
+	{
+		TimestampTz at = DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_AT, NULL));
+		bool no_hold;
+
+		CHECK_FOR_INTERRUPTS();
+		(void) hd_jobs_table_column(table, HD_JOB_COL_HOLD, &no_hold);
+		if (!no_hold || TIMESTAMP_IS_NOEND(at))
+			continue;
+		copy_text(table, HD_JOB_COL_QUEUE, queue);
+		more =
+			visit(at, DatumGetInt64(hd_jobs_table_column(table, HD_JOB_COL_ID, NULL)), queue, arg);
+	}
+	ExecClearTuple(table->slot);
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+}
+
 bool
 hd_jobs_scan_next_line(HdJobTable *table, int64 line, HdJobFound *found)
 {

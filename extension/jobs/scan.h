@@ -46,6 +46,16 @@ extern int hd_jobs_scan_line(HdJobTable *table, int64 line, bool strict, const H
 extern int hd_jobs_scan_due(HdJobTable *table, const HdJobBacklog *from, HdJobFound *found, int n);
 
 /*
+ * hd_jobs_scan_times
+ *		Call visit for each row with a time that counts (shelf, no hold) after from,
+ *		up to until, in order, while it says so.
+ */
+typedef bool (*HdJobVisit)(TimestampTz at, int64 id, const char *queue, void *arg);
+
+extern void hd_jobs_scan_times(HdJobTable *table, Snapshot snapshot, TimestampTz from,
+							   TimestampTz until, HdJobVisit visit, void *arg);
+
+/*
  * hd_jobs_scan_next_line
  *		The first row of the line with the least number above line; false when
  *		there is none.

@@ -19,6 +19,7 @@
 #include "executor/executor.h"
 #include "jobs/after.h"
 #include "jobs/history.h"
+#include "jobs/tally.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -47,6 +48,12 @@ void
 hd_jobs_table_open(HdJobTable *table, bool writes)
 {
 	prepare(table, table_open(hd_spi_relation(&job_table), RowExclusiveLock), writes);
+}
+
+void
+hd_jobs_table_open_reading(HdJobTable *table)
+{
+	prepare(table, table_open(hd_spi_relation(&job_table), AccessShareLock), false);
 }
 
 bool
@@ -94,6 +101,10 @@ hd_jobs_table_insert(HdJobTable *table, HdJobRow *row, ItemPointer tid)
 {
 	hd_jobs_table_put(table, row->values, row->nulls, HD_JOB_COL_COUNT);
 	ItemPointerCopy(&table->slot->tts_tid, tid);
+	hd_jobs_tally_row(row->values[HD_JOB_COL_QUEUE - 1],
+					  DatumGetTimestampTz(row->values[HD_JOB_COL_AT - 1]),
+					  !row->nulls[HD_JOB_COL_HOLD - 1],
+					  DatumGetBool(row->values[HD_JOB_COL_SHELF - 1]), 1);
 }
 
 bool
@@ -139,6 +150,19 @@ hd_jobs_table_find(HdJobTable *table, int64 id, ItemPointer tid)
 	return found;
 }
 
+/* The row in the slot was deleted. */
+static void
+tally_gone(HdJobTable *table)
+{
+	bool no_hold;
+
+	(void) hd_jobs_table_column(table, HD_JOB_COL_HOLD, &no_hold);
+	hd_jobs_tally_row(hd_jobs_table_column(table, HD_JOB_COL_QUEUE, NULL),
+					  DatumGetTimestampTz(hd_jobs_table_column(table, HD_JOB_COL_AT, NULL)),
+					  !no_hold, DatumGetBool(hd_jobs_table_column(table, HD_JOB_COL_SHELF, NULL)),
+					  -1);
+}
+
 bool
 hd_jobs_table_delete(HdJobTable *table, ItemPointer tid)
 {
@@ -148,7 +172,10 @@ hd_jobs_table_delete(HdJobTable *table, ItemPointer tid)
 						   InvalidSnapshot, true, &failure, false);
 
 	if (result == TM_Ok)
+	{
+		tally_gone(table);
 		return true;
+	}
 	if (result != TM_Updated && result != TM_Deleted && result != TM_SelfModified)
 		elog(ERROR, "unexpected result %d of deleting a job", (int) result);
 	return false;

@@ -8,9 +8,11 @@
  *
  * Model: a handle opens the table with its indexes for one call of a
  * function.  No permission is checked here: the SQL function's EXECUTE right
- * is the check.  The tables have no triggers and no row security.
+ * is the check.  Row security does not bind the extension's owner, and no
+ * trigger fires: what they are for is done here (tally.h) and by tx.c.
  *
- * Locking: RowExclusiveLock on the table until the transaction ends.
+ * Locking: RowExclusiveLock on the table until the transaction ends, where
+ * not said otherwise.
  *-------------------------------------------------------------------------
  */
 #ifndef HD_JOBS_TABLE_H
@@ -133,6 +135,12 @@ extern void hd_jobs_table_open(HdJobTable *table, bool writes);
 extern void hd_jobs_table_close(HdJobTable *table);
 
 /*
+ * hd_jobs_table_open_reading
+ *		The same to read alone, with AccessShareLock: for views.
+ */
+extern void hd_jobs_table_open_reading(HdJobTable *table);
+
+/*
  * hd_jobs_table_insert
  *		Insert a row; its place goes to *tid.
  */
@@ -162,8 +170,8 @@ extern bool hd_jobs_table_find(HdJobTable *table, int64 id, ItemPointer tid);
 
 /*
  * hd_jobs_table_delete
- *		Delete the row at a place.  False when somebody else changed or deleted
- *		it first; waits for an open transaction that has.
+ *		Delete the row at a place, which is in table->slot.  False when somebody
+ *		else changed or deleted it first; waits for an open transaction that has.
  */
 extern bool hd_jobs_table_delete(HdJobTable *table, ItemPointer tid);
 

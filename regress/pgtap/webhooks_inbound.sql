@@ -196,7 +196,7 @@ SELECT unalike(string_agg(to_jsonb(s)::text, ''), '%hush%', 'no view shows a sec
 
 SELECT throws_ok(call, state, NULL, call) FROM (VALUES
 	($$SELECT hotdash.inbound_set(NULL, 'github', 's')$$, '22004'), ($$SELECT hotdash.inbound_set('x', NULL, 's')$$, '22004'), ($$SELECT hotdash.inbound_set('x', 'github', NULL)$$, '22004'),
-	($$SELECT hotdash.inbound_set('', 'github', 's')$$, '22023'), ($$SELECT hotdash.inbound_set('a/b', 'github', 's')$$, '22023'), ($$SELECT hotdash.inbound_set('..', 'github', 's')$$, '22023'), ($$SELECT hotdash.inbound_set(repeat('a', 64), 'github', 's')$$, '22023'),
+	($$SELECT hotdash.inbound_set('', 'github', 's')$$, '22023'), ($$SELECT hotdash.inbound_set('a/b', 'github', 's')$$, '22023'), ($$SELECT hotdash.inbound_set('..', 'github', 's')$$, '22023'), ($$SELECT hotdash.inbound_set(repeat('a', 65), 'github', 's')$$, '22023'),
 	($$SELECT hotdash.inbound_set('x', 'md5', 's')$$, '22023'), ($$SELECT hotdash.inbound_set('x', 'github', '')$$, '22023'), ($$SELECT hotdash.inbound_set('x', 'github', repeat('s', 513))$$, '22023'),
 	($$SELECT hotdash.inbound_set('x', 'standard', 'whsec_')$$, '22023'), ($$SELECT hotdash.inbound_set('x', 'standard', 'not base64!')$$, '22023'), ($$SELECT hotdash.inbound_set('x', 'standard', 'whpk_AAAA!')$$, '22023'),
 	($$SELECT hotdash.inbound_set('x', 'github', 's', '[]')$$, '22023'), ($$SELECT hotdash.inbound_set('x', 'github', 's', '{"a b":"k"}')$$, '22023'), ($$SELECT hotdash.inbound_set('x', 'github', 's', '{"a":1}')$$, '22023'),
