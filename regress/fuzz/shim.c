@@ -9,6 +9,7 @@
 
 #include "utils/datetime.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 /* ---- the calendar ---- */
 
@@ -104,4 +105,20 @@ void *
 palloc0(Size size)
 {
 	return memset(palloc(size), 0, size);
+}
+
+/* Left to palloc's own time, as a context's end would. */
+void
+pfree(void *pointer)
+{
+}
+
+/* ---- resource owners: the crypto code of a client has none ---- */
+
+ResourceOwner CurrentResourceOwner = NULL;
+
+ResourceOwner
+ResourceOwnerCreate(ResourceOwner parent, const char *name)
+{
+	return NULL;
 }
