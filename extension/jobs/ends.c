@@ -185,6 +185,7 @@ hd_jobs_sql_complete_many(PG_FUNCTION_ARGS)
 	read_array(fcinfo, 2, JSONBOID, "results", &n, &results);
 	InitMaterializedSRF(fcinfo, 0);
 	hd_jobs_table_open(&table, false);
+	hd_jobs_table_gather(&table);
 	for (int i = 0; i < n; i++)
 	{
 		int64 id = DatumGetInt64(ids.values[i]);
@@ -222,6 +223,7 @@ hd_jobs_sql_fail_many(PG_FUNCTION_ARGS)
 	read_array(fcinfo, 4, BOOLOID, "finals", &n, &finals);
 	InitMaterializedSRF(fcinfo, 0);
 	hd_jobs_table_open(&table, false);
+	hd_jobs_table_gather(&table);
 	for (int i = 0; i < n; i++)
 	{
 		int64 id = DatumGetInt64(ids.values[i]);

@@ -194,7 +194,10 @@ open_part(HdJobTable *table, const char *kind, bool attempt)
 											 attempt ? place.attempt : place.history);
 		}
 		if (*open)
+		{
+			(attempt ? &parts->attempt : &parts->history)->gathers = table->gathers;
 			return parts;
+		}
 		stale = true;
 		parts = NULL;
 	}
@@ -238,8 +241,21 @@ hd_jobs_history_file_attempt(HdJobTable *table, Datum kind, Datum *values, const
 }
 
 void
+hd_jobs_history_flush(HdJobTable *table)
+{
+	for (HdJobParts *parts = table->parts; parts != NULL; parts = parts->next)
+	{
+		if (parts->has_history)
+			hd_jobs_table_flush(&parts->history);
+		if (parts->has_attempt)
+			hd_jobs_table_flush(&parts->attempt);
+	}
+}
+
+void
 hd_jobs_history_close(HdJobTable *table)
 {
+	hd_jobs_history_flush(table);
 	for (HdJobParts *parts = table->parts; parts != NULL; parts = parts->next)
 	{
 		if (parts->has_history)

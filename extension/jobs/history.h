@@ -34,9 +34,11 @@ extern void hd_jobs_history_file_attempt(HdJobTable *table, Datum kind, Datum *v
 										 const bool *nulls);
 
 /*
- * hd_jobs_history_close
- *		Close the parts that a table's handle has opened.
+ * hd_jobs_history_flush / hd_jobs_history_close
+ *		Insert what the parts that a table's handle has opened have gathered; and
+ *		close them.
  */
+extern void hd_jobs_history_flush(HdJobTable *table);
 extern void hd_jobs_history_close(HdJobTable *table);
 
 /*

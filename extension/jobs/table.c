@@ -26,6 +26,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+/* So many rows are inserted together, at most. */
+#define MAX_GATHERED 256
+
 static HdSpiRelation job_table = {.name = "_job"};
 static HdSpiRelation job_key = {.name = "_job_pkey"};
 
@@ -70,9 +73,11 @@ hd_jobs_table_open_other(HdJobTable *table, Oid relid)
 void
 hd_jobs_table_close(HdJobTable *table)
 {
+	hd_jobs_history_flush(table);
 	hd_jobs_after_settle(table);
-	if (table->parts != NULL)
-		hd_jobs_history_close(table);
+	hd_jobs_history_close(table);
+	for (int i = 0; table->gathered != NULL && i < MAX_GATHERED && table->gathered[i] != NULL; i++)
+		ExecDropSingleTupleTableSlot(table->gathered[i]);
 	ExecDropSingleTupleTableSlot(table->slot);
 	if (table->estate != NULL)
 	{
@@ -83,17 +88,67 @@ hd_jobs_table_close(HdJobTable *table)
 }
 
 void
+hd_jobs_table_gather(HdJobTable *table)
+{
+	table->gathers = true;
+}
+
+/* A row in the slot has found its place. */
+static void
+index_row(HdJobTable *table, TupleTableSlot *slot)
+{
+	(void) HD_INSERT_INDEXES(table->info, slot, table->estate);
+	ResetPerTupleExprContext(table->estate);
+}
+
+/* One WAL record and one lock for all that fit into a page. */
+void
+hd_jobs_table_flush(HdJobTable *other)
+{
+	if (other->ngathered == 0)
+		return;
+	table_multi_insert(other->rel, other->gathered, other->ngathered, GetCurrentCommandId(true), 0,
+					   NULL);
+	for (int i = 0; i < other->ngathered; i++)
+	{
+		index_row(other, other->gathered[i]);
+		ExecClearTuple(other->gathered[i]);
+	}
+	other->ngathered = 0;
+}
+
+/* The slot for the next row. */
+static TupleTableSlot *
+next_slot(HdJobTable *table)
+{
+	if (!table->gathers)
+		return table->slot;
+	if (table->gathered == NULL)
+		table->gathered = palloc0(sizeof(TupleTableSlot *) * MAX_GATHERED);
+	if (table->ngathered == MAX_GATHERED)
+		hd_jobs_table_flush(table);
+	if (table->gathered[table->ngathered] == NULL)
+		table->gathered[table->ngathered] = table_slot_create(table->rel, NULL);
+	return table->gathered[table->ngathered++];
+}
+
+void
 hd_jobs_table_put(HdJobTable *table, const Datum *values, const bool *nulls, int n)
 {
-	TupleTableSlot *slot = table->slot;
+	TupleTableSlot *slot = next_slot(table);
 
 	ExecClearTuple(slot);
 	memcpy(slot->tts_values, values, sizeof(Datum) * n);
 	memcpy(slot->tts_isnull, nulls, sizeof(bool) * n);
 	ExecStoreVirtualTuple(slot);
+	if (table->gathers)
+	{
+		/* The values are the caller's, and will not last. */
+		ExecMaterializeSlot(slot);
+		return;
+	}
 	table_tuple_insert(table->rel, slot, GetCurrentCommandId(true), 0, NULL);
-	(void) HD_INSERT_INDEXES(table->info, slot, table->estate);
-	ResetPerTupleExprContext(table->estate);
+	index_row(table, slot);
 }
 
 void

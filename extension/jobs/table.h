@@ -118,13 +118,15 @@ typedef struct HdJobTable
 {
 	Relation rel;
 	TupleTableSlot *slot;
-	BlockNumber
-		nblocks; /* the table has at least so many, for the handle's lock keeps it from shrinking */
-	EState *estate; /* NULL when opened for reading and deleting only */
+	BlockNumber nblocks; /* it has at least so many: the handle's lock keeps it from shrinking */
+	EState *estate;		 /* NULL when opened for reading and deleting only */
 	ResultRelInfo *info;
-	struct HdJobParts *parts; /* of the history: opened at first use, closed with this */
-	const HdJobCost *cost;	  /* of the attempt that is being ended; NULL where unknown */
-	struct HdJobEnds *ends;	  /* ended jobs that others wait for (after.h); NULL: none */
+	struct HdJobParts *parts;  /* of the history: opened at first use, closed with this */
+	const HdJobCost *cost;	   /* of the attempt that is being ended; NULL where unknown */
+	struct HdJobEnds *ends;	   /* ended jobs that others wait for (after.h); NULL: none */
+	bool gathers;			   /* rows of the history are inserted together, see gather */
+	TupleTableSlot **gathered; /* rows that are not inserted yet; NULL: each is at once */
+	int ngathered;
 } HdJobTable;
 
 /*
@@ -139,6 +141,17 @@ extern void hd_jobs_table_close(HdJobTable *table);
  *		The same to read alone, with AccessShareLock: for views.
  */
 extern void hd_jobs_table_open_reading(HdJobTable *table);
+
+/*
+ * hd_jobs_table_gather
+ *		Insert rows into the history together from here on, at the latest when the
+ *		handle is closed.  For calls that end many jobs; nothing in between may
+ *		roll back a subtransaction or look for what was put there.
+ * hd_jobs_table_flush
+ *		Insert what another table has gathered.
+ */
+extern void hd_jobs_table_gather(HdJobTable *table);
+extern void hd_jobs_table_flush(HdJobTable *other);
 
 /*
  * hd_jobs_table_insert
