@@ -250,6 +250,26 @@ subtest 'nothing but failures for days' => sub {
 	is(report([ gather(3, 'the retries') ], http(200)), 'completed completed completed', 'enabled, it starts anew');
 };
 
+subtest 'waiting too long behind an endpoint that is held back' => sub {
+	my ($tenant, $id) = endpoint("max_age => '1 hour'");
+	my ($other, $enabled) = endpoint("max_age => '1 hour'");
+
+	publish($tenant, 2);
+	publish($other, 1);
+	sql("SELECT hotdash.endpoint_disable($id)");
+	pass_time(3000);
+	publish($other, 1);
+	sql('CALL hotdash._tick()');
+	is(sql("SELECT string_agg(state, ' ' ORDER BY id) FROM hotdash.deliveries WHERE tenant = '$tenant'"), 'parked parked', 'not yet');
+	pass_time(700);
+	poll_until(sub { sql('CALL hotdash._tick()'); sql("SELECT count(*) FROM hotdash.dead_deliveries WHERE tenant = '$tenant' AND reason = 'expired'") eq '2' },
+		30, 'what waited to be dead');
+	sql('CALL hotdash._tick()');
+	is(sql("SELECT count(*) FROM hotdash.dead_deliveries WHERE tenant = '$other'"), 0, 'others are left to whoever claims them');
+	is(scalar(claim()), 1, 'which finds the one in time');
+	is(sql("SELECT count(*) FROM hotdash.dead_deliveries WHERE tenant = '$other'"), 1, 'and ends the other');
+};
+
 subtest 'turns' => sub {
 	my ($flooded) = endpoint();
 	my ($quiet) = endpoint();
