@@ -40,7 +40,10 @@ CREATE FUNCTION hotdash._part_changed() RETURNS trigger
 	AS 'MODULE_PATHNAME', 'hd_parts_sql_changed' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash._part_changed() IS 'Tells every session at commit that parts were made, closed or dropped';
 REVOKE ALL ON FUNCTION hotdash._part_changed() FROM PUBLIC;
-CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._part
+-- For each row: a statement that changes none must not tell anybody, least of all the tick, which would look again.
+CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON hotdash._part
+	FOR EACH ROW EXECUTE FUNCTION hotdash._part_changed();
+CREATE TRIGGER emptied AFTER TRUNCATE ON hotdash._part
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._part_changed();
 
 CREATE FUNCTION hotdash._part_days(retention interval) RETURNS smallint
