@@ -2,8 +2,8 @@
  * memory.c
  *		How much of the list's memory is in use, for tests and operators.
  *
- * Purpose: when nothing waits and nothing runs, no line, group or kind may
- * be left, and no count may differ from zero.
+ * Purpose: when nothing waits and nothing runs, no line, group, kind or flow
+ * may be left, and no count may differ from zero.
  *
  * Locking: one pass under the list's lock.
  *-------------------------------------------------------------------------
@@ -42,6 +42,17 @@ count_lines(Usage *lane, Usage *gate)
 }
 
 static void
+count_flows(Usage *flow)
+{
+	for (int32 i = 0; i < hd_jobs_list->max_flows; i++)
+		if (hd_jobs_flow(i)->hash != 0)
+		{
+			flow->used++;
+			flow->running += hd_jobs_flow(i)->running;
+		}
+}
+
+static void
 count_owners(Usage *group, Usage *kind, Usage *queue)
 {
 	for (int32 i = 0; i < hd_jobs_list->max_groups; i++)
@@ -69,8 +80,8 @@ Datum
 hd_jobs_sql_memory(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-	Usage usage[] = {{.part = "entries"}, {.part = "lanes"}, {.part = "gates"},
-					 {.part = "groups"},  {.part = "kinds"}, {.part = "queues"}};
+	Usage usage[] = {{.part = "entries"}, {.part = "lanes"},  {.part = "gates"}, {.part = "groups"},
+					 {.part = "kinds"},	  {.part = "queues"}, {.part = "flows"}};
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!hd_settings_preloaded())
@@ -83,8 +94,10 @@ hd_jobs_sql_memory(PG_FUNCTION_ARGS)
 	usage[3].slots = hd_jobs_list->max_groups;
 	usage[4].slots = hd_jobs_list->max_kinds;
 	usage[5].slots = hd_jobs_list->max_queues;
+	usage[6].slots = hd_jobs_list->max_flows;
 	count_lines(&usage[1], &usage[2]);
 	count_owners(&usage[3], &usage[4], &usage[5]);
+	count_flows(&usage[6]);
 	LWLockRelease(hd_jobs_lock);
 	for (int i = 0; i < lengthof(usage); i++)
 	{

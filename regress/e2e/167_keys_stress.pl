@@ -1,5 +1,5 @@
-# Order keys and caps under stress: eight workers that fail, roll back, lose their leases and are
-# terminated, a backend and the postmaster killed in between, and a ready set a hundred times the list in
+# Order keys, caps and flows under stress: eight workers that fail, roll back, lose their leases, change
+# limits and are terminated, a backend and the postmaster killed in between, and a ready set a hundred times the list in
 # memory. Nothing is lost, nothing ends twice, never do more run at once than may, and the order of strict
 # keys holds.
 #
@@ -23,7 +23,9 @@ SELECT hotdash.job_kind_set('keyed', max_attempts => 1000, concurrency_per_key =
 SELECT hotdash.job_kind_set('capped', max_attempts => 1000, concurrency => 2, backoff => '{"type":"fixed","base":"0s","jitter":"none"}');
 SELECT hotdash.queue_set('narrow', concurrency => 2);
 CREATE SEQUENCE tick;
-CREATE TABLE wanted (id bigint, kind text, queue text, key text);
+INSERT INTO hotdash._job_flow (hash, flow, concurrency)
+	SELECT hotdash._job_flow_hash(f), f, 2 FROM unnest(ARRAY['f0', 'f1', 'f2', 'f3']) AS f;
+CREATE TABLE wanted (id bigint, kind text, queue text, key text, flow text);
 CREATE TABLE held (id bigint, token bigint PRIMARY KEY, began bigint, ended bigint, outcome text);
 
 CREATE PROCEDURE fill(n int) LANGUAGE plpgsql AS $$
@@ -31,6 +33,7 @@ DECLARE
 	k text;
 	q text;
 	key text;
+	flow text;
 	r float8;
 BEGIN
 	FOR i IN 1 .. n LOOP
@@ -39,8 +42,10 @@ BEGIN
 		q := CASE WHEN k = 'plain' AND random() < 0.2 THEN 'narrow' ELSE 'default' END;
 		-- Zipf over 300 keys: the first takes about a sixth of all
 		key := CASE WHEN k IN ('strict', 'keyed') THEN 'key' || floor(exp(random() * ln(300)))::int END;
+		flow := CASE WHEN k = 'plain' AND q = 'default' AND random() < 0.5 THEN 'f' || floor(random() * 4) END;
 		INSERT INTO wanted SELECT hotdash.job_enqueue(k, queue => q, priority => floor(random() * 3)::int, order_key => key,
-			run_at => CASE WHEN random() < 0.1 THEN clock_timestamp() + random() * interval '5 s' END), k, q, key;
+			run_at => CASE WHEN random() < 0.1 THEN clock_timestamp() + random() * interval '5 s' END,
+			options => CASE WHEN flow IS NOT NULL THEN jsonb_build_object('flow', flow) END), k, q, key, flow;
 		IF random() < 0.05 THEN COMMIT; ELSIF random() < 0.01 THEN ROLLBACK; END IF;
 	END LOOP;
 END $$;
@@ -60,6 +65,14 @@ BEGIN
 			EXIT WHEN NOT EXISTS (SELECT FROM hotdash._job);
 			PERFORM pg_sleep(0.005);	-- busy: nothing to claim at the moment
 			CONTINUE;
+		END IF;
+		IF random() < 0.02 THEN
+			-- Before or after its own claims, kept or undone: the limits change, the concurrency stays what it is.
+			UPDATE hotdash._job_flow AS f
+				SET held_until = CASE WHEN random() < 0.5 THEN clock_timestamp() + interval '20 ms' END,
+					rate = r.rate, rate_period_us = CASE WHEN r.rate IS NOT NULL THEN 100000 END
+				FROM (SELECT CASE WHEN random() < 0.5 THEN 20 END AS rate) AS r
+				WHERE f.flow = 'f' || floor(random() * 4);
 		END IF;
 		IF random() < 0.05 THEN
 			ROLLBACK;
@@ -151,6 +164,7 @@ is(at_once('key', "kind = 'strict'"), '1', 'one of a strict key at once');
 is(at_once('key', "kind = 'keyed'"), '3', 'up to three of a key whose kind says so');
 is(at_once('kind', "kind = 'capped'"), '2', 'two of a capped kind');
 is(at_once('queue', "queue = 'narrow'"), '2', 'two of a capped queue');
+is(at_once('flow', 'flow IS NOT NULL'), '2', 'two of a flow');
 is($node->safe_psql('app', q{
 	SELECT count(*) FROM (SELECT id, lag(id) OVER (PARTITION BY key ORDER BY ended) AS before
 		FROM held JOIN wanted USING (id) WHERE outcome = 'completed' AND kind = 'strict') AS o WHERE id < before}), '0', 'strict keys ended in order');

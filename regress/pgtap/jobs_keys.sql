@@ -45,7 +45,7 @@ SELECT is(hotdash.job_retry(4503599627370401), true, 'and one of a kind with a w
 SELECT is((SELECT line FROM hotdash._job WHERE id = 4503599627370400), (SELECT DISTINCT line FROM hotdash._job WHERE order_key = 'k' AND kind = 'tap'), 'into the line of its key');
 SELECT is((SELECT line_at IS NULL FROM hotdash._job WHERE id = 4503599627370400), true, 'where ids alone count');
 SELECT is((SELECT line_at IS NULL FROM hotdash._job WHERE id = 4503599627370401), false, 'or time');
-SELECT is((SELECT count(*) FROM hotdash._job_memory()), 6::bigint, '_job_memory: six parts');
+SELECT is((SELECT count(*) FROM hotdash._job_memory()), 7::bigint, '_job_memory: seven parts');
 SELECT is((SELECT count(*) FROM hotdash._job_memory() WHERE used < 0 OR used > slots OR running < 0), 0::bigint, 'within their bounds');
 
 SELECT * FROM finish();
