@@ -124,6 +124,21 @@ fill()
 		array_fill('{\"order\": 123456, \"to\": \"someone@example.com\"}'::jsonb, ARRAY[$1])))" >/dev/null
 }
 
+# copies N TABLE CONDITION SET: N rows like each of those rows t of the table; SET is what of them differs, as
+# (column, expression of i) after a comma
+copies()
+{
+	sql <<-SQL >/dev/null
+		SELECT format('INSERT INTO $2 (%s) SELECT %s FROM $2 AS t, generate_series(1, $1) AS i WHERE %s',
+			string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
+			string_agg(coalesce(changed.expression, 't.' || quote_ident(a.attname)), ', ' ORDER BY a.attnum), \$condition\$$3\$condition\$)
+		FROM pg_attribute AS a LEFT JOIN (VALUES ('id', 'nextval(''hotdash._job_id'')') $4) AS changed (attname, expression)
+			ON changed.attname = a.attname
+		WHERE a.attrelid = '$2'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+		\gexec
+	SQL
+}
+
 # Everything of before is gone, from memory too.
 empty()
 {
