@@ -98,7 +98,7 @@ static const Setting settings[] = {
 	CHOICE(log_level, "info", log_levels, "least level that is logged; reread on SIGHUP"),
 	NUMBER(max_connections, TYPE_INT, "1024", 1, 100000, "most receiver connections kept, idle ones included; never below max_in_flight"),
 	NUMBER(max_header_bytes, TYPE_SIZE, "64kB", 1024, 1048576, "most response header bytes accepted, interim responses included"),
-	NUMBER(max_in_flight, TYPE_INT, "256", 1, 10000, "most requests in flight at once"),
+	NUMBER(max_in_flight, TYPE_INT, "1024", 1, 10000, "most requests in flight at once"),
 	NUMBER(max_response_bytes, TYPE_SIZE, "64kB", 1024, 104857600, "response body bytes read before the connection is cut; the status counts all the same"),
 	TEXT(name, "", "name of this edge in the database; default: the host's name"),
 	NUMBER(query_timeout, TYPE_DURATION, "30s", 1000, 600000, "longest wait for the database to answer before reconnecting"),

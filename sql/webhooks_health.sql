@@ -56,7 +56,7 @@ CREATE FUNCTION hotdash._endpoint_flow(ids bigint[]) RETURNS void
 	AS $$
 		INSERT INTO hotdash._job_flow AS f (hash, flow, concurrency, rate, rate_period_us, held_until, held_reason)
 			SELECT hotdash._job_flow_hash(n.flow), n.flow,
-				CASE WHEN h.probe_at IS NOT NULL THEN 1 ELSE coalesce(e.concurrency, 200) END, e.rate,
+				CASE WHEN h.probe_at IS NOT NULL THEN 1 ELSE coalesce(e.concurrency, 64) END, e.rate,
 				CASE WHEN e.rate IS NOT NULL THEN
 					(extract(epoch FROM e.rate_period + hotdash._endpoint_slack(e.rate_period)) * 1000000)::bigint END,
 				CASE WHEN NOT e.enabled THEN 'infinity' ELSE greatest(h.paused_until, h.probe_at) END,

@@ -22,8 +22,8 @@ my $receiver =
   HotDash::Process->start('receiver', undef, 'node', "$ENV{HOTDASH_TREE}/edge/test/receiver.mjs");
 my $url = poll_until(sub { $receiver->log =~ m{(http://\S+)} && $1 }, 30, 'the receiver');
 
-# An endpoint has at most 200 requests at once, so there are several.
-my $endpoints = 20;
+# An endpoint has at most 64 requests at once, so there are several.
+my $endpoints = 40;
 $node->safe_psql($db,
 	"SELECT hotdash.endpoint_create('$url/later/4000', events => '{late}') FROM generate_series(1, $endpoints)");
 my $edge = $node->start_edge($db, { allow_addresses => '127.0.0.0/8', max_in_flight => $many, listen => '0' });

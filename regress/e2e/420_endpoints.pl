@@ -280,7 +280,7 @@ subtest 'turns' => sub {
 	is(sql("SELECT count(*) FROM hotdash.deliveries WHERE tenant = '$quiet' AND state = 'running'"), 1,
 		'a thousand deliveries to one endpoint do not delay another\'s');
 	report(\@claims, http(200));
-	report([claim()], http(200)) for 1 .. 10;
+	report([claim()], http(200)) for 1 .. 20;
 };
 
 subtest 'ten thousand endpoints' => sub {
