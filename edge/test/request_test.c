@@ -63,6 +63,9 @@ fill(HdField fields[HD_COLUMN_COUNT], const Array *headers)
 	fields[HD_COLUMN_FLAGS] = TEXT("\x00\x00\x00\x01");
 	fields[HD_COLUMN_WITHIN_MS] = TEXT("\x00\x00\x00\x32");
 	fields[HD_COLUMN_KEEP_BYTES] = TEXT("\x00\x00\x10\x00");
+	fields[HD_COLUMN_PROXY] = (HdField){NULL, 0};
+	fields[HD_COLUMN_PROXY_LOGIN] = (HdField){NULL, 0};
+	fields[HD_COLUMN_CLIENT_CERT] = (HdField){NULL, 0};
 }
 
 static bool
@@ -103,7 +106,7 @@ test_good_row(void)
 	CHECK(has_line(request, "Expect:") && has_line(request, "Accept:"),
 		  "libcurl's own headers are off");
 	CHECK(!has_line(request, "Content-Type:"), "but not one that is given, in whatever case");
-	free(request);
+	hd_request_free(request);
 }
 
 static void
@@ -123,14 +126,14 @@ test_nulls(void)
 	CHECK(request != NULL && request->problem == NULL && request->body == NULL &&
 			  request->flags == 0,
 		  "body, headers and flags may be NULL");
-	free(request);
+	hd_request_free(request);
 
 	fill(fields, &headers);
 	fields[HD_COLUMN_BODY] = TEXT("");
 	request = hd_request_decode(fields);
 	CHECK(request != NULL && request->body != NULL && request->body_length == 0,
 		  "an empty body is not a missing one");
-	free(request);
+	hd_request_free(request);
 
 	fill(fields, &headers);
 	fields[HD_COLUMN_ID] = (HdField){NULL, 0};
@@ -151,7 +154,7 @@ test_spoilt(HdRequestColumn column, HdField value, const char *what)
 	request = hd_request_decode(fields);
 	CHECK(request != NULL && request->problem != NULL && request->token == 9, "%s: a problem",
 		  what);
-	free(request);
+	hd_request_free(request);
 }
 
 static void
@@ -178,7 +181,7 @@ test_headers(void)
 		fields[HD_COLUMN_HEADERS] = (HdField){copy, length};
 		request = hd_request_decode(fields);
 		CHECK(request != NULL && request->problem != NULL, "headers cut after %zu bytes", length);
-		free(request);
+		hd_request_free(request);
 		free(copy);
 	}
 	for (size_t at = 0; at < 24; at++)
@@ -191,7 +194,7 @@ test_headers(void)
 		request = hd_request_decode(fields);
 		CHECK(request != NULL && (request->problem != NULL || (at >= 4 && at < 8) || at >= 16),
 			  "headers with byte %zu spoilt", at);
-		free(request);
+		hd_request_free(request);
 	}
 }
 
