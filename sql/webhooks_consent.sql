@@ -11,7 +11,7 @@
  * handshake of an endpoint counts: the answer to one before it changes nothing.
  *
  * Locks: jobs first, then _endpoint_option in the order of endpoints, then _endpoint and _job_flow. Who holds an
- * endpoint and asks anew only adds a job, and never waits for one.
+ * endpoint and asks anew adds a job, and cancels the one before without waiting for it.
  */
 
 CREATE FUNCTION hotdash._consent_ask(e hotdash._endpoint) RETURNS void
@@ -22,6 +22,17 @@ CREATE FUNCTION hotdash._consent_ask(e hotdash._endpoint) RETURNS void
 		origin constant text := current_setting('hotdash.webhook_origin');
 		request bigint;
 	BEGIN
+		-- Whoever holds the one before is reporting it, and may be about to wait for this endpoint.
+		SELECT q.id INTO request
+			FROM hotdash._endpoint_option AS o
+			JOIN hotdash._http_request AS q ON q.id = o.consent_request
+			JOIN hotdash._job AS j ON j.id = q.id
+			WHERE o.endpoint_id = e.id
+			FOR UPDATE OF q, j SKIP LOCKED;
+		IF FOUND THEN
+			PERFORM hotdash.job_cancel(request);
+			UPDATE hotdash._http_request AS q SET gone_at = hotdash._now() + q.keep WHERE q.id = request;
+		END IF;
 		request := hotdash.http_request(e.url, 'OPTIONS',
 			headers => jsonb_strip_nulls(jsonb_build_object('WebHook-Request-Origin', origin,
 				'WebHook-Request-Rate', CASE WHEN e.rate IS NOT NULL THEN
