@@ -332,22 +332,22 @@ static bool
 use_resolution(HdHttp *http, HdTransfer *transfer, const HdTarget *target,
 			   const HdResolution *resolution)
 {
-	HdRouteStep step = transfer->route.step;
+	HdWayStep step = transfer->way.step;
 
 	transfer->looked_up_at = hd_clock_us();
-	if (!resolution->found && step == HD_ROUTE_PROXY)
+	if (!resolution->found && step == HD_WAY_PROXY)
 		fail(http, transfer, HD_OUTCOME_PROXY, "the proxy's name could not be looked up");
 	else if (!resolution->found)
 		fail(http, transfer, HD_OUTCOME_DNS, resolution->text);
 	else
-		switch (hd_route_use(&transfer->route, target->host, target->port, resolution->text))
+		switch (hd_way_use(&transfer->way, target->host, target->port, resolution->text))
 		{
-			case HD_ROUTE_GO_ON:
+			case HD_WAY_GO_ON:
 				return true;
-			case HD_ROUTE_BLOCKED:
+			case HD_WAY_BLOCKED:
 				fail(http, transfer, HD_OUTCOME_BLOCKED, hd_transfer_blocked);
 				return false;
-			case HD_ROUTE_NO_MEMORY:
+			case HD_WAY_NO_MEMORY:
 				finish(http, transfer, NULL);
 				return false;
 		}
@@ -360,7 +360,7 @@ proceed(HdHttp *http, HdTransfer *transfer, const HdTarget *target)
 {
 	const char *name;
 
-	while ((name = hd_route_next(&transfer->route, target->host)) != NULL)
+	while ((name = hd_way_next(&transfer->way, target->host)) != NULL)
 	{
 		const HdResolution *known = hd_resolver_lookup(http->resolver, name, &transfer->lookup);
 
@@ -427,7 +427,7 @@ hd_http_start(HdHttp *http, HdRequest *request)
 		finish(http, transfer, NULL);
 	else if (problem != NULL)
 		refuse(http, transfer, problem);
-	else if (!hd_route_plan(&transfer->route, http->config, request, target.host))
+	else if (!hd_way_plan(&transfer->way, http->config, request, target.host))
 		fail(http, transfer, HD_OUTCOME_BLOCKED, hd_transfer_blocked);
 	else
 		proceed(http, transfer, &target);

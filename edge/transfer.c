@@ -37,7 +37,7 @@ open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 	HdTransfer *transfer = context;
 	int fd;
 
-	if (purpose != CURLSOCKTYPE_IPCXN || !hd_route_permits(&transfer->route, &address->addr))
+	if (purpose != CURLSOCKTYPE_IPCXN || !hd_way_permits(&transfer->way, &address->addr))
 	{
 		transfer->refused_address = true;
 		return CURL_SOCKET_BAD;
@@ -62,7 +62,7 @@ before_request(void *context, char *remote_ip, char *local_ip, int remote_port, 
 	(void) remote_port;
 	(void) local_port;
 	if (!hd_address_parse(remote_ip, &address) ||
-		!hd_route_permits(&transfer->route, (const struct sockaddr *) &address))
+		!hd_way_permits(&transfer->way, (const struct sockaddr *) &address))
 	{
 		transfer->refused_address = true;
 		return CURL_PREREQFUNC_ABORT;
@@ -331,7 +331,7 @@ hd_transfer_prepare(HdTransfer *transfer)
 	SET(CURLOPT_TIMEOUT_MS, left_ms);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms < left_ms ? connect_ms : left_ms);
 	if (code == CURLE_OK)
-		code = hd_route_apply(&transfer->route, easy);
+		code = hd_way_apply(&transfer->way, easy);
 	if (code == CURLE_OK && request->identity != NULL)
 		code = set_identity(request, easy);
 	return code;
@@ -400,7 +400,7 @@ hd_transfer_end(HdTransfer *transfer)
 {
 	/* The handle points into the request and at the list: reset it before they go. */
 	curl_easy_reset(transfer->easy);
-	hd_route_end(&transfer->route);
+	hd_way_end(&transfer->way);
 	hd_request_free(transfer->request);
 	transfer->request = NULL;
 	hd_result_free(transfer->result);
@@ -524,10 +524,10 @@ is_local_failure(const HdTransfer *transfer, CURLcode code)
 static HdOutcome
 outcome_of(const HdTransfer *transfer, CURLcode code)
 {
-	bool through_proxy = transfer->route.proxy != NULL;
+	bool through_proxy = transfer->way.proxy != NULL;
 
 	/* In a tunnel this is the receiver's answer, outside of it the proxy's. */
-	if (transfer->status == 407 && through_proxy && !hd_route_tunnels(&transfer->route))
+	if (transfer->status == 407 && through_proxy && !hd_way_tunnels(&transfer->way))
 		return HD_OUTCOME_PROXY;
 	if (transfer->status > 0)
 		return HD_OUTCOME_HTTP;
@@ -548,7 +548,7 @@ write_error(const HdTransfer *transfer, CURLcode code, HdResult *result)
 	const char *error = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
 
 	if (result->outcome == HD_OUTCOME_BLOCKED)
-		error = transfer->route.proxy != NULL
+		error = transfer->way.proxy != NULL
 					? "the proxy's address is not one that may be reached"
 					: hd_transfer_blocked;
 	else if (transfer->too_many_headers)

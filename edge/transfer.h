@@ -15,7 +15,7 @@
 #include "request.h"
 #include "resolver.h"
 #include "result.h"
-#include "route.h"
+#include "way.h"
 
 typedef enum HdTransferState
 {
@@ -40,7 +40,7 @@ typedef struct HdTransfer
 	bool spoilt;		/* the handle ran short of memory: not to be used again */
 	HdLookup lookup;
 	HdTimer deadline;			 /* while RESOLVING; libcurl keeps it afterwards */
-	HdRoute route;				 /* planned at the start, ended with the request */
+	HdWay way;				 /* planned at the start, ended with the request */
 	int64_t looked_up_at;		 /* when the lookup ended; 0: none was needed */
 
 	/* What the callbacks saw of this request. */

@@ -1,5 +1,5 @@
 /*
- * route.c
+ * way.c
  *	  Which way a request goes, straight or through a proxy, and the names to look up for it.
  *
  * Rules that hold here:
@@ -11,7 +11,7 @@
  * - A proxy that a request brings is judged like a receiver. The one of the settings is where
  *	 whoever runs the edge wants it.
  */
-#include "route.h"
+#include "way.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,70 +72,70 @@ is_localhost(const char *host)
 }
 
 static bool
-is_permitted(const HdRoute *route, const struct sockaddr *address)
+is_permitted(const HdWay *way, const struct sockaddr *address)
 {
-	bool private_ok = route->config->allow_private_from_database &&
-					  (route->request->flags & HD_REQUEST_PRIVATE_OK) != 0;
+	bool private_ok = way->config->allow_private_from_database &&
+					  (way->request->flags & HD_REQUEST_PRIVATE_OK) != 0;
 
-	return hd_address_permitted(address, &route->config->allowed_networks, private_ok);
+	return hd_address_permitted(address, &way->config->allowed_networks, private_ok);
 }
 
 bool
-hd_route_permits(const HdRoute *route, const struct sockaddr *address)
+hd_way_permits(const HdWay *way, const struct sockaddr *address)
 {
-	return route->proxy == &route->config->parsed_proxy || is_permitted(route, address);
+	return way->proxy == &way->config->parsed_proxy || is_permitted(way, address);
 }
 
 bool
-hd_route_tunnels(const HdRoute *route)
+hd_way_tunnels(const HdWay *way)
 {
-	return route->proxy != NULL &&
-		   (route->proxy->kind == HD_PROXY_SOCKS || !route->config->proxy_resolves ||
-			strncasecmp(route->request->url, "https:", 6) == 0);
+	return way->proxy != NULL &&
+		   (way->proxy->kind == HD_PROXY_SOCKS || !way->config->proxy_resolves ||
+			strncasecmp(way->request->url, "https:", 6) == 0);
 }
 
 /* ---- the plan ---- */
 
 bool
-hd_route_plan(HdRoute *route, const HdConfig *config, const HdRequest *request, const char *host)
+hd_way_plan(HdWay *way, const HdConfig *config, const HdRequest *request, const char *host)
 {
 	struct sockaddr_storage address;
 
-	*route = (HdRoute){.config = config, .request = request, .step = HD_ROUTE_RECEIVER};
+	*way = (HdWay){.config = config, .request = request, .step = HD_WAY_RECEIVER};
 	if (request->proxy != NULL)
-		route->proxy = request->proxy;
+		way->proxy = request->proxy;
 	else if (config->parsed_proxy.kind != HD_PROXY_NONE &&
 			 !hd_proxy_bypassed(config->proxy_bypass, host))
-		route->proxy = &config->parsed_proxy;
-	if (route->proxy == NULL)
+		way->proxy = &config->parsed_proxy;
+	if (way->proxy == NULL)
 		return true;
 	if (parse_host(host, &address))
-		return is_permitted(route, (const struct sockaddr *) &address);
+		return is_permitted(way, (const struct sockaddr *) &address);
 	return !config->proxy_resolves || !is_localhost(host);
 }
 
 void
-hd_route_end(HdRoute *route)
+hd_way_end(HdWay *way)
 {
-	curl_slist_free_all(route->resolved);
-	curl_slist_free_all(route->connect_to);
-	*route = (HdRoute){.step = HD_ROUTE_RECEIVER};
+	curl_slist_free_all(way->resolved);
+	curl_slist_free_all(way->connect_to);
+	*way = (HdWay){.step = HD_WAY_RECEIVER};
 }
 
 const char *
-hd_route_next(HdRoute *route, const char *host)
+hd_way_next(HdWay *way, const char *host)
 {
-	if (route->step == HD_ROUTE_RECEIVER)
+	if (way->step == HD_WAY_RECEIVER)
 	{
-		if (!is_numeric(host) && (route->proxy == NULL || !route->config->proxy_resolves))
+		if (!is_numeric(host) && (way->proxy == NULL || !way->config->proxy_resolves))
 			return host;
-		route->step = HD_ROUTE_PROXY;
+		way->step = HD_WAY_PROXY;
 	}
-	if (route->step == HD_ROUTE_PROXY)
+	if (way->step == HD_WAY_PROXY)
 	{
-		if (route->proxy != NULL && !is_numeric(route->proxy->host))
-			return route->proxy->host;
-		route->step = HD_ROUTE_READY;
+		if (way->proxy != NULL && !is_numeric(way->proxy->host))
+			return way->proxy->host;
+		way->step = HD_WAY_READY;
 	}
 	return NULL;
 }
@@ -144,21 +144,21 @@ hd_route_next(HdRoute *route, const char *host)
  * Hands the addresses to libcurl. The "+" lets its entry expire; it is renewed with each
  * request, so libcurl never asks a name server.
  */
-static HdRouteAnswer
-set_resolved(HdRoute *route, const char *host, const char *port, const char *addresses)
+static HdWayAnswer
+set_resolved(HdWay *way, const char *host, const char *port, const char *addresses)
 {
 	char entry[HD_RESOLVER_NAME_MAX + HD_RESOLVER_TEXT + 16];
 	int length = snprintf(entry, sizeof(entry), "+%s:%s:%s", host, port, addresses);
 
 	if (length < 0 || (size_t) length >= sizeof(entry))
-		return HD_ROUTE_NO_MEMORY;
-	route->resolved = curl_slist_append(NULL, entry);
-	return route->resolved != NULL ? HD_ROUTE_GO_ON : HD_ROUTE_NO_MEMORY;
+		return HD_WAY_NO_MEMORY;
+	way->resolved = curl_slist_append(NULL, entry);
+	return way->resolved != NULL ? HD_WAY_GO_ON : HD_WAY_NO_MEMORY;
 }
 
 /* The first that may be reached, of IPv4 if there is one: that a proxy can always reach. */
 static bool
-choose_address(const HdRoute *route, const char *addresses, char chosen[HD_ADDRESS_TEXT + 2])
+choose_address(const HdWay *way, const char *addresses, char chosen[HD_ADDRESS_TEXT + 2])
 {
 	chosen[0] = '\0';
 	while (*addresses != '\0')
@@ -172,7 +172,7 @@ choose_address(const HdRoute *route, const char *addresses, char chosen[HD_ADDRE
 			memcpy(text, addresses, length);
 			text[length] = '\0';
 			if (parse_host(text, &address) &&
-				is_permitted(route, (const struct sockaddr *) &address) &&
+				is_permitted(way, (const struct sockaddr *) &address) &&
 				(chosen[0] == '\0' || (chosen[0] == '[' && text[0] != '[')))
 				memcpy(chosen, text, length + 1);
 		}
@@ -182,38 +182,38 @@ choose_address(const HdRoute *route, const char *addresses, char chosen[HD_ADDRE
 	return chosen[0] != '\0';
 }
 
-static HdRouteAnswer
-set_connect_to(HdRoute *route, const char *addresses)
+static HdWayAnswer
+set_connect_to(HdWay *way, const char *addresses)
 {
 	char chosen[HD_ADDRESS_TEXT + 2];
 	char entry[HD_ADDRESS_TEXT + 8];
 
-	if (!choose_address(route, addresses, chosen))
-		return HD_ROUTE_BLOCKED;
+	if (!choose_address(way, addresses, chosen))
+		return HD_WAY_BLOCKED;
 	/* Whatever host and port: this address, on the same port. */
 	snprintf(entry, sizeof(entry), "::%s:", chosen);
-	route->connect_to = curl_slist_append(NULL, entry);
-	return route->connect_to != NULL ? HD_ROUTE_GO_ON : HD_ROUTE_NO_MEMORY;
+	way->connect_to = curl_slist_append(NULL, entry);
+	return way->connect_to != NULL ? HD_WAY_GO_ON : HD_WAY_NO_MEMORY;
 }
 
-HdRouteAnswer
-hd_route_use(HdRoute *route, const char *host, const char *port, const char *addresses)
+HdWayAnswer
+hd_way_use(HdWay *way, const char *host, const char *port, const char *addresses)
 {
 	char proxy_port[8];
 
-	if (route->step++ == HD_ROUTE_RECEIVER)
-		return route->proxy != NULL ? set_connect_to(route, addresses)
-									: set_resolved(route, host, port, addresses);
-	snprintf(proxy_port, sizeof(proxy_port), "%u", (unsigned) route->proxy->port);
-	return set_resolved(route, route->proxy->host, proxy_port, addresses);
+	if (way->step++ == HD_WAY_RECEIVER)
+		return way->proxy != NULL ? set_connect_to(way, addresses)
+									: set_resolved(way, host, port, addresses);
+	snprintf(proxy_port, sizeof(proxy_port), "%u", (unsigned) way->proxy->port);
+	return set_resolved(way, way->proxy->host, proxy_port, addresses);
 }
 
 /* ---- libcurl ---- */
 
 static CURLcode
-apply_login(const HdRoute *route, CURL *easy)
+apply_login(const HdWay *way, CURL *easy)
 {
-	const char *login = route->proxy->login;
+	const char *login = way->proxy->login;
 	const char *password = strchr(login, ':');
 	char user[HD_PROXY_LOGIN_MAX + 1];
 	CURLcode code = CURLE_OK;
@@ -226,7 +226,7 @@ apply_login(const HdRoute *route, CURL *easy)
 	SET(CURLOPT_PROXYPASSWORD, password + 1);
 	SET(CURLOPT_PROXYAUTH, (long) CURLAUTH_BASIC);
 	/* libcurl does not ask whose login opened a tunnel before it lends it to another. */
-	if (route->proxy->kind == HD_PROXY_HTTP && route->proxy == route->request->proxy)
+	if (way->proxy->kind == HD_PROXY_HTTP && way->proxy == way->request->proxy)
 	{
 		SET(CURLOPT_FRESH_CONNECT, 1L);
 		SET(CURLOPT_FORBID_REUSE, 1L);
@@ -235,9 +235,9 @@ apply_login(const HdRoute *route, CURL *easy)
 }
 
 static CURLcode
-apply_proxy(const HdRoute *route, CURL *easy)
+apply_proxy(const HdWay *way, CURL *easy)
 {
-	const HdProxy *proxy = route->proxy;
+	const HdProxy *proxy = way->proxy;
 	bool is_literal = strchr(proxy->host, ':') != NULL;
 	const char *scheme = "http";
 	char url[HD_PROXY_HOST_MAX + 32];
@@ -245,33 +245,33 @@ apply_proxy(const HdRoute *route, CURL *easy)
 
 	/* With an address named by us "socks5" looks nothing up; it writes it as an address. */
 	if (proxy->kind == HD_PROXY_SOCKS)
-		scheme = route->config->proxy_resolves ? "socks5h" : "socks5";
+		scheme = way->config->proxy_resolves ? "socks5h" : "socks5";
 	snprintf(url, sizeof(url), "%s://%s%s%s:%u", scheme, is_literal ? "[" : "", proxy->host,
 			 is_literal ? "]" : "", (unsigned) proxy->port);
 	SET(CURLOPT_PROXY, url);
 	SET(CURLOPT_HTTPPROXYTUNNEL,
-		proxy->kind == HD_PROXY_HTTP && hd_route_tunnels(route) ? 1L : 0L);
+		proxy->kind == HD_PROXY_HTTP && hd_way_tunnels(way) ? 1L : 0L);
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	SET(CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
 	if (code == CURLE_OK)
-		code = apply_login(route, easy);
+		code = apply_login(way, easy);
 	return code;
 }
 
 CURLcode
-hd_route_apply(const HdRoute *route, CURL *easy)
+hd_way_apply(const HdWay *way, CURL *easy)
 {
 	CURLcode code = CURLE_OK;
 
 	/* Both are set always: libcurl would take what is not from the environment. */
 	SET(CURLOPT_NOPROXY, "");
-	if (route->proxy == NULL)
+	if (way->proxy == NULL)
 		SET(CURLOPT_PROXY, "");
 	else if (code == CURLE_OK)
-		code = apply_proxy(route, easy);
-	if (route->resolved != NULL)
-		SET(CURLOPT_RESOLVE, route->resolved);
-	if (route->connect_to != NULL)
-		SET(CURLOPT_CONNECT_TO, route->connect_to);
+		code = apply_proxy(way, easy);
+	if (way->resolved != NULL)
+		SET(CURLOPT_RESOLVE, way->resolved);
+	if (way->connect_to != NULL)
+		SET(CURLOPT_CONNECT_TO, way->connect_to);
 	return code;
 }
