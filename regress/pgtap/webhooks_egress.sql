@@ -52,10 +52,10 @@ CREATE FUNCTION pg_temp.pem(VARIADIC names text[]) RETURNS jsonb LANGUAGE sql AS
 CREATE FUNCTION pg_temp.made(options jsonb) RETURNS bigint LANGUAGE sql AS $$ SELECT hotdash.endpoint_create('http://a/', tenant => 'tap-egress', options => options) $$;
 -- Of a new endpoint: a column of the view, and what its edge is handed of a sealed column.
 CREATE FUNCTION pg_temp.shows(options jsonb, col text) RETURNS text LANGUAGE plpgsql AS $$
-	DECLARE id bigint := pg_temp.made(options); BEGIN RETURN (SELECT to_jsonb(e) ->> col FROM hotdash.endpoints AS e WHERE e.id = shows.id); END $$;
+	DECLARE made bigint := pg_temp.made(options); BEGIN RETURN (SELECT to_jsonb(e) ->> col FROM hotdash.endpoints AS e WHERE e.id = made); END $$;
 CREATE FUNCTION pg_temp.hands(options jsonb, what text) RETURNS text LANGUAGE plpgsql AS $$
-	DECLARE id bigint := pg_temp.made(options);
-	BEGIN RETURN (SELECT hotdash._endpoint_egress_open(id, what, CASE what WHEN 'cert' THEN o.cert ELSE o.proxy_login END) FROM hotdash._endpoint_option AS o WHERE o.endpoint_id = id); END $$;
+	DECLARE made bigint := pg_temp.made(options);
+	BEGIN RETURN (SELECT hotdash._endpoint_egress_open(made, what, CASE what WHEN 'cert' THEN o.cert ELSE o.proxy_login END) FROM hotdash._endpoint_option AS o WHERE o.endpoint_id = made); END $$;
 
 /*
  * Proxies
@@ -136,10 +136,12 @@ SELECT is((SELECT r.rate || ' in ' || r.period FROM hotdash._endpoint_rate(rate,
 	(10, '7 s', 45, '5 in 00:00:07'), (100, '1 min', 30, '30 in 00:01:00'), (20, '1 h', 30, '20 in 01:00:00'), (100, '1 h', 30, '1 in 00:01:00'), (50, '1 h', 30, '30 in 01:00:00')) AS v (rate, period, granted, expected);
 -- Whatever the two are: what keeps the one rate keeps both, in every window of a minute and of the endpoint's period.
 SELECT is_empty($$
-	SELECT rate, period, granted, r.*
-	FROM unnest(ARRAY[1, 2, 7, 60, 1000, 1000000]) AS rate, unnest('{1 s,1.5 s,7 s,59 s,1 min,61 s,1 h,1 day}'::interval[]) AS period, unnest(ARRAY[1, 3, 59, 60, 61, 100000]) AS granted,
-		hotdash._endpoint_rate(rate, period, granted) AS r
-	WHERE r.rate < 1 OR r.rate * ceil(60 / extract(epoch FROM r.period)) > granted OR r.rate * ceil(extract(epoch FROM period) / extract(epoch FROM r.period)) > rate$$, 'both rates are kept');
+	SELECT a.rate, b.period, c.granted, r.*
+	FROM unnest(ARRAY[1, 2, 7, 60, 1000, 1000000]) AS a (rate), unnest('{1 s,1.5 s,7 s,59 s,1 min,61 s,1 h,1 day}'::interval[]) AS b (period), unnest(ARRAY[1, 3, 59, 60, 61, 100000]) AS c (granted),
+		hotdash._endpoint_rate(a.rate, b.period, c.granted) AS r
+	WHERE r.rate < 1
+		OR r.rate * ceil(60 / extract(epoch FROM r.period)) > c.granted
+		OR r.rate * ceil(extract(epoch FROM b.period) / extract(epoch FROM r.period)) > a.rate$$, 'both rates are kept');
 
 SELECT * FROM finish();
 ROLLBACK;
