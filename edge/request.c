@@ -268,8 +268,8 @@ take_proxy(HdRequest *request, const HdField *url_field, const HdField *login_fi
 	login = copy_text(login_field);
 	request->proxy = calloc(1, sizeof(*request->proxy));
 	ok = url != NULL && request->proxy != NULL && (login != NULL || login_field->data == NULL) &&
-		 hd_proxy_parse(url, request->proxy) == NULL &&
-		 request->proxy->kind != HD_PROXY_NONE && hd_proxy_set_login(request->proxy, login);
+		 hd_proxy_parse(url, request->proxy) == NULL && request->proxy->kind != HD_PROXY_NONE &&
+		 hd_proxy_set_login(request->proxy, login);
 	free(url);
 	free_secret(login, login_field->length);
 	return ok ? NULL : "the proxy is malformed";
@@ -370,7 +370,8 @@ hd_request_decode(const HdField fields[HD_COLUMN_COUNT])
 	request->within_us = within_ms * HD_US_PER_MS;
 	request->keep_bytes = (size_t) keep_bytes;
 	request->flags = (uint32_t) flags;
-	request->problem = take_proxy(request, &fields[HD_COLUMN_PROXY], &fields[HD_COLUMN_PROXY_LOGIN]);
+	request->problem =
+		take_proxy(request, &fields[HD_COLUMN_PROXY], &fields[HD_COLUMN_PROXY_LOGIN]);
 	if (request->problem == NULL)
 		request->problem = take_identity(request, &fields[HD_COLUMN_CLIENT_CERT]);
 	if (!hd_method_valid(request->method))

@@ -61,10 +61,10 @@ typedef struct HdRequest
 	char *identity;			   /* PEM: certificates, then their key; NULL: none */
 	size_t certificate_length; /* of the certificates in it */
 	size_t key_length;		   /* of the key after them */
-	bool late;			 /* given back because within_us had passed */
-	const char *problem; /* why it must not be sent; NULL: it may */
-	int64_t claimed_at;	 /* when the claim was sent: the lease is counted from here */
-	int64_t received_at; /* when its row arrived: the timeout is counted from here */
+	bool late;				   /* given back because within_us had passed */
+	const char *problem;	   /* why it must not be sent; NULL: it may */
+	int64_t claimed_at;		   /* when the claim was sent: the lease is counted from here */
+	int64_t received_at;	   /* when its row arrived: the timeout is counted from here */
 } HdRequest;
 
 /*

@@ -477,8 +477,7 @@ is_receivers_fault(CURL *easy, CURLcode code, long connect_status)
 		return connect_status >= 502 && connect_status <= 504;
 	return curl_easy_getinfo(easy, CURLINFO_PROXY_ERROR, &detail) == CURLE_OK &&
 		   (detail == CURLPX_REPLY_GENERAL_SERVER_FAILURE ||
-			detail == CURLPX_REPLY_NETWORK_UNREACHABLE ||
-			detail == CURLPX_REPLY_HOST_UNREACHABLE ||
+			detail == CURLPX_REPLY_NETWORK_UNREACHABLE || detail == CURLPX_REPLY_HOST_UNREACHABLE ||
 			detail == CURLPX_REPLY_CONNECTION_REFUSED || detail == CURLPX_REPLY_TTL_EXPIRED);
 }
 
@@ -548,9 +547,8 @@ write_error(const HdTransfer *transfer, CURLcode code, HdResult *result)
 	const char *error = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
 
 	if (result->outcome == HD_OUTCOME_BLOCKED)
-		error = transfer->way.proxy != NULL
-					? "the proxy's address is not one that may be reached"
-					: hd_transfer_blocked;
+		error = transfer->way.proxy != NULL ? "the proxy's address is not one that may be reached"
+											: hd_transfer_blocked;
 	else if (transfer->too_many_headers)
 		error = "the answer has more header bytes than max_header_bytes";
 	else if (transfer->truncated)

@@ -39,9 +39,9 @@ typedef struct HdTransfer
 	HdResult *result;	/* the same; made at the start, so that what was sent can be reported */
 	bool spoilt;		/* the handle ran short of memory: not to be used again */
 	HdLookup lookup;
-	HdTimer deadline;			 /* while RESOLVING; libcurl keeps it afterwards */
-	HdWay way;				 /* planned at the start, ended with the request */
-	int64_t looked_up_at;		 /* when the lookup ended; 0: none was needed */
+	HdTimer deadline;	  /* while RESOLVING; libcurl keeps it afterwards */
+	HdWay way;			  /* planned at the start, ended with the request */
+	int64_t looked_up_at; /* when the lookup ended; 0: none was needed */
 
 	/* What the callbacks saw of this request. */
 	bool refused_address;

@@ -203,7 +203,7 @@ hd_way_use(HdWay *way, const char *host, const char *port, const char *addresses
 
 	if (way->step++ == HD_WAY_RECEIVER)
 		return way->proxy != NULL ? set_connect_to(way, addresses)
-									: set_resolved(way, host, port, addresses);
+								  : set_resolved(way, host, port, addresses);
 	snprintf(proxy_port, sizeof(proxy_port), "%u", (unsigned) way->proxy->port);
 	return set_resolved(way, way->proxy->host, proxy_port, addresses);
 }
@@ -249,8 +249,7 @@ apply_proxy(const HdWay *way, CURL *easy)
 	snprintf(url, sizeof(url), "%s://%s%s%s:%u", scheme, is_literal ? "[" : "", proxy->host,
 			 is_literal ? "]" : "", (unsigned) proxy->port);
 	SET(CURLOPT_PROXY, url);
-	SET(CURLOPT_HTTPPROXYTUNNEL,
-		proxy->kind == HD_PROXY_HTTP && hd_way_tunnels(way) ? 1L : 0L);
+	SET(CURLOPT_HTTPPROXYTUNNEL, proxy->kind == HD_PROXY_HTTP && hd_way_tunnels(way) ? 1L : 0L);
 	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	SET(CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
 	if (code == CURLE_OK)

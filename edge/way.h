@@ -19,7 +19,7 @@
 typedef enum HdWayStep
 {
 	HD_WAY_RECEIVER, /* the receiver's name */
-	HD_WAY_PROXY,	   /* the proxy's name */
+	HD_WAY_PROXY,	 /* the proxy's name */
 	HD_WAY_READY
 } HdWayStep;
 
@@ -36,7 +36,7 @@ typedef struct HdWay
 typedef enum HdWayAnswer
 {
 	HD_WAY_GO_ON,
-	HD_WAY_BLOCKED,  /* the receiver has no address that may be reached */
+	HD_WAY_BLOCKED,	 /* the receiver has no address that may be reached */
 	HD_WAY_NO_MEMORY /* or the names are too long for libcurl */
 } HdWayAnswer;
 
@@ -45,7 +45,7 @@ typedef enum HdWayAnswer
  * known for a numeric host behind a proxy; every other address is judged when it is known.
  */
 bool hd_way_plan(HdWay *way, const HdConfig *config, const HdRequest *request,
-				   const char *host) HD_MUSTCHECK;
+				 const char *host) HD_MUSTCHECK;
 
 /* Releases what the way owns. */
 void hd_way_end(HdWay *way);
@@ -55,7 +55,7 @@ const char *hd_way_next(HdWay *way, const char *host) HD_MUSTCHECK;
 
 /* Takes the addresses of the name that hd_way_next() gave. */
 HdWayAnswer hd_way_use(HdWay *way, const char *host, const char *port,
-						   const char *addresses) HD_MUSTCHECK;
+					   const char *addresses) HD_MUSTCHECK;
 
 /* May a socket be opened to this address: the receiver's, or the proxy's where there is one? */
 bool hd_way_permits(const HdWay *way, const struct sockaddr *address) HD_MUSTCHECK;

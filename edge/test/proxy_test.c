@@ -45,11 +45,11 @@ static void
 test_bad(void)
 {
 	static const char *const urls[] = {
-		"p:1",			 "https://p:1",	   "socks5://p:1",	"http://",		   "http://p",
-		"http://p:",	 "http://p:0",	   "http://p:65536", "http://p:1x",	   "http://p:-1",
-		"http://p: 1",	 "http://:1",	   "http://[::1]",	"http://[::1",	   "http://[::1]1",
-		"http://[x]:1",	 "http://[]:1",	   "http://p/x:1",	"http://p:1/x",	   "http://@p:1",
-		"http://:x@p:1", "http://%@p:1",   "http://%0@p:1", "http://%0ax@p:1", "http://u:\x7f@p:1",
+		"p:1",			 "https://p:1",	   "socks5://p:1",	 "http://",			"http://p",
+		"http://p:",	 "http://p:0",	   "http://p:65536", "http://p:1x",		"http://p:-1",
+		"http://p: 1",	 "http://:1",	   "http://[::1]",	 "http://[::1",		"http://[::1]1",
+		"http://[x]:1",	 "http://[]:1",	   "http://p/x:1",	 "http://p:1/x",	"http://@p:1",
+		"http://:x@p:1", "http://%@p:1",   "http://%0@p:1",	 "http://%0ax@p:1", "http://u:\x7f@p:1",
 		"http://a b:1",	 "http://p\r\n:1",
 	};
 	char longest[2 * HD_PROXY_LOGIN_MAX];
