@@ -235,10 +235,11 @@ subtest 'secrets' => sub {
 	is(sql(q{SELECT count(*) FROM hotdash.edge_claim('test', 512)}), 0, 'with a key that cannot be opened nothing is sent');
 	is(sql("SELECT state || ' ' || attempt FROM hotdash.deliveries WHERE endpoint_id = $with ORDER BY id DESC LIMIT 1"), 'scheduled 0', 'the delivery waits');
 	is(sql(q{SELECT hotdash.health() #>> '{checks,secrets,lost}'}), 1, 'health() counts it');
-	sql('CHECKPOINT');
+	is($node->sqlstate('app', $quiet . qq{SELECT hotdash.endpoint_create('http://a', options => '{"$_"}')}), '22023', 'one that is refused')
+	  foreach 'proxy":"http://u:planted-1@p', 'client_cert":"planted-2';
 	my $log = slurp_file($node->logfile) . join('', map { slurp_file($_) } glob("$PostgreSQL::Test::Utils::log_path/*own*"), glob("$PostgreSQL::Test::Utils::log_path/*certified*"));
 	my ($key) = $pem{alice} =~ /PRIVATE KEY-----\n(.{40})/;
-	unlike($log, qr/\Q$key\E|p\@ss|p%40ss|PRIVATE KEY/, 'no log has a key or a password');
+	unlike($log, qr/\Q$key\E|p\@ss|p%40ss|PRIVATE KEY|planted/, 'no log has a key or a password');
 	is(sql('SELECT count(*) FROM hotdash._endpoint_option WHERE proxy_login IS NOT NULL AND position($$p@ss$$::bytea IN proxy_login) > 0'), 0, 'nor the table');
 };
 
