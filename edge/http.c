@@ -340,7 +340,7 @@ use_resolution(HdHttp *http, HdTransfer *transfer, const HdTarget *target,
 	else if (!resolution->found)
 		fail(http, transfer, HD_OUTCOME_DNS, resolution->text);
 	else
-		switch (hd_way_use(&transfer->way, target->host, target->port, resolution->text))
+		switch (hd_way_use(&transfer->way, target, resolution->text))
 		{
 			case HD_WAY_GO_ON:
 				return true;
@@ -360,7 +360,7 @@ proceed(HdHttp *http, HdTransfer *transfer, const HdTarget *target)
 {
 	const char *name;
 
-	while ((name = hd_way_next(&transfer->way, target->host)) != NULL)
+	while ((name = hd_way_next(&transfer->way, target)) != NULL)
 	{
 		const HdResolution *known = hd_resolver_lookup(http->resolver, name, &transfer->lookup);
 

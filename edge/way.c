@@ -49,14 +49,6 @@ parse_host(const char *host, struct sockaddr_storage *address)
 	return hd_address_parse(text, address);
 }
 
-static bool
-is_numeric(const char *host)
-{
-	struct sockaddr_storage address;
-
-	return host[0] == '[' || hd_address_parse(host, &address);
-}
-
 /* Names that can only mean the machine of whoever looks them up. */
 static bool
 is_localhost(const char *host)
@@ -123,17 +115,19 @@ hd_way_end(HdWay *way)
 }
 
 const char *
-hd_way_next(HdWay *way, const char *host)
+hd_way_next(HdWay *way, const HdTarget *target)
 {
+	struct sockaddr_storage address;
+
 	if (way->step == HD_WAY_RECEIVER)
 	{
-		if (!is_numeric(host) && (way->proxy == NULL || !way->config->proxy_resolves))
-			return host;
+		if (!hd_target_is_address(target) && (way->proxy == NULL || !way->config->proxy_resolves))
+			return target->host;
 		way->step = HD_WAY_PROXY;
 	}
 	if (way->step == HD_WAY_PROXY)
 	{
-		if (way->proxy != NULL && !is_numeric(way->proxy->host))
+		if (way->proxy != NULL && !hd_address_parse(way->proxy->host, &address))
 			return way->proxy->host;
 		way->step = HD_WAY_READY;
 	}
@@ -197,13 +191,13 @@ set_connect_to(HdWay *way, const char *addresses)
 }
 
 HdWayAnswer
-hd_way_use(HdWay *way, const char *host, const char *port, const char *addresses)
+hd_way_use(HdWay *way, const HdTarget *target, const char *addresses)
 {
 	char proxy_port[8];
 
 	if (way->step++ == HD_WAY_RECEIVER)
 		return way->proxy != NULL ? set_connect_to(way, addresses)
-								  : set_resolved(way, host, port, addresses);
+								  : set_resolved(way, target->host, target->port, addresses);
 	snprintf(proxy_port, sizeof(proxy_port), "%u", (unsigned) way->proxy->port);
 	return set_resolved(way, way->proxy->host, proxy_port, addresses);
 }

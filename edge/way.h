@@ -14,6 +14,7 @@
 #include "config.h"
 #include "request.h"
 #include "resolver.h"
+#include "target.h"
 
 /* In this order; a step that needs no lookup is passed over. */
 typedef enum HdWayStep
@@ -51,11 +52,10 @@ bool hd_way_plan(HdWay *way, const HdConfig *config, const HdRequest *request,
 void hd_way_end(HdWay *way);
 
 /* The name to look up next; NULL when all is known. */
-const char *hd_way_next(HdWay *way, const char *host) HD_MUSTCHECK;
+const char *hd_way_next(HdWay *way, const HdTarget *target) HD_MUSTCHECK;
 
 /* Takes the addresses of the name that hd_way_next() gave. */
-HdWayAnswer hd_way_use(HdWay *way, const char *host, const char *port,
-					   const char *addresses) HD_MUSTCHECK;
+HdWayAnswer hd_way_use(HdWay *way, const HdTarget *target, const char *addresses) HD_MUSTCHECK;
 
 /* May a socket be opened to this address: the receiver's, or the proxy's where there is one? */
 bool hd_way_permits(const HdWay *way, const struct sockaddr *address) HD_MUSTCHECK;
