@@ -206,19 +206,27 @@ hd_address_kind(const struct sockaddr *address)
 }
 
 bool
-hd_address_permitted(const struct sockaddr *address, const HdNetworkList *allowed, bool private_ok)
+hd_network_list_has(const HdNetworkList *list, const struct sockaddr *address)
 {
 	unsigned char bytes[16];
-	HdAddressKind kind;
 
 	if (!sockaddr_to_bytes(address, bytes))
 		return false;
-	for (size_t i = 0; i < allowed->count; i++)
+	for (size_t i = 0; i < list->count; i++)
 	{
-		if (prefix_matches(bytes, allowed->networks[i].bytes, allowed->networks[i].bits))
+		if (prefix_matches(bytes, list->networks[i].bytes, list->networks[i].bits))
 			return true;
 	}
-	kind = hd_address_kind(address);
+	return false;
+}
+
+bool
+hd_address_permitted(const struct sockaddr *address, const HdNetworkList *allowed, bool private_ok)
+{
+	HdAddressKind kind = hd_address_kind(address);
+
+	if (hd_network_list_has(allowed, address))
+		return true;
 	return kind == HD_ADDRESS_PUBLIC || (kind == HD_ADDRESS_PRIVATE && private_ok);
 }
 

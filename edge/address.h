@@ -45,6 +45,8 @@ bool hd_address_parse_place(const char *text, struct sockaddr_storage *address) 
 
 HdAddressKind hd_address_kind(const struct sockaddr *address) HD_MUSTCHECK;
 
+bool hd_network_list_has(const HdNetworkList *list, const struct sockaddr *address) HD_MUSTCHECK;
+
 /*
  * May a delivery connect there? `allowed` wins over every rule; private_ok opens
  * HD_ADDRESS_PRIVATE and nothing else.

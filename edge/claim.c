@@ -40,7 +40,7 @@ static const HdDbStatement statements[] = {
 	[STATEMENT_CLAIM] =
 		{"edge_claim",
 		 "SELECT id, token, url, method, headers, body, timeout_ms, lease_ms, flags,"
-		 " within_ms, keep_bytes"
+		 " within_ms, keep_bytes, proxy, proxy_login, client_cert"
 		 " FROM hotdash.edge_claim($1, $2)",
 		 2, 1},
 	[STATEMENT_WAIT] = {"edge_wait", "CALL hotdash.edge_wait($1, NULL)", 1, 1},
@@ -79,6 +79,22 @@ stopped(HdClaimer *claimer)
 
 /* ---- claiming ---- */
 
+/* libpq frees a result as it is. */
+static void
+wipe_secrets(const PGresult *result, int row)
+{
+	static const HdRequestColumn secrets[] = {HD_COLUMN_PROXY_LOGIN, HD_COLUMN_CLIENT_CERT};
+
+	for (size_t i = 0; i < HD_COUNT(secrets); i++)
+	{
+		int column = (int) secrets[i];
+
+		if (PQgetisnull(result, row, column) == 0)
+			explicit_bzero(PQgetvalue(result, row, column),
+						   (size_t) PQgetlength(result, row, column));
+	}
+}
+
 /* Decodes one row and gives it away; false when the row cannot even be named. */
 static bool
 take_row(HdClaimer *claimer, const PGresult *result, int row)
@@ -94,6 +110,7 @@ take_row(HdClaimer *claimer, const PGresult *result, int row)
 		fields[column].length = null ? 0 : (size_t) PQgetlength(result, row, column);
 	}
 	request = hd_request_decode(fields);
+	wipe_secrets(result, row);
 	if (request == NULL)
 		return false;
 	request->claimed_at = claimer->sent_at;

@@ -2,7 +2,7 @@
  * config.c
  *	  The edge's settings: one table, three sources.
  *
- * No message here repeats the value of `database`, which may hold a password.
+ * No message here repeats the value of `database` or `proxy`, which may hold a password.
  */
 #include "config.h"
 
@@ -101,6 +101,9 @@ static const Setting settings[] = {
 	NUMBER(max_in_flight, TYPE_INT, "1024", 1, 10000, "most requests in flight at once"),
 	NUMBER(max_response_bytes, TYPE_SIZE, "64kB", 1024, 104857600, "response body bytes read before the connection is cut; the status counts all the same"),
 	TEXT(name, "", "name of this edge in the database; default: the host's name"),
+	TEXT(proxy, "", "http:// or socks5h:// proxy of requests that bring none of their own"),
+	TEXT(proxy_bypass, "", "hosts, .domains and networks (comma separated) that are reached without that proxy"),
+	BOOL(proxy_resolves, "off", "leave names to proxies, which then have to keep requests out of private networks"),
 	NUMBER(query_timeout, TYPE_DURATION, "30s", 1000, 600000, "longest wait for the database to answer before reconnecting"),
 	NUMBER(report_batch, TYPE_INT, "256", 1, 512, "most results in one report"),
 	NUMBER(report_delay, TYPE_DURATION, "5ms", 0, 1000, "how long a result waits for others to be reported with"),
@@ -608,8 +611,13 @@ check_listener(HdConfig *config, char error[HD_CONFIG_ERROR])
 static bool
 check_together(HdConfig *config, char error[HD_CONFIG_ERROR])
 {
-	const char *wrong;
+	const char *wrong = hd_proxy_parse(config->proxy, &config->parsed_proxy);
 
+	if (wrong != NULL)
+	{
+		snprintf(error, HD_CONFIG_ERROR, "proxy: %s", wrong);
+		return false;
+	}
 	hd_network_list_free(&config->allowed_networks);
 	if (!hd_network_list_parse(config->allow_addresses, &config->allowed_networks, &wrong))
 	{

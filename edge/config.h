@@ -12,6 +12,7 @@
 #include "address.h"
 #include "common.h"
 #include "log.h"
+#include "proxy.h"
 
 /* Durations are kept in milliseconds, sizes in bytes. */
 typedef struct HdConfig
@@ -41,6 +42,10 @@ typedef struct HdConfig
 	int64_t max_in_flight;
 	int64_t max_response_bytes;
 	char *name;
+	char *proxy;
+	HdProxy parsed_proxy; /* proxy, parsed */
+	char *proxy_bypass;
+	bool proxy_resolves;
 	int64_t query_timeout;
 	int64_t report_batch;
 	int64_t report_delay;

@@ -209,7 +209,7 @@ take_request(void *context, HdRequest *request)
 		edge->given_back++;
 		hd_metrics_add(HD_METRIC_GIVEN_BACK, 1);
 		hd_reporter_release(edge->reporter, request->id, request->token);
-		free(request);
+		hd_request_free(request);
 		return;
 	}
 	hd_http_start(edge->http, request);

@@ -105,7 +105,7 @@ finish(HdHttp *http, HdTransfer *transfer, HdResult *result)
 	else
 		hd_transfer_free(transfer);
 	http->on_end(http->context, request, result);
-	free(request);
+	hd_request_free(request);
 }
 
 static void
@@ -327,33 +327,55 @@ refuse(HdHttp *http, HdTransfer *transfer, const char *problem)
 		fail(http, transfer, HD_OUTCOME_INVALID, problem);
 }
 
-/*
- * Hands the addresses to libcurl. The "+" lets its entry expire; it is renewed with each
- * request, so libcurl never asks a name server.
- */
+/* Takes what a name resolved to; false when that ended the transfer. */
 static bool
-set_resolved(HdTransfer *transfer, const HdTarget *target, const char *addresses)
-{
-	char entry[HD_RESOLVER_NAME_MAX + HD_RESOLVER_TEXT + 16];
-	int length = snprintf(entry, sizeof(entry), "+%s:%s:%s", target->host, target->port, addresses);
-
-	if (length < 0 || (size_t) length >= sizeof(entry))
-		return false;
-	transfer->resolved = curl_slist_append(NULL, entry);
-	return transfer->resolved != NULL;
-}
-
-static void
 use_resolution(HdHttp *http, HdTransfer *transfer, const HdTarget *target,
 			   const HdResolution *resolution)
 {
+	HdWayStep step = transfer->way.step;
+
 	transfer->looked_up_at = hd_clock_us();
-	if (!resolution->found)
+	if (!resolution->found && step == HD_WAY_PROXY)
+		fail(http, transfer, HD_OUTCOME_PROXY, "the proxy's name could not be looked up");
+	else if (!resolution->found)
 		fail(http, transfer, HD_OUTCOME_DNS, resolution->text);
-	else if (!set_resolved(transfer, target, resolution->text))
-		finish(http, transfer, NULL);
 	else
-		run(http, transfer);
+		switch (hd_way_use(&transfer->way, target, resolution->text))
+		{
+			case HD_WAY_GO_ON:
+				return true;
+			case HD_WAY_BLOCKED:
+				fail(http, transfer, HD_OUTCOME_BLOCKED, hd_transfer_blocked);
+				return false;
+			case HD_WAY_NO_MEMORY:
+				finish(http, transfer, NULL);
+				return false;
+		}
+	return false;
+}
+
+/* Looks up what is left to look up, then gives the transfer to libcurl. */
+static void
+proceed(HdHttp *http, HdTransfer *transfer, const HdTarget *target)
+{
+	const char *name;
+
+	while ((name = hd_way_next(&transfer->way, target)) != NULL)
+	{
+		const HdResolution *known = hd_resolver_lookup(http->resolver, name, &transfer->lookup);
+
+		if (known == NULL)
+		{
+			int64_t ends = transfer->request->received_at + transfer->request->timeout_us;
+
+			transfer->state = HD_TRANSFER_RESOLVING;
+			hd_timer_arm(&transfer->deadline, ends - hd_clock_us());
+			return;
+		}
+		if (!use_resolution(http, transfer, target, known))
+			return;
+	}
+	run(http, transfer);
 }
 
 static void
@@ -367,8 +389,8 @@ resolved(void *context, const HdResolution *resolution)
 	hd_timer_disarm(&transfer->deadline);
 	if (problem != NULL)
 		refuse(http, transfer, problem);
-	else
-		use_resolution(http, transfer, &target, resolution);
+	else if (use_resolution(http, transfer, &target, resolution))
+		proceed(http, transfer, &target);
 	hd_target_free(&target);
 }
 
@@ -379,25 +401,6 @@ resolving_too_long(void *context)
 
 	fail(transfer->owner, transfer, HD_OUTCOME_TIMEOUT,
 		 "the time was up while looking up the name");
-}
-
-static void
-resolve_and_run(HdHttp *http, HdTransfer *transfer, const HdTarget *target)
-{
-	const HdResolution *known;
-	int64_t left;
-
-	transfer->lookup.fn = resolved;
-	transfer->lookup.context = transfer;
-	known = hd_resolver_lookup(http->resolver, target->host, &transfer->lookup);
-	if (known != NULL)
-	{
-		use_resolution(http, transfer, target, known);
-		return;
-	}
-	transfer->state = HD_TRANSFER_RESOLVING;
-	left = transfer->request->received_at + transfer->request->timeout_us - hd_clock_us();
-	hd_timer_arm(&transfer->deadline, left);
 }
 
 void
@@ -412,6 +415,8 @@ hd_http_start(HdHttp *http, HdRequest *request)
 	if (transfer->deadline.loop == NULL &&
 		!hd_timer_init(&transfer->deadline, http->loop, resolving_too_long, transfer))
 		goto failed;
+	transfer->lookup.fn = resolved;
+	transfer->lookup.context = transfer;
 	if (!hd_transfer_begin(transfer, request))
 		goto failed;
 	link_transfer(http, transfer);
@@ -422,10 +427,10 @@ hd_http_start(HdHttp *http, HdRequest *request)
 		finish(http, transfer, NULL);
 	else if (problem != NULL)
 		refuse(http, transfer, problem);
-	else if (hd_target_is_address(&target))
-		run(http, transfer);
+	else if (!hd_way_plan(&transfer->way, http->config, request, target.host))
+		fail(http, transfer, HD_OUTCOME_BLOCKED, hd_transfer_blocked);
 	else
-		resolve_and_run(http, transfer, &target);
+		proceed(http, transfer, &target);
 	hd_target_free(&target);
 	return;
 
@@ -434,7 +439,7 @@ failed:
 	if (transfer != NULL)
 		hd_transfer_free(transfer);
 	http->on_end(http->context, request, NULL);
-	free(request);
+	hd_request_free(request);
 }
 
 /* ---- the whole ---- */

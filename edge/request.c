@@ -231,6 +231,82 @@ place_headers(HdRequest *request, const HdField *field, struct curl_slist *nodes
 	request->headers = nodes;
 }
 
+/* ---- what few requests have ---- */
+
+/* Copies a text to where a terminated one is wanted; NULL when it cannot be one. */
+static char *
+copy_text(const HdField *field)
+{
+	char *text = is_plain_text(field) ? malloc(field->length + 1) : NULL;
+
+	if (text == NULL)
+		return NULL;
+	memcpy(text, field->data, field->length);
+	text[field->length] = '\0';
+	return text;
+}
+
+static void
+free_secret(char *text, size_t length)
+{
+	if (text == NULL)
+		return;
+	explicit_bzero(text, length);
+	free(text);
+}
+
+static const char *
+take_proxy(HdRequest *request, const HdField *url_field, const HdField *login_field)
+{
+	char *url;
+	char *login;
+	bool ok;
+
+	if (url_field->data == NULL)
+		return NULL;
+	url = copy_text(url_field);
+	login = copy_text(login_field);
+	request->proxy = calloc(1, sizeof(*request->proxy));
+	ok = url != NULL && request->proxy != NULL && (login != NULL || login_field->data == NULL) &&
+		 hd_proxy_parse(url, request->proxy) == NULL && request->proxy->kind != HD_PROXY_NONE &&
+		 hd_proxy_set_login(request->proxy, login);
+	free(url);
+	free_secret(login, login_field->length);
+	return ok ? NULL : "the proxy is malformed";
+}
+
+static const char *
+take_identity(HdRequest *request, const HdField *field)
+{
+	static const char mark[] = "-----BEGIN PRIVATE KEY-----";
+	const char *key;
+
+	if (field->data == NULL)
+		return NULL;
+	key = memmem(field->data, field->length, mark, sizeof(mark) - 1);
+	if (key == NULL || key == field->data)
+		return "the client certificate is malformed";
+	request->identity = malloc(field->length);
+	if (request->identity == NULL)
+		return "the client certificate is too large";
+	memcpy(request->identity, field->data, field->length);
+	request->certificate_length = (size_t) (key - field->data);
+	request->key_length = field->length - request->certificate_length;
+	return NULL;
+}
+
+void
+hd_request_free(HdRequest *request)
+{
+	if (request == NULL)
+		return;
+	if (request->proxy != NULL)
+		explicit_bzero(request->proxy, sizeof(*request->proxy));
+	free(request->proxy);
+	free_secret(request->identity, request->certificate_length + request->key_length);
+	free(request);
+}
+
 HdRequest *
 hd_request_decode(const HdField fields[HD_COLUMN_COUNT])
 {
@@ -294,6 +370,10 @@ hd_request_decode(const HdField fields[HD_COLUMN_COUNT])
 	request->within_us = within_ms * HD_US_PER_MS;
 	request->keep_bytes = (size_t) keep_bytes;
 	request->flags = (uint32_t) flags;
+	request->problem =
+		take_proxy(request, &fields[HD_COLUMN_PROXY], &fields[HD_COLUMN_PROXY_LOGIN]);
+	if (request->problem == NULL)
+		request->problem = take_identity(request, &fields[HD_COLUMN_CLIENT_CERT]);
 	if (!hd_method_valid(request->method))
 		request->problem = "the method is not one that may be sent";
 	return request;

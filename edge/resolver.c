@@ -353,12 +353,12 @@ accept_answer(HdResolver *resolver, const Job *job)
 		return;
 	if (job->ttl_limit_us > 0 && ttl > job->ttl_limit_us)
 		ttl = job->ttl_limit_us;
-	name->job_out = false;
 	name->answer = job->answer;
 	name->expires = hd_clock_us() + ttl;
 	if (!job->answer.found)
 		hd_metrics_add(HD_METRIC_NAMES_FAILED, 1);
 
+	/* Whoever is called may look up another name: until all were, this one must not be swept. */
 	while (name->waiting != NULL)
 	{
 		HdLookup *lookup = name->waiting;
@@ -366,6 +366,7 @@ accept_answer(HdResolver *resolver, const Job *job)
 		hd_resolver_cancel(lookup);
 		lookup->fn(lookup->context, &name->answer);
 	}
+	name->job_out = false;
 }
 
 static void

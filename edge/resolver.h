@@ -34,7 +34,6 @@ typedef struct HdResolution
 	char text[HD_RESOLVER_TEXT]; /* "192.0.2.1,[2001:db8::1]", or why not */
 } HdResolution;
 
-/* Must not look up another name itself. */
 typedef void (*HdResolvedFn)(void *context, const HdResolution *resolution);
 
 /* One who waits; embedded in its owner, linked only between lookup and answer or cancel. */

@@ -31,22 +31,13 @@
 
 /* ---- callbacks of libcurl ---- */
 
-static bool
-is_permitted(const HdTransfer *transfer, const struct sockaddr *address)
-{
-	bool private_ok = transfer->config->allow_private_from_database &&
-					  (transfer->request->flags & HD_REQUEST_PRIVATE_OK) != 0;
-
-	return hd_address_permitted(address, &transfer->config->allowed_networks, private_ok);
-}
-
 static curl_socket_t
 open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
 	HdTransfer *transfer = context;
 	int fd;
 
-	if (purpose != CURLSOCKTYPE_IPCXN || !is_permitted(transfer, &address->addr))
+	if (purpose != CURLSOCKTYPE_IPCXN || !hd_way_permits(&transfer->way, &address->addr))
 	{
 		transfer->refused_address = true;
 		return CURL_SOCKET_BAD;
@@ -71,7 +62,7 @@ before_request(void *context, char *remote_ip, char *local_ip, int remote_port, 
 	(void) remote_port;
 	(void) local_port;
 	if (!hd_address_parse(remote_ip, &address) ||
-		!is_permitted(transfer, (const struct sockaddr *) &address))
+		!hd_way_permits(&transfer->way, (const struct sockaddr *) &address))
 	{
 		transfer->refused_address = true;
 		return CURL_PREREQFUNC_ABORT;
@@ -230,7 +221,6 @@ set_common(const HdTransfer *transfer)
 	SET(CURLOPT_NOSIGNAL, 1L);
 	SET(CURLOPT_PROTOCOLS_STR, "http,https");
 	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
 	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	SET(CURLOPT_SSL_VERIFYPEER, 1L);
@@ -290,6 +280,28 @@ set_method_and_body(const HdTransfer *transfer)
 	return code;
 }
 
+/*
+ * libcurl refers to the key in the request's memory, and copies the certificates to know the
+ * connections that were made with them: one is never lent to a request with others, or none.
+ */
+static CURLcode
+set_identity(const HdRequest *request, CURL *easy)
+{
+	struct curl_blob certificates = {.data = request->identity,
+									 .len = request->certificate_length,
+									 .flags = CURL_BLOB_NOCOPY};
+	struct curl_blob key = {.data = request->identity + request->certificate_length,
+							.len = request->key_length,
+							.flags = CURL_BLOB_NOCOPY};
+	CURLcode code = CURLE_OK;
+
+	SET(CURLOPT_SSLCERTTYPE, "PEM");
+	SET(CURLOPT_SSLCERT_BLOB, &certificates);
+	SET(CURLOPT_SSLKEYTYPE, "PEM");
+	SET(CURLOPT_SSLKEY_BLOB, &key);
+	return code;
+}
+
 bool
 hd_transfer_is_late(const HdTransfer *transfer)
 {
@@ -318,8 +330,10 @@ hd_transfer_prepare(HdTransfer *transfer)
 	SET(CURLOPT_HTTPHEADER, request->headers);
 	SET(CURLOPT_TIMEOUT_MS, left_ms);
 	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms < left_ms ? connect_ms : left_ms);
-	if (transfer->resolved != NULL)
-		SET(CURLOPT_RESOLVE, transfer->resolved);
+	if (code == CURLE_OK)
+		code = hd_way_apply(&transfer->way, easy);
+	if (code == CURLE_OK && request->identity != NULL)
+		code = set_identity(request, easy);
 	return code;
 }
 
@@ -386,9 +400,8 @@ hd_transfer_end(HdTransfer *transfer)
 {
 	/* The handle points into the request and at the list: reset it before they go. */
 	curl_easy_reset(transfer->easy);
-	curl_slist_free_all(transfer->resolved);
-	transfer->resolved = NULL;
-	free(transfer->request);
+	hd_way_end(&transfer->way);
+	hd_request_free(transfer->request);
 	transfer->request = NULL;
 	hd_result_free(transfer->result);
 	transfer->result = NULL;
@@ -404,6 +417,8 @@ hd_transfer_end(HdTransfer *transfer)
 }
 
 /* ---- outcome ---- */
+
+const char hd_transfer_blocked[] = "the address is not one that deliveries may reach";
 
 static HdOutcome
 outcome_of_code(CURLcode code, bool sent)
@@ -452,6 +467,42 @@ outcome_of_code(CURLcode code, bool sent)
 	}
 }
 
+/* Could the proxy say that the receiver does not let itself be reached? */
+static bool
+is_receivers_fault(CURL *easy, CURLcode code, long connect_status)
+{
+	long detail = 0;
+
+	if (code != CURLE_PROXY)
+		return connect_status >= 502 && connect_status <= 504;
+	return curl_easy_getinfo(easy, CURLINFO_PROXY_ERROR, &detail) == CURLE_OK &&
+		   (detail == CURLPX_REPLY_GENERAL_SERVER_FAILURE ||
+			detail == CURLPX_REPLY_NETWORK_UNREACHABLE || detail == CURLPX_REPLY_HOST_UNREACHABLE ||
+			detail == CURLPX_REPLY_CONNECTION_REFUSED || detail == CURLPX_REPLY_TTL_EXPIRED);
+}
+
+/*
+ * Before a byte of the request has left: whose fault it was. Once the proxy is connected, one
+ * that does not answer is as likely waiting for the receiver, which is charged: what the proxy
+ * is blamed for is put off without end.
+ */
+static HdOutcome
+outcome_through_proxy(CURL *easy, CURLcode code)
+{
+	HdOutcome outcome = outcome_of_code(code, false);
+	long connect_status = 0;
+	long connected_port = 0;
+
+	if (curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &connect_status) != CURLE_OK ||
+		curl_easy_getinfo(easy, CURLINFO_PRIMARY_PORT, &connected_port) != CURLE_OK)
+		return HD_OUTCOME_PROXY;
+	if (outcome == HD_OUTCOME_TLS || (connect_status >= 200 && connect_status <= 299))
+		return outcome;
+	if (is_receivers_fault(easy, code, connect_status))
+		return HD_OUTCOME_CONNECT;
+	return outcome == HD_OUTCOME_TIMEOUT && connected_port > 0 ? outcome : HD_OUTCOME_PROXY;
+}
+
 /* After these libcurl may leave a handle half set up, which then fails every request. */
 static bool
 is_spoiling(CURLcode code)
@@ -472,6 +523,11 @@ is_local_failure(const HdTransfer *transfer, CURLcode code)
 static HdOutcome
 outcome_of(const HdTransfer *transfer, CURLcode code)
 {
+	bool through_proxy = transfer->way.proxy != NULL;
+
+	/* In a tunnel this is the receiver's answer, outside of it the proxy's. */
+	if (transfer->status == 407 && through_proxy && !hd_way_tunnels(&transfer->way))
+		return HD_OUTCOME_PROXY;
 	if (transfer->status > 0)
 		return HD_OUTCOME_HTTP;
 	/* One refused address among several does not matter when another could be tried. */
@@ -480,6 +536,8 @@ outcome_of(const HdTransfer *transfer, CURLcode code)
 		return HD_OUTCOME_BLOCKED;
 	if (transfer->too_many_headers)
 		return HD_OUTCOME_PROTOCOL;
+	if (through_proxy && !transfer->sent)
+		return outcome_through_proxy(transfer->easy, code);
 	return outcome_of_code(code, transfer->sent);
 }
 
@@ -489,7 +547,8 @@ write_error(const HdTransfer *transfer, CURLcode code, HdResult *result)
 	const char *error = transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code);
 
 	if (result->outcome == HD_OUTCOME_BLOCKED)
-		error = "the address is not one that deliveries may reach";
+		error = transfer->way.proxy != NULL ? "the proxy's address is not one that may be reached"
+											: hd_transfer_blocked;
 	else if (transfer->too_many_headers)
 		error = "the answer has more header bytes than max_header_bytes";
 	else if (transfer->truncated)

@@ -15,6 +15,7 @@
 #include "request.h"
 #include "resolver.h"
 #include "result.h"
+#include "way.h"
 
 typedef enum HdTransferState
 {
@@ -38,9 +39,9 @@ typedef struct HdTransfer
 	HdResult *result;	/* the same; made at the start, so that what was sent can be reported */
 	bool spoilt;		/* the handle ran short of memory: not to be used again */
 	HdLookup lookup;
-	HdTimer deadline;			 /* while RESOLVING; libcurl keeps it afterwards */
-	struct curl_slist *resolved; /* CURLOPT_RESOLVE's one entry; owned */
-	int64_t looked_up_at;		 /* when the lookup ended; 0: none was needed */
+	HdTimer deadline;	  /* while RESOLVING; libcurl keeps it afterwards */
+	HdWay way;			  /* planned at the start, ended with the request */
+	int64_t looked_up_at; /* when the lookup ended; 0: none was needed */
 
 	/* What the callbacks saw of this request. */
 	bool refused_address;
@@ -62,6 +63,9 @@ typedef struct HdTransfer
 	char http_date[64];
 	char error[CURL_ERROR_SIZE];
 } HdTransfer;
+
+/* What is said of a receiver whose address is refused. */
+extern const char hd_transfer_blocked[];
 
 /* NULL when memory is short. */
 HdTransfer *hd_transfer_create(void *owner, const HdConfig *config) HD_MUSTCHECK;

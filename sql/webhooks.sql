@@ -450,29 +450,19 @@ CREATE FUNCTION hotdash._endpoint_check(e hotdash._endpoint) RETURNS void
 COMMENT ON FUNCTION hotdash._endpoint_check(hotdash._endpoint) IS 'Raises 22023 for what an endpoint may not be';
 REVOKE ALL ON FUNCTION hotdash._endpoint_check(hotdash._endpoint) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._endpoint_refuse(name text) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-	BEGIN
-		RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
-			MESSAGE = format('endpoints do not support "%s" in this version', name);
-	END
-	$$;
-COMMENT ON FUNCTION hotdash._endpoint_refuse(text) IS 'Raises 0A000 for an argument that is not built yet';
-REVOKE ALL ON FUNCTION hotdash._endpoint_refuse(text) FROM PUBLIC;
-
 CREATE FUNCTION hotdash._endpoint_check_options(options jsonb) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	DECLARE
-		name text;
+		types constant jsonb := '{"client_cert": "string", "consent": "boolean", "proxy": "string", "signing": "string"}';
+		o record;
 	BEGIN
 		PERFORM hotdash._webhook_check_options(options, ARRAY['client_cert', 'consent', 'proxy', 'signing']);
-		FOR name IN SELECT o.key FROM jsonb_each_text(options) AS o
-			WHERE o.value IS NOT NULL AND o.key <> 'signing' LOOP
-			PERFORM hotdash._endpoint_refuse(name);
+		FOR o IN SELECT x.key, types ->> x.key AS type FROM jsonb_each(options) AS x
+			WHERE jsonb_typeof(x.value) NOT IN ('null', types ->> x.key) LOOP
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('option "%s" must be a JSON %s', o.key, o.type);
 		END LOOP;
 		IF coalesce(options ->> 'signing', 'hmac') NOT IN ('hmac', 'ed25519') THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -480,8 +470,7 @@ CREATE FUNCTION hotdash._endpoint_check_options(options jsonb) RETURNS void
 		END IF;
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._endpoint_check_options(jsonb) IS
-	'Raises 22023 for an unknown option of an endpoint, 0A000 for one that is not built yet';
+COMMENT ON FUNCTION hotdash._endpoint_check_options(jsonb) IS 'Raises 22023 for options that an endpoint cannot have';
 REVOKE ALL ON FUNCTION hotdash._endpoint_check_options(jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.endpoint_create(
@@ -535,6 +524,7 @@ CREATE FUNCTION hotdash.endpoint_create(
 		e.updated_at := now;
 		INSERT INTO hotdash._endpoint VALUES (e.*);
 		PERFORM hotdash._endpoint_key_replace(e.id, secret, coalesce(options ->> 'signing', 'hmac'), '0');
+		PERFORM hotdash._endpoint_set_options(e, options, false);
 		PERFORM hotdash._endpoint_flow(ARRAY[e.id]);
 		RETURN e.id;
 	END
@@ -577,6 +567,8 @@ CREATE FUNCTION hotdash.endpoint_update(id bigint, changes jsonb) RETURNS void
 		known constant text[] := ARRAY['backoff', 'concurrency', 'events', 'filter', 'headers', 'max_age',
 			'max_attempts', 'options', 'ordered', 'rate', 'rate_period', 'retry_statuses', 'timeout', 'url'];
 		e hotdash._endpoint := hotdash._endpoint_get(id);
+		url_before constant text := e.url;
+		options jsonb := '{}';
 		change record;
 	BEGIN
 		PERFORM hotdash._webhook_require(changes, 'changes');
@@ -600,6 +592,7 @@ CREATE FUNCTION hotdash.endpoint_update(id bigint, changes jsonb) RETURNS void
 				WHEN 'options' THEN
 					PERFORM hotdash._endpoint_check_options(change.value);
 					PERFORM hotdash._endpoint_set_signing(e.id, change.value);
+					options := coalesce(change.value, '{"client_cert": null, "consent": null, "proxy": null}');
 				WHEN 'rate' THEN e.rate := change.text::int;
 				WHEN 'rate_period' THEN e.rate_period := change.text::interval;
 				WHEN 'concurrency' THEN e.concurrency := change.text::int;
@@ -616,6 +609,7 @@ CREATE FUNCTION hotdash.endpoint_update(id bigint, changes jsonb) RETURNS void
 				retry_statuses = e.retry_statuses, rate = e.rate, rate_period = e.rate_period, concurrency = e.concurrency,
 				ordered = e.ordered, updated_at = hotdash._now()
 			WHERE x.id = e.id;
+		PERFORM hotdash._endpoint_set_options(e, options, e.url <> url_before);
 		PERFORM hotdash._endpoint_flow(ARRAY[e.id]);
 	END
 	$$;
@@ -634,12 +628,14 @@ CREATE FUNCTION hotdash.endpoint_enable(id bigint) RETURNS void
 			SET enabled = true, disabled_reason = NULL, disabled_at = NULL, updated_at = hotdash._now()
 			WHERE x.id = e.id;
 		DELETE FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.id;
+		PERFORM hotdash._consent_ask(e) FROM hotdash._endpoint_option AS o
+			WHERE o.endpoint_id = e.id AND (o.consent <> 'granted' OR o.consent IS NOT NULL AND NOT e.enabled);
 		PERFORM hotdash._endpoint_flow(ARRAY[e.id]);
 		PERFORM hotdash._endpoint_alert(e.id, NULL, NULL, false);
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.endpoint_enable(bigint) IS
-	'Switches an endpoint on, forgets its failures, ends its pause, and lets go what was parked for it';
+	'Switches an endpoint on, forgets its failures, ends its pause, and lets go what was parked for it, once its receiver consents if it is to be asked';
 REVOKE ALL ON FUNCTION hotdash.endpoint_enable(bigint) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.endpoint_disable(id bigint, reason text DEFAULT NULL) RETURNS void

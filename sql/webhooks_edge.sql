@@ -13,10 +13,13 @@ CREATE TYPE hotdash.edge_request AS (
 	lease_ms int,
 	flags int,
 	within_ms int,
-	keep_bytes int
+	keep_bytes int,
+	proxy text,
+	proxy_login text,
+	client_cert text
 );
 COMMENT ON TYPE hotdash.edge_request IS
-	'One request as the edge sends it; flags: bit 0, private addresses are allowed; within_ms: of the claim, or not at all; keep_bytes: of the answer, with its headers';
+	'One request as the edge sends it; flags: bit 0, private addresses are allowed; within_ms: of the claim, or not at all; keep_bytes: of the answer, with its headers; proxy: instead of the edge''s own, proxy_login: user:password for it; client_cert: PEM of certificates and their key';
 
 CREATE TYPE hotdash._edge_result AS (
 	id bigint,
@@ -142,6 +145,8 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 	SET enable_hashjoin = off
 	SET enable_mergejoin = off
 	SET jit = off
+	-- What is returned, keys of client certificates among it, stays in memory: no file of a spilled result holds one.
+	SET work_mem = '64MB'
 	AS $$
 	DECLARE
 		lease constant interval := hotdash._edge_lease();
@@ -165,34 +170,50 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 			at := hotdash._now();
 			RETURN QUERY
 				SELECT s.id, s.token, s.url, 'POST', s.lines, s.body, (extract(epoch FROM s.timeout) * 1000)::int,
-					(extract(epoch FROM lease) * 1000)::int, flags, (extract(epoch FROM s.within) * 1000)::int, NULL::int
+					(extract(epoch FROM lease) * 1000)::int, flags, (extract(epoch FROM s.within) * 1000)::int, NULL::int,
+					s.proxy, s.login, s.cert
 				FROM (
 					SELECT r.*, hotdash._webhook_header_lines(r.endpoint_id, r.keys, r.message_id, at, r.body, r.content_type,
-						hotdash._trace_attempt(r.traceparent, r.message_id, r.id, r.token), r.headers) AS lines
+							hotdash._trace_attempt(r.traceparent, r.message_id, r.id, r.token), r.headers) AS lines,
+						hotdash._endpoint_egress_open(r.endpoint_id, 'proxy', r.sealed_login) AS login,
+						hotdash._endpoint_egress_open(r.endpoint_id, 'cert', r.sealed_cert) AS cert
 					FROM (
-						SELECT j.id, j.token, m.traceparent, e.id AS endpoint_id, e.url, e.timeout, e.headers,
-							CASE WHEN e.rate IS NOT NULL THEN hotdash._endpoint_slack(e.rate_period) END AS within,
+						SELECT j.id, j.token, m.traceparent, e.id AS endpoint_id, e.url, e.timeout,
+							CASE WHEN o.consent IS NULL THEN e.headers
+								ELSE e.headers || jsonb_build_object('WebHook-Request-Origin', o.consent_origin) END AS headers,
+							CASE WHEN e.rate IS NOT NULL OR o.consent_rate IS NOT NULL THEN hotdash._endpoint_slack(
+								(hotdash._endpoint_rate(e.rate, e.rate_period, o.consent_rate)).period) END AS within,
 							m.id AS message_id, m.content_type,
-							m.body, k.keys, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
+							m.body, k.keys, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before,
+							o.proxy, o.proxy_login AS sealed_login, o.cert AS sealed_cert
 						FROM unnest(claimed) WITH ORDINALITY AS j
 						JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
 						JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
 						CROSS JOIN LATERAL (
 							SELECT array_agg(x.key ORDER BY x.version DESC) AS keys FROM hotdash._endpoint_key AS x
 							WHERE x.endpoint_id = e.id AND (x.retires_at IS NULL OR x.retires_at > at)) AS k
+						LEFT JOIN hotdash._endpoint_option AS o ON o.endpoint_id = e.id
 						WHERE k.keys IS NOT NULL
 						) AS r
 					WHERE r.bytes_before < batch_bytes
 					) AS s
-				WHERE s.lines IS NOT NULL;
+				WHERE s.lines IS NOT NULL AND num_nulls(s.sealed_login, s.sealed_cert) = num_nulls(s.login, s.cert);
 			GET DIAGNOSTICS requests = ROW_COUNT;
 			IF requests < cardinality(claimed) THEN
 				RETURN QUERY
-					SELECT j.id, j.token, q.url, q.method,
-						hotdash._http_header_lines(q.headers, hotdash._http_traceparent(q, j.token)), q.body,
-						(extract(epoch FROM q.timeout) * 1000)::int, (extract(epoch FROM lease) * 1000)::int, flags, NULL::int,
-						q.max_response
-					FROM unnest(claimed) AS j JOIN hotdash._http_request AS q ON q.id = j.id;
+					SELECT s.id, s.token, s.url, s.method, s.lines, s.body, (extract(epoch FROM s.timeout) * 1000)::int,
+						(extract(epoch FROM lease) * 1000)::int, flags, NULL::int, s.max_response, s.proxy, s.login, s.cert
+					FROM (
+						SELECT j.id, j.token, q.url, q.method, q.body, q.timeout, q.max_response,
+							hotdash._http_header_lines(q.headers, hotdash._http_traceparent(q, j.token)) AS lines,
+							o.proxy, o.proxy_login AS sealed_login, o.cert AS sealed_cert,
+							hotdash._endpoint_egress_open(o.endpoint_id, 'proxy', o.proxy_login) AS login,
+							hotdash._endpoint_egress_open(o.endpoint_id, 'cert', o.cert) AS cert
+						FROM unnest(claimed) AS j
+						JOIN hotdash._http_request AS q ON q.id = j.id
+						LEFT JOIN hotdash._endpoint_option AS o ON o.consent_request = q.id
+						) AS s
+					WHERE num_nulls(s.sealed_login, s.sealed_cert) = num_nulls(s.login, s.cert);
 				GET DIAGNOSTICS others = ROW_COUNT;
 				requests := requests + others;
 			END IF;
@@ -287,14 +308,14 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 	SET enable_mergejoin = off
 	SET jit = off
 	AS $$
-		SELECT r.result::int, r.id, r.token, a.attempt, d.tenant, e.id, x.action, v.reason,
+		SELECT r.result::int, r.id, r.token, a.attempt, d.tenant, e.id, x.action, x.reason,
 			CASE WHEN x.action = 'retry' THEN h.asked END,
 			CASE WHEN x.action = 'retry' AND (h.asked IS NOT NULL OR v.pause OR v.floor IS DISTINCT FROM interval '0')
 				THEN hotdash._delivery_retry_in(e.backoff, a.attempt, v.floor, h.asked, v.pause)
 				WHEN x.action = 'snooze' THEN v.floor END,
 			v.pause, v.health,
 			CASE WHEN x.action <> 'complete' THEN concat_ws(': ',
-				CASE WHEN r.class = 'http' THEN 'HTTP ' || r.status ELSE r.class END, v.reason,
+				CASE WHEN r.class = 'http' THEN 'HTTP ' || r.status ELSE r.class END, x.reason,
 				hotdash._clean_text(convert_to(r.error, 'UTF8'), 500)) END,
 			-- As it was sent: made of the same again.
 			CASE WHEN q.id IS NOT NULL THEN hotdash._http_traceparent(q, r.token)
@@ -308,15 +329,23 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 		LEFT JOIN hotdash._endpoint AS e ON e.id = d.endpoint_id
 		LEFT JOIN hotdash._http_request AS q ON q.id = r.id AND d.endpoint_id IS NULL
 		LEFT JOIN hotdash._message AS m ON m.id = d.message_id
+		-- Without a row to look for, the index is not looked at.
+		LEFT JOIN hotdash._endpoint_option AS o ON o.consent_request = CASE WHEN d.endpoint_id IS NULL THEN r.id END
 		LEFT JOIN hotdash._job AS j ON j.id = r.id
 		CROSS JOIN LATERAL (SELECT coalesce(j.attempt + 1,
 			(SELECT max(x.attempt) FROM hotdash._delivery_attempt AS x WHERE x.delivery_id = r.id), 1) AS attempt) AS a
 		CROSS JOIN LATERAL (SELECT hotdash._retry_after(r.retry_after, at, r.http_date) AS asked) AS h
 		CROSS JOIN LATERAL hotdash._webhook_classify(r.status, r.class, a.attempt, r.sent, r.total_us,
 			h.asked IS NOT NULL, coalesce(e.retry_statuses, q.retry_statuses)) AS v
-		-- Whatever answers a request that is no delivery has answered it.
-		CROSS JOIN LATERAL (SELECT CASE WHEN d.endpoint_id IS NULL AND r.class = 'http' AND v.action IN ('dead', 'disable')
-			THEN 'complete' ELSE v.action END AS action) AS x
+		CROSS JOIN LATERAL (
+			SELECT u.action, u.reason
+			FROM hotdash._consent_verdict(r.status, r.headers, o.consent_origin, v.action, v.reason) AS u
+			WHERE o.endpoint_id IS NOT NULL AND r.class = 'http'
+			UNION ALL
+			-- Whatever answers a request that is no delivery has answered it.
+			SELECT CASE WHEN d.endpoint_id IS NULL AND r.class = 'http' AND v.action IN ('dead', 'disable')
+				THEN 'complete' ELSE v.action END, v.reason
+			WHERE o.endpoint_id IS NULL OR r.class <> 'http') AS x
 	$$;
 COMMENT ON FUNCTION hotdash._edge_judge(hotdash._edge_result[], timestamptz) IS
 	'A verdict on each result whose delivery is known';
@@ -461,6 +490,8 @@ CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id 
 		PERFORM hotdash._edge_log(edge, parsed, verdicts, states, at);
 		PERFORM hotdash._edge_react(verdicts, states, at);
 		PERFORM hotdash._http_store(parsed, verdicts, states, at)
+			WHERE EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL);
+		PERFORM hotdash._consent_settle(parsed, verdicts, states, at)
 			WHERE EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL);
 		RETURN QUERY
 			SELECT r.id, coalesce(states[v.ordinality], 'lost')

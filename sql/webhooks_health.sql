@@ -56,11 +56,12 @@ CREATE FUNCTION hotdash._endpoint_flow(ids bigint[]) RETURNS void
 	AS $$
 		INSERT INTO hotdash._job_flow AS f (hash, flow, concurrency, rate, rate_period_us, held_until, held_reason)
 			SELECT hotdash._job_flow_hash(n.flow), n.flow,
-				CASE WHEN h.probe_at IS NOT NULL THEN 1 ELSE coalesce(e.concurrency, 64) END, e.rate,
-				CASE WHEN e.rate IS NOT NULL THEN
-					(extract(epoch FROM e.rate_period + hotdash._endpoint_slack(e.rate_period)) * 1000000)::bigint END,
-				CASE WHEN NOT e.enabled THEN 'infinity' ELSE greatest(h.paused_until, h.probe_at) END,
+				CASE WHEN h.probe_at IS NOT NULL THEN 1 ELSE coalesce(e.concurrency, 64) END, r.rate,
+				CASE WHEN r.rate IS NOT NULL THEN
+					(extract(epoch FROM r.period + hotdash._endpoint_slack(r.period)) * 1000000)::bigint END,
+				CASE WHEN NOT e.enabled OR o.consent <> 'granted' THEN 'infinity' ELSE greatest(h.paused_until, h.probe_at) END,
 				CASE WHEN NOT e.enabled THEN 'endpoint ' || e.id || ' is disabled: ' || e.disabled_reason
+					WHEN o.consent <> 'granted' THEN 'endpoint ' || e.id || ' waits for the consent of its receiver'
 					WHEN h.paused_until >= h.probe_at OR h.probe_at IS NULL AND h.paused_until IS NOT NULL
 						THEN 'the receiver of endpoint ' || e.id || ' asked for a pause'
 					WHEN h.probe_at IS NOT NULL
@@ -68,14 +69,17 @@ CREATE FUNCTION hotdash._endpoint_flow(ids bigint[]) RETURNS void
 					END
 			FROM hotdash._endpoint AS e
 			LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = e.id
+			LEFT JOIN hotdash._endpoint_option AS o ON o.endpoint_id = e.id
+			CROSS JOIN LATERAL hotdash._endpoint_rate(e.rate, e.rate_period, o.consent_rate) AS r
 			CROSS JOIN LATERAL hotdash._endpoint_flow_name(e.id) AS n (flow)
 			WHERE e.id = ANY (ids)
 			ORDER BY 1
 			ON CONFLICT (hash) DO UPDATE SET concurrency = excluded.concurrency, rate = excluded.rate,
 				rate_period_us = excluded.rate_period_us, held_until = excluded.held_until,
 				held_reason = excluded.held_reason
-			WHERE (f.concurrency, f.rate, f.rate_period_us, f.held_until)
-				IS DISTINCT FROM (excluded.concurrency, excluded.rate, excluded.rate_period_us, excluded.held_until)
+			WHERE (f.concurrency, f.rate, f.rate_period_us, f.held_until, f.held_reason)
+				IS DISTINCT FROM (excluded.concurrency, excluded.rate, excluded.rate_period_us, excluded.held_until,
+					excluded.held_reason)
 	$$;
 COMMENT ON FUNCTION hotdash._endpoint_flow(bigint[]) IS
 	'Brings the limits of endpoints'' deliveries up to date with the endpoints and their health';
@@ -250,9 +254,12 @@ CREATE FUNCTION hotdash._deliveries_expire() RETURNS int
 		expired int := 0;
 	BEGIN
 		FOR e IN
-			SELECT x.id, x.max_age, greatest(x.expired_to, coalesce(x.disabled_at, h.failing_since, now) - x.max_age) AS since
-			FROM hotdash._endpoint AS x LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = x.id
-			WHERE NOT x.enabled OR greatest(h.paused_until, h.probe_at) > now
+			SELECT x.id, x.max_age, greatest(x.expired_to, coalesce(x.disabled_at, h.failing_since, o.consent_at, now) - x.max_age)
+				AS since
+			FROM hotdash._endpoint AS x
+			LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = x.id
+			LEFT JOIN hotdash._endpoint_option AS o ON o.endpoint_id = x.id AND o.consent <> 'granted'
+			WHERE NOT x.enabled OR greatest(h.paused_until, h.probe_at) > now OR o.endpoint_id IS NOT NULL
 			ORDER BY x.id
 			FOR NO KEY UPDATE OF x SKIP LOCKED
 		LOOP

@@ -89,11 +89,14 @@ CREATE FUNCTION hotdash._edge_await_key(claimed hotdash.claimed_job[], at timest
 			WHERE EXISTS (SELECT FROM hotdash._endpoint_key AS k
 				WHERE k.endpoint_id = (j.payload ->> 'endpoint')::bigint AND (k.retires_at IS NULL OR k.retires_at > at)
 					AND hotdash._secret_state(k.key, 'endpoint/' || k.endpoint_id) IN ('missing', 'damaged'))
+				OR EXISTS (SELECT FROM hotdash._endpoint_option AS o, hotdash._endpoint_option_secrets(o) AS x
+					WHERE (o.endpoint_id = (j.payload ->> 'endpoint')::bigint OR o.consent_request = j.id)
+						AND hotdash._secret_state(x.stored, x.place) IN ('missing', 'damaged'))
 			HAVING count(*) > 0;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._edge_await_key(hotdash.claimed_job[], timestamptz) IS
-	'Puts off claimed deliveries whose endpoint''s secret cannot be decrypted';
+	'Puts off claimed deliveries of whose endpoint a secret cannot be decrypted';
 REVOKE ALL ON FUNCTION hotdash._edge_await_key(hotdash.claimed_job[], timestamptz) FROM PUBLIC;
 
 /*
@@ -108,15 +111,22 @@ CREATE FUNCTION hotdash.secret_reseal() RETURNS bigint
 	DECLARE
 		newest constant text := hotdash._secret_newest_key();
 		endpoints bigint;
+		options bigint;
 		sources bigint;
 	BEGIN
 		UPDATE hotdash._endpoint_key AS k SET key = hotdash._secret_reseal(k.key, 'endpoint/' || k.endpoint_id)
 			WHERE hotdash._secret_key_id(k.key) IS DISTINCT FROM newest;
 		GET DIAGNOSTICS endpoints = ROW_COUNT;
+		UPDATE hotdash._endpoint_option AS o
+			SET proxy_login = hotdash._secret_reseal(o.proxy_login, 'endpoint-proxy/' || o.endpoint_id),
+				cert = hotdash._secret_reseal(o.cert, 'endpoint-cert/' || o.endpoint_id)
+			WHERE EXISTS (SELECT FROM hotdash._endpoint_option_secrets(o) AS x
+				WHERE hotdash._secret_key_id(x.stored) IS DISTINCT FROM newest);
+		GET DIAGNOSTICS options = ROW_COUNT;
 		UPDATE hotdash._inbound_key AS k SET secret = hotdash._secret_reseal(k.secret, 'inbound/' || k.source)
 			WHERE hotdash._secret_key_id(k.secret) IS DISTINCT FROM newest;
 		GET DIAGNOSTICS sources = ROW_COUNT;
-		RETURN endpoints + sources;
+		RETURN endpoints + options + sources;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.secret_reseal() IS
@@ -151,6 +161,9 @@ CREATE FUNCTION hotdash._health_secrets() RETURNS jsonb
 			FROM (SELECT hotdash._secret_state(k.key, 'endpoint/' || k.endpoint_id) AS state,
 					hotdash._secret_key_id(k.key) AS key_id FROM hotdash._endpoint_key AS k
 				UNION ALL
+				SELECT hotdash._secret_state(x.stored, x.place), hotdash._secret_key_id(x.stored)
+				FROM hotdash._endpoint_option AS o, hotdash._endpoint_option_secrets(o) AS x
+				UNION ALL
 				SELECT hotdash._secret_state(k.secret, 'inbound/' || k.source), hotdash._secret_key_id(k.secret)
 				FROM hotdash._inbound_key AS k) AS s) AS n
 	$$;
@@ -175,12 +188,13 @@ CREATE FUNCTION hotdash._webhooks_tidy() RETURNS bool
 		DELETE FROM hotdash._inbound_key AS k WHERE (k.source, k.version) IN (
 			SELECT x.source, x.version FROM hotdash._inbound_key AS x WHERE x.retires_at <= now FOR UPDATE SKIP LOCKED);
 		PERFORM hotdash._inbound_sweep(20000);
+		PERFORM hotdash._consent_tidy();
 		PERFORM hotdash._deliveries_expire();
 		RETURN hotdash._http_sweep();
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._webhooks_tidy() IS
-	'Each minute: deletes what was kept long enough, ends deliveries that waited too long; true when there is more to do at once';
+	'Each minute: deletes what was kept long enough, ends deliveries that waited too long and handshakes that came to no end; true when there is more to do at once';
 REVOKE ALL ON FUNCTION hotdash._webhooks_tidy() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._secrets_rights() RETURNS TABLE (level text, object text)

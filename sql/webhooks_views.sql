@@ -15,6 +15,12 @@ ALTER TABLE hotdash._endpoint_health ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON hotdash._endpoint_health
 	USING (EXISTS (SELECT FROM hotdash._endpoint AS e WHERE e.id = endpoint_id AND hotdash._tenant_sees(e.tenant)));
 COMMENT ON POLICY tenant ON hotdash._endpoint_health IS 'A session bound to a tenant sees that tenant alone';
+
+ALTER TABLE hotdash._endpoint_option ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._endpoint_option
+	USING (EXISTS (SELECT FROM hotdash._endpoint AS e WHERE e.id = endpoint_id AND hotdash._tenant_sees(e.tenant)));
+COMMENT ON POLICY tenant ON hotdash._endpoint_option IS 'A session bound to a tenant sees that tenant alone';
+
 ALTER TABLE hotdash._message ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON hotdash._message USING (hotdash._tenant_sees(tenant));
 COMMENT ON POLICY tenant ON hotdash._message IS 'A session bound to a tenant sees that tenant alone';
@@ -31,12 +37,18 @@ CREATE VIEW hotdash.endpoints WITH (security_invoker = true) AS
 		CASE WHEN h.paused_until > hotdash._now() THEN h.paused_until END AS paused_until,
 		CASE WHEN h.probe_at IS NULL THEN 'closed' WHEN h.probe_at > hotdash._now() THEN 'open' ELSE 'half_open' END AS breaker,
 		h.probe_at, h.failing_since,
-		k.signing, k.public_key, k.created_at AS secret_created_at, e.created_at, e.updated_at
+		k.signing, k.public_key, k.created_at AS secret_created_at, e.created_at, e.updated_at,
+		o.proxy, o.cert_subject AS client_cert_subject, o.cert_not_after AS client_cert_not_after,
+		o.cert_fingerprint AS client_cert_fingerprint,
+		o.cert_not_after <= hotdash._now() + interval '14 days' AS client_cert_expires_soon,
+		o.consent, o.consent_at, o.consent_rate
 	FROM hotdash._endpoint AS e
 	LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = e.id AND k.retires_at IS NULL
 	LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = e.id
+	LEFT JOIN hotdash._endpoint_option AS o ON o.endpoint_id = e.id
 	WHERE hotdash._tenant_sees(e.tenant);
-COMMENT ON VIEW hotdash.endpoints IS 'Receivers of webhooks; no secret but the public key, and of headers the names alone';
+COMMENT ON VIEW hotdash.endpoints IS
+	'Receivers of webhooks; no secret but the public key, of headers the names alone, of a proxy host and port';
 
 CREATE VIEW hotdash.messages WITH (security_invoker = true) AS
 	SELECT m.id, m.tenant, m.event_type, m.content_type, m.bytes, m.idempotency_key, m.order_key, m.traceparent, m.created_at
@@ -60,7 +72,7 @@ CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
 	SELECT d.id, d.message_id, d.endpoint_id, d.tenant,
 		CASE
 			WHEN r.id IS NOT NULL THEN 'running'
-			WHEN j.id IS NOT NULL AND NOT e.enabled THEN 'parked'
+			WHEN j.id IS NOT NULL AND (NOT e.enabled OR o.consent <> 'granted') THEN 'parked'
 			WHEN j.id IS NOT NULL AND greatest(j.at, h.paused_until, h.probe_at) > hotdash._now() THEN 'scheduled'
 			WHEN j.id IS NOT NULL THEN 'ready'
 			WHEN a.reason = 'delivered' THEN 'completed'
@@ -68,13 +80,15 @@ CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
 			ELSE 'cancelled'
 		END AS state,
 		coalesce(j.attempt + (r.id IS NOT NULL)::int, x.attempt, a.attempt, 0) AS attempt,
-		CASE WHEN j.id IS NOT NULL AND r.id IS NULL AND e.enabled THEN greatest(j.at, h.paused_until, h.probe_at)
+		CASE WHEN j.id IS NOT NULL AND r.id IS NULL AND e.enabled AND coalesce(o.consent, 'granted') = 'granted'
+			THEN greatest(j.at, h.paused_until, h.probe_at)
 			END AS next_attempt_at,
 		a.status AS last_status, a.reason AS last_reason, coalesce(j.last_error, x.last_error, a.error) AS last_error,
 		a.finished_at AS last_attempt_at, d.created_at
 	FROM hotdash._delivery AS d
 	LEFT JOIN hotdash._endpoint AS e ON e.id = d.endpoint_id
 	LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = d.endpoint_id
+	LEFT JOIN hotdash._endpoint_option AS o ON o.endpoint_id = d.endpoint_id
 	LEFT JOIN hotdash._job AS j ON j.id = d.id
 	LEFT JOIN hotdash._job_running() AS r ON r.id = d.id
 	LEFT JOIN hotdash._job_dead AS x ON x.id = d.id

@@ -146,6 +146,10 @@ test_flags(void)
 		{"--listen-max-body=2MB", NULL, true},
 		{"--listen-max-body=17MB", NULL, false},
 		{"--listen-memory=512kB", NULL, false},
+		{"--proxy=http://u:p@[::1]:3128", NULL, true},
+		{"--proxy=https://p:1", NULL, false},
+		{"--proxy=p:3128", NULL, false},
+		{"--proxy-resolves=maybe", NULL, false},
 	};
 
 	for (size_t i = 0; i < HD_COUNT(cases); i++)

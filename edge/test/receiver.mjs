@@ -9,9 +9,11 @@
 //   /bigheaders /bomb /trickle   10 MB of headers; 64 MB packed into 64 kB; a byte a second
 //   /early /cut /unasked         a body that ends or breaks too soon; more answers than were asked for
 //   /reset /garbage /redirect    cuts the connection, answers something else, answers 302
+//   /consent                  answers OPTIONS as GET /_consent/ORIGIN/RATE asked for, and takes the rest
 //
 // GET /_seen lists what was received; GET /_connections counts the connections accepted.
-// With a key file and a certificate file as arguments it speaks HTTPS.
+// With a key file and a certificate file as arguments it speaks HTTPS; with a third, of an authority,
+// it asks for a client certificate from that, and takes requests without one too.
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
@@ -23,6 +25,7 @@ let open = false;
 let connections = 0;
 // 64 MB of nothing, packed into 64 kB
 const bomb = gzipSync(Buffer.alloc(64 << 20));
+let consent = {};
 
 // Writes until the socket is full, then again when it has room, until the other side is gone.
 function flood(stream, piece) {
@@ -105,6 +108,14 @@ const behaviours = {
 		response.end();
 	},
 	redirected: (request, response) => response.end('followed'),
+	consent: (request, response) => response.writeHead(200, request.method === 'OPTIONS' ? consent : {}).end(),
+	_consent: (request, response) => {
+		const [, , origin, rate] = request.url.split('/');
+		consent = {};
+		if (origin) consent['WebHook-Allowed-Origin'] = origin;
+		if (rate) consent['WebHook-Allowed-Rate'] = rate;
+		response.end();
+	},
 	_seen: (request, response) => response.end(JSON.stringify(seen)),
 	_connections: (request, response) => response.end(String(connections)),
 	_open: (request, response) => {
@@ -127,6 +138,7 @@ function handle(request, response) {
 				path: request.url,
 				method: request.method,
 				headers: request.headers,
+				client: request.socket.getPeerCertificate?.()?.subject?.CN,
 				body: Buffer.concat(chunks).toString('base64'),
 			});
 		}
@@ -134,8 +146,8 @@ function handle(request, response) {
 	});
 }
 
-const [key, cert] = process.argv.slice(2).map((file) => readFileSync(file));
-const server = key ? https.createServer({ key, cert }, handle) : http.createServer(handle);
+const [key, cert, ca] = process.argv.slice(2).map((file) => readFileSync(file));
+const server = key ? https.createServer({ key, cert, ca, requestCert: Boolean(ca), rejectUnauthorized: false }, handle) : http.createServer(handle);
 const scheme = key ? 'https' : 'http';
 
 server.keepAliveTimeout = 60000;

@@ -63,6 +63,9 @@ fill(HdField fields[HD_COLUMN_COUNT], const Array *headers)
 	fields[HD_COLUMN_FLAGS] = TEXT("\x00\x00\x00\x01");
 	fields[HD_COLUMN_WITHIN_MS] = TEXT("\x00\x00\x00\x32");
 	fields[HD_COLUMN_KEEP_BYTES] = TEXT("\x00\x00\x10\x00");
+	fields[HD_COLUMN_PROXY] = (HdField){NULL, 0};
+	fields[HD_COLUMN_PROXY_LOGIN] = (HdField){NULL, 0};
+	fields[HD_COLUMN_CLIENT_CERT] = (HdField){NULL, 0};
 }
 
 static bool
@@ -103,7 +106,7 @@ test_good_row(void)
 	CHECK(has_line(request, "Expect:") && has_line(request, "Accept:"),
 		  "libcurl's own headers are off");
 	CHECK(!has_line(request, "Content-Type:"), "but not one that is given, in whatever case");
-	free(request);
+	hd_request_free(request);
 }
 
 static void
@@ -123,18 +126,45 @@ test_nulls(void)
 	CHECK(request != NULL && request->problem == NULL && request->body == NULL &&
 			  request->flags == 0,
 		  "body, headers and flags may be NULL");
-	free(request);
+	hd_request_free(request);
 
 	fill(fields, &headers);
 	fields[HD_COLUMN_BODY] = TEXT("");
 	request = hd_request_decode(fields);
 	CHECK(request != NULL && request->body != NULL && request->body_length == 0,
 		  "an empty body is not a missing one");
-	free(request);
+	hd_request_free(request);
 
 	fill(fields, &headers);
 	fields[HD_COLUMN_ID] = (HdField){NULL, 0};
 	CHECK(hd_request_decode(fields) == NULL, "without an id there is nothing to report about");
+}
+
+/* What few requests have. */
+static void
+test_way(void)
+{
+	static const char pem[] = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
+							  "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n";
+	size_t key = (size_t) (strstr(pem, "-----BEGIN PRIVATE") - pem);
+	Array headers = array_of(NULL, 0);
+	HdField fields[HD_COLUMN_COUNT];
+	HdRequest *request;
+
+	fill(fields, &headers);
+	fields[HD_COLUMN_PROXY] = TEXT("socks5h://p:1080");
+	fields[HD_COLUMN_PROXY_LOGIN] = TEXT("u:p%40");
+	fields[HD_COLUMN_CLIENT_CERT] = TEXT(pem);
+	request = hd_request_decode(fields);
+	CHECK(request != NULL && request->problem == NULL && request->proxy != NULL &&
+			  request->proxy->kind == HD_PROXY_SOCKS && request->proxy->port == 1080 &&
+			  strcmp(request->proxy->login, "u:p%40") == 0,
+		  "a proxy, its login as it is");
+	CHECK(request != NULL && request->certificate_length == key &&
+			  request->key_length == sizeof(pem) - 1 - key &&
+			  memcmp(request->identity, pem, sizeof(pem) - 1) == 0,
+		  "a certificate, and where its key begins");
+	hd_request_free(request);
 }
 
 /* Spoils one column; the row must still have an id, and a problem. */
@@ -151,7 +181,7 @@ test_spoilt(HdRequestColumn column, HdField value, const char *what)
 	request = hd_request_decode(fields);
 	CHECK(request != NULL && request->problem != NULL && request->token == 9, "%s: a problem",
 		  what);
-	free(request);
+	hd_request_free(request);
 }
 
 static void
@@ -178,7 +208,7 @@ test_headers(void)
 		fields[HD_COLUMN_HEADERS] = (HdField){copy, length};
 		request = hd_request_decode(fields);
 		CHECK(request != NULL && request->problem != NULL, "headers cut after %zu bytes", length);
-		free(request);
+		hd_request_free(request);
 		free(copy);
 	}
 	for (size_t at = 0; at < 24; at++)
@@ -191,7 +221,7 @@ test_headers(void)
 		request = hd_request_decode(fields);
 		CHECK(request != NULL && (request->problem != NULL || (at >= 4 && at < 8) || at >= 16),
 			  "headers with byte %zu spoilt", at);
-		free(request);
+		hd_request_free(request);
 	}
 }
 
@@ -208,6 +238,13 @@ main(void)
 	test_spoilt(HD_COLUMN_TIMEOUT_MS, TEXT("\x00\x00\x00\x00"), "no time at all");
 	test_spoilt(HD_COLUMN_TIMEOUT_MS, TEXT("\xff\xff\xff\xff"), "a negative timeout");
 	test_spoilt(HD_COLUMN_LEASE_MS, TEXT("\x00\x00"), "a lease of two bytes");
+	test_spoilt(HD_COLUMN_PROXY, TEXT("p:1"), "a proxy without a scheme");
+	test_spoilt(HD_COLUMN_PROXY, TEXT(""), "an empty proxy");
+	test_spoilt(HD_COLUMN_PROXY, TEXT("http://p\0:1"), "a NUL in a proxy");
+	test_spoilt(HD_COLUMN_CLIENT_CERT, TEXT("-----BEGIN CERTIFICATE-----"), "no key");
+	test_spoilt(HD_COLUMN_CLIENT_CERT, TEXT("-----BEGIN PRIVATE KEY-----"), "no certificate");
+	test_spoilt(HD_COLUMN_CLIENT_CERT, TEXT(""), "an empty certificate");
+	test_way();
 	test_headers();
 	return check_end();
 }

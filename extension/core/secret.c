@@ -62,37 +62,37 @@ take_apart(const bytea *stored, Sealed *parts)
 	parts->data = parts->nonce + NONCE_BYTES;
 	parts->data_length = length - parts->head_length - NONCE_BYTES - TAG_BYTES;
 	parts->tag = parts->data + parts->data_length;
-	return parts->data_length >= 0 && parts->data_length <= HD_SECRET_MAX;
+	return parts->data_length >= 0 && parts->data_length <= HD_SECRET_LONG_MAX;
 }
 
 static bytea *
-store_plain(const HdSecret *secret)
+store_plain(const uint8 *data, int length)
 {
-	bytea *stored = palloc(VARHDRSZ + 1 + secret->length);
+	bytea *stored = palloc(VARHDRSZ + 1 + length);
 
-	SET_VARSIZE(stored, VARHDRSZ + 1 + secret->length);
+	SET_VARSIZE(stored, VARHDRSZ + 1 + length);
 	*VARDATA(stored) = FORM_PLAIN;
-	memcpy(VARDATA(stored) + 1, secret->data, secret->length);
+	memcpy(VARDATA(stored) + 1, data, length);
 	return stored;
 }
 
 static bool
-encrypt(HdSecretKey *key, const Sealed *parts, const char *place, const HdSecret *secret)
+encrypt(HdSecretKey *key, const Sealed *parts, const char *place, const uint8 *data)
 {
 	int n;
 
 	return EVP_EncryptInit_ex(key->seal, NULL, NULL, NULL, parts->nonce) == 1 &&
 		   EVP_EncryptUpdate(key->seal, NULL, &n, parts->head, parts->head_length) == 1 &&
 		   EVP_EncryptUpdate(key->seal, NULL, &n, (const uint8 *) place, strlen(place)) == 1 &&
-		   EVP_EncryptUpdate(key->seal, unconstify(uint8 *, parts->data), &n, secret->data,
-							 secret->length) == 1 &&
+		   EVP_EncryptUpdate(key->seal, unconstify(uint8 *, parts->data), &n, data,
+							 parts->data_length) == 1 &&
 		   EVP_EncryptFinal_ex(key->seal, unconstify(uint8 *, parts->tag), &n) == 1 &&
 		   EVP_CIPHER_CTX_ctrl(key->seal, EVP_CTRL_GCM_GET_TAG, TAG_BYTES,
 							   unconstify(uint8 *, parts->tag)) == 1;
 }
 
 bytea *
-hd_secret_seal(const HdSecret *secret, const char *place)
+hd_secret_seal_long(const uint8 *data, int secret_length, const char *place)
 {
 	HdSecretKey *key = hd_secret_keys_newest();
 	Sealed parts;
@@ -101,8 +101,8 @@ hd_secret_seal(const HdSecret *secret, const char *place)
 	int length;
 
 	if (key == NULL)
-		return store_plain(secret);
-	length = 2 + key->id_length + NONCE_BYTES + secret->length + TAG_BYTES;
+		return store_plain(data, secret_length);
+	length = 2 + key->id_length + NONCE_BYTES + secret_length + TAG_BYTES;
 	stored = palloc(VARHDRSZ + length);
 	SET_VARSIZE(stored, VARHDRSZ + length);
 	bytes = (uint8 *) VARDATA(stored);
@@ -112,7 +112,7 @@ hd_secret_seal(const HdSecret *secret, const char *place)
 	if (!pg_strong_random(bytes + 2 + key->id_length, NONCE_BYTES))
 		ereport(ERROR,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
-	if (!take_apart(stored, &parts) || !encrypt(key, &parts, place, secret))
+	if (!take_apart(stored, &parts) || !encrypt(key, &parts, place, data))
 	{
 		ERR_clear_error();
 		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not encrypt a secret")));
@@ -120,33 +120,38 @@ hd_secret_seal(const HdSecret *secret, const char *place)
 	return stored;
 }
 
+bytea *
+hd_secret_seal(const HdSecret *secret, const char *place)
+{
+	return hd_secret_seal_long(secret->data, secret->length, place);
+}
+
 static bool
-decrypt(HdSecretKey *key, const Sealed *parts, const char *place, HdSecret *secret)
+decrypt(HdSecretKey *key, const Sealed *parts, const char *place, uint8 *data)
 {
 	int n;
 
-	secret->length = parts->data_length;
 	return EVP_DecryptInit_ex(key->open, NULL, NULL, NULL, parts->nonce) == 1 &&
 		   EVP_DecryptUpdate(key->open, NULL, &n, parts->head, parts->head_length) == 1 &&
 		   EVP_DecryptUpdate(key->open, NULL, &n, (const uint8 *) place, strlen(place)) == 1 &&
-		   EVP_DecryptUpdate(key->open, secret->data, &n, parts->data, parts->data_length) == 1 &&
+		   EVP_DecryptUpdate(key->open, data, &n, parts->data, parts->data_length) == 1 &&
 		   EVP_CIPHER_CTX_ctrl(key->open, EVP_CTRL_GCM_SET_TAG, TAG_BYTES,
 							   unconstify(uint8 *, parts->tag)) == 1 &&
-		   EVP_DecryptFinal_ex(key->open, secret->data + n, &n) == 1;
+		   EVP_DecryptFinal_ex(key->open, data + n, &n) == 1;
 }
 
 HdSecretResult
-hd_secret_try_open(const bytea *stored, const char *place, HdSecret *secret)
+hd_secret_try_open_long(const bytea *stored, const char *place, uint8 *data, int *length)
 {
-	int length = VARSIZE_ANY_EXHDR(stored);
+	int stored_length = VARSIZE_ANY_EXHDR(stored);
 	HdSecretKey *key;
 	Sealed parts;
 
-	secret->length = 0;
-	if (length > 0 && *VARDATA_ANY(stored) == FORM_PLAIN && length - 1 <= HD_SECRET_MAX)
+	*length = 0;
+	if (stored_length > 0 && *VARDATA_ANY(stored) == FORM_PLAIN)
 	{
-		secret->length = length - 1;
-		memcpy(secret->data, VARDATA_ANY(stored) + 1, secret->length);
+		*length = stored_length - 1;
+		memcpy(data, VARDATA_ANY(stored) + 1, *length);
 		return HD_SECRET_OPENED;
 	}
 	if (!take_apart(stored, &parts))
@@ -154,20 +159,42 @@ hd_secret_try_open(const bytea *stored, const char *place, HdSecret *secret)
 	key = hd_secret_keys_find(parts.id, parts.id_length);
 	if (key == NULL)
 		return HD_SECRET_NO_KEY;
-	if (decrypt(key, &parts, place, secret))
+	if (decrypt(key, &parts, place, data))
+	{
+		*length = parts.data_length;
 		return HD_SECRET_OPENED;
+	}
 
 	/* what was written before the tag was found wrong */
-	hd_secret_wipe(secret);
+	explicit_bzero(data, parts.data_length);
 	ERR_clear_error();
 	return HD_SECRET_DAMAGED;
 }
 
-void
-hd_secret_open(const bytea *stored, const char *place, HdSecret *secret)
+/* Whether HdSecret has room for what was stored, if it was stored by hd_secret_seal. */
+static bool
+is_short(const bytea *stored)
 {
-	HdSecretResult result = hd_secret_try_open(stored, place, secret);
+	int length = VARSIZE_ANY_EXHDR(stored);
+	Sealed parts;
 
+	if (length > 0 && *VARDATA_ANY(stored) == FORM_PLAIN)
+		return length - 1 <= HD_SECRET_MAX;
+	return take_apart(stored, &parts) && parts.data_length <= HD_SECRET_MAX;
+}
+
+HdSecretResult
+hd_secret_try_open(const bytea *stored, const char *place, HdSecret *secret)
+{
+	secret->length = 0;
+	if (!is_short(stored))
+		return HD_SECRET_DAMAGED;
+	return hd_secret_try_open_long(stored, place, secret->data, &secret->length);
+}
+
+static void
+complain(HdSecretResult result)
+{
 	if (result == HD_SECRET_NO_KEY)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("the key that a secret is encrypted with is not there"),
@@ -178,6 +205,12 @@ hd_secret_open(const bytea *stored, const char *place, HdSecret *secret)
 				(errcode(ERRCODE_DATA_CORRUPTED), errmsg("a stored secret cannot be decrypted"),
 				 errdetail("It was changed, or written for another row, or its key's id "
 						   "stands for another key.")));
+}
+
+void
+hd_secret_open(const bytea *stored, const char *place, HdSecret *secret)
+{
+	complain(hd_secret_try_open(stored, place, secret));
 }
 
 void
@@ -195,14 +228,15 @@ hd_secret_sql_reseal(PG_FUNCTION_ARGS)
 {
 	bytea *stored = PG_GETARG_BYTEA_PP(0);
 	char *place = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	uint8 *data = palloc(VARSIZE_ANY_EXHDR(stored) + 1);
+	int length;
 	bytea *again;
-	HdSecret secret;
 
 	/* what raises, before the secret is in the open */
 	(void) hd_secret_keys_newest();
-	hd_secret_open(stored, place, &secret);
-	again = hd_secret_seal(&secret, place);
-	hd_secret_wipe(&secret);
+	complain(hd_secret_try_open_long(stored, place, data, &length));
+	again = hd_secret_seal_long(data, length, place);
+	explicit_bzero(data, length);
 	PG_RETURN_BYTEA_P(again);
 }
 
@@ -260,13 +294,15 @@ hd_secret_sql_state(PG_FUNCTION_ARGS)
 {
 	bytea *stored = PG_GETARG_BYTEA_PP(0);
 	char *place = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	uint8 *data = palloc(VARSIZE_ANY_EXHDR(stored) + 1);
+	int length;
 	HdSecretResult result;
-	HdSecret secret;
 	Sealed parts;
 	const char *state = "sealed";
 
-	result = hd_secret_try_open(stored, place, &secret);
-	hd_secret_wipe(&secret);
+	result = hd_secret_try_open_long(stored, place, data, &length);
+	explicit_bzero(data, length);
+	pfree(data);
 	if (result == HD_SECRET_NO_KEY)
 		state = "missing";
 	else if (result == HD_SECRET_DAMAGED)

@@ -31,8 +31,9 @@
 
 #include "postgres.h"
 
-/* Longest secret, in bytes. */
+/* Longest secret that HdSecret holds, and longest of all, in bytes. */
 #define HD_SECRET_MAX 512
+#define HD_SECRET_LONG_MAX (20 * 1024)
 
 /* A secret in the open.  On the stack only; hd_secret_wipe it before leaving. */
 typedef struct HdSecret
@@ -68,6 +69,18 @@ extern HdSecretResult hd_secret_try_open(const bytea *stored, const char *place,
  *		The same; raises 55000 where the key is missing, XX001 for damage.
  */
 extern void hd_secret_open(const bytea *stored, const char *place, HdSecret *secret);
+
+/*
+ * hd_secret_seal_long, hd_secret_try_open_long
+ *		The same for what is too long for HdSecret, up to HD_SECRET_LONG_MAX, in
+ *		the caller's memory, which the caller wipes.
+ *
+ * What was opened has at most VARSIZE_ANY_EXHDR(stored) bytes: data must have
+ * room for so many.
+ */
+extern bytea *hd_secret_seal_long(const uint8 *data, int length, const char *place);
+extern HdSecretResult hd_secret_try_open_long(const bytea *stored, const char *place, uint8 *data,
+											  int *length);
 
 /*
  * hd_secret_wipe

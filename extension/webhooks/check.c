@@ -162,8 +162,8 @@ bad_port(const char *port, int length)
 	return number >= 1 && number <= 65535 ? NULL : "its port is not a number from 1 to 65535";
 }
 
-static const char *
-bad_authority(const char *authority, int length)
+const char *
+hd_webhooks_bad_authority(const char *authority, int length)
 {
 	const char *end = authority + length;
 	const char *host_end;
@@ -215,7 +215,7 @@ hd_webhooks_bad_url(const char *url, int length)
 	while (authority + authority_length < url + length &&
 		   strchr("/?", authority[authority_length]) == NULL)
 		authority_length++;
-	return bad_authority(authority, authority_length);
+	return hd_webhooks_bad_authority(authority, authority_length);
 }
 
 static bool

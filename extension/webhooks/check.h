@@ -14,6 +14,7 @@
 #define HD_WEBHOOKS_EVENT_TYPE_MAX 128
 
 extern const char *hd_webhooks_bad_url(const char *url, int length);
+extern const char *hd_webhooks_bad_authority(const char *authority, int length);
 extern const char *hd_webhooks_bad_header_name(const char *name, int length);
 extern const char *hd_webhooks_bad_header_value(const char *value, int length);
 

@@ -11,6 +11,9 @@
 
 #include "webhooks/webhooks.h"
 
+#include <ctype.h>
+#include <unistd.h>
+
 #include "core/clock.h"
 #include "core/settings.h"
 #include "core/spi.h"
@@ -26,6 +29,10 @@ int hd_webhooks_retry_after_max = 86400;
 /* Read by SQL alone; the variables are where the settings live. */
 static bool allow_private = false;
 static int disable_after = 5 * 24 * 60;
+
+#define ORIGIN_MAX 253
+static char *origin = NULL;
+static char host_name[ORIGIN_MAX + 1] = "";
 
 static HdSpiPlan tidy_plan = {.sql = "SELECT hotdash._webhooks_tidy()"};
 
@@ -57,6 +64,32 @@ tick_task(void)
 	return hd_tick_task(tick);
 }
 
+/* It stands in a header, and names a system: letters, digits, dots and dashes. */
+static bool
+check_origin(char **value, void **extra, GucSource source)
+{
+	const char *c = *value;
+
+	while (isalnum((unsigned char) *c) || *c == '.' || *c == '-')
+		c++;
+	if (*c == '\0' && c > *value && c - *value <= ORIGIN_MAX)
+		return true;
+	GUC_check_errdetail("It must be a DNS name, like events.example.com.");
+	return false;
+}
+
+/* Where nobody said what this system is called: as its host is, if that is a name at all. */
+static const char *
+default_origin(void)
+{
+	char *name = host_name;
+	void *extra = NULL;
+
+	if (gethostname(host_name, ORIGIN_MAX) != 0 || !check_origin(&name, &extra, PGC_S_DEFAULT))
+		strlcpy(host_name, "hotdash", sizeof(host_name));
+	return host_name;
+}
+
 void
 hd_webhooks_init(void)
 {
@@ -75,6 +108,10 @@ hd_webhooks_init(void)
 							"Largest body that may be published as an event.", NULL,
 							&hd_webhooks_max_payload, 1024, 1, 1024 * 1024 - 1, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomStringVariable("hotdash.webhook_origin",
+							   "What receivers that are asked for their consent know us as.",
+							   "A DNS name; the default is the host's.", &origin, default_origin(),
+							   PGC_SIGHUP, 0, check_origin, NULL, NULL);
 	DefineCustomIntVariable("hotdash.webhook_retry_after_max",
 							"Longest wait that a receiver may ask for by Retry-After.",
 							"A longer one is cut to this.", &hd_webhooks_retry_after_max, 86400, 1,

@@ -88,6 +88,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (const struct curl_slist *node = request->headers; node != NULL; node = node->next)
 			FUZZ_CHECK(strpbrk(node->data, "\r\n") == NULL && strpbrk(node->data, ":;") != NULL);
 	}
-	free(request);
+	hd_request_free(request);
 	return 0;
 }

@@ -260,7 +260,7 @@ SELECT throws_ok(format('SELECT hotdash.endpoint_create(%L, %s)', 'http://a', ar
 	($$secret => 'hush'$$, '22023'), ($$secret => 'whsec_aGk='$$, '22023'), ($$options => '{"colour":"red"}'$$, '22023'), ($$options => '[]'$$, '22023'),
 	($$rate => 0$$, '22023'), ($$rate => 1000001$$, '22023'), ($$rate_period => '1 s'$$, '22023'), ($$rate => 5, rate_period => '2 days'$$, '22023'),
 	($$rate => 5, rate_period => '0.5 s'$$, '22023'), ($$concurrency => 0$$, '22023'), ($$concurrency => -1$$, '22023'), ($$concurrency => 10001$$, '22023'),
-	($$options => '{"proxy":"http://p"}'$$, '0A000'), ($$options => '{"signing":"rsa"}'$$, '22023'), ($$options => '{"consent":true}'$$, '0A000'), ($$options => '{"client_cert":"x"}'$$, '0A000')
+	($$options => '{"proxy":"http://p"}'$$, '22023'), ($$options => '{"signing":"rsa"}'$$, '22023'), ($$options => '{"consent":"yes"}'$$, '22023'), ($$options => '{"client_cert":"x"}'$$, '22023')
 ) AS v (args, state);
 SELECT throws_ok($$SELECT hotdash.endpoint_create(NULL)$$, '22004', NULL, 'endpoint_create refuses a NULL url');
 SELECT lives_ok($$SELECT hotdash.endpoint_create('http://a', ordered => false)$$, 'ordered => false asks for nothing');
