@@ -25,7 +25,7 @@ parse(HdConfig *config, const char *text)
 static void
 test_values(HdConfig *config)
 {
-	CHECK(config->max_in_flight == 256 && config->connect_timeout == 10000, "defaults are set");
+	CHECK(config->max_in_flight == 1024 && config->connect_timeout == 10000, "defaults are set");
 	CHECK(config->name[0] != '\0', "the name is the host's");
 	CHECK(hd_config_set(config, "query_timeout", "2min", error) && config->query_timeout == 120000,
 		  "minutes");
