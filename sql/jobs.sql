@@ -763,12 +763,15 @@ CREATE TABLE hotdash._job_flow (
 	concurrency int CHECK (concurrency > 0),
 	rate int CHECK (rate > 0),
 	rate_period_us bigint CHECK (rate_period_us > 0),
+	soft bool NOT NULL DEFAULT false,
 	held_until timestamptz,
 	held_reason text,
 	CHECK (hash = hotdash._job_flow_hash(flow)),
 	CHECK ((rate IS NULL) = (rate_period_us IS NULL))
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE hotdash._job_flow IS 'Limits of flows; one without a row has none';
+COMMENT ON COLUMN hotdash._job_flow.soft IS
+	'The concurrency is for fairness and no promise: where leases were lost, nobody waits for them to end';
 COMMENT ON COLUMN hotdash._job_flow.held_until IS 'None of its jobs begins before; infinity: until that is changed';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_flow', '');
 

@@ -254,7 +254,7 @@ BEGIN
 
 	IF state.horizon IS NOT NULL AND (job.order_key IS NOT NULL OR kind.concurrency IS NOT NULL
 		OR queue.concurrency IS NOT NULL OR EXISTS (SELECT FROM hotdash._job_flow f
-			WHERE f.hash = hotdash._job_flow_hash(job.flow) AND f.concurrency IS NOT NULL)) THEN
+			WHERE f.hash = hotdash._job_flow_hash(job.flow) AND f.concurrency IS NOT NULL AND NOT f.soft)) THEN
 		code := 'lost_leases';
 		why := format('The server stopped and lost its leases; jobs with a key or a concurrency wait until '
 			|| 'none of them can be out, at %s.', state.horizon);

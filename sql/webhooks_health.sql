@@ -54,9 +54,10 @@ CREATE FUNCTION hotdash._endpoint_flow(ids bigint[]) RETURNS void
 	LANGUAGE sql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		INSERT INTO hotdash._job_flow AS f (hash, flow, concurrency, rate, rate_period_us, held_until, held_reason)
+		INSERT INTO hotdash._job_flow AS f (hash, flow, concurrency, soft, rate, rate_period_us, held_until, held_reason)
 			SELECT hotdash._job_flow_hash(n.flow), n.flow,
-				CASE WHEN h.probe_at IS NOT NULL THEN 1 ELSE coalesce(e.concurrency, 64) END, r.rate,
+				CASE WHEN h.probe_at IS NOT NULL THEN 1 ELSE coalesce(e.concurrency, 64) END,
+				h.probe_at IS NULL AND e.concurrency IS NULL, r.rate,
 				CASE WHEN r.rate IS NOT NULL THEN
 					(extract(epoch FROM r.period + hotdash._endpoint_slack(r.period)) * 1000000)::bigint END,
 				CASE WHEN NOT e.enabled OR o.consent <> 'granted' THEN 'infinity' ELSE greatest(h.paused_until, h.probe_at) END,
@@ -74,12 +75,12 @@ CREATE FUNCTION hotdash._endpoint_flow(ids bigint[]) RETURNS void
 			CROSS JOIN LATERAL hotdash._endpoint_flow_name(e.id) AS n (flow)
 			WHERE e.id = ANY (ids)
 			ORDER BY 1
-			ON CONFLICT (hash) DO UPDATE SET concurrency = excluded.concurrency, rate = excluded.rate,
+			ON CONFLICT (hash) DO UPDATE SET concurrency = excluded.concurrency, soft = excluded.soft, rate = excluded.rate,
 				rate_period_us = excluded.rate_period_us, held_until = excluded.held_until,
 				held_reason = excluded.held_reason
-			WHERE (f.concurrency, f.rate, f.rate_period_us, f.held_until, f.held_reason)
-				IS DISTINCT FROM (excluded.concurrency, excluded.rate, excluded.rate_period_us, excluded.held_until,
-					excluded.held_reason)
+			WHERE (f.concurrency, f.soft, f.rate, f.rate_period_us, f.held_until, f.held_reason)
+				IS DISTINCT FROM (excluded.concurrency, excluded.soft, excluded.rate, excluded.rate_period_us,
+					excluded.held_until, excluded.held_reason)
 	$$;
 COMMENT ON FUNCTION hotdash._endpoint_flow(bigint[]) IS
 	'Brings the limits of endpoints'' deliveries up to date with the endpoints and their health';

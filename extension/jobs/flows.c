@@ -140,7 +140,12 @@ hd_jobs_flow_is_shut(const HdJobLane *lane)
 bool
 hd_jobs_flow_is_limited(const HdJobLane *lane)
 {
-	return lane->flow >= 0 && hd_jobs_flow(lane->flow)->concurrency > 0;
+	const HdJobFlow *flow;
+
+	if (lane->flow < 0)
+		return false;
+	flow = hd_jobs_flow(lane->flow);
+	return flow->concurrency > 0 && !flow->soft;
 }
 
 /*
@@ -283,10 +288,14 @@ hd_jobs_flow_admits(int32 index, const HdJobQueues *wanted)
 		shut_unknown(index);
 		return false;
 	}
-	if (flow->concurrency > 0 && (wanted->held_back || flow->running >= flow->concurrency))
+	if (flow->concurrency > 0 && wanted->held_back && !flow->soft)
 	{
-		/* Lost leases end at the horizon, others with their jobs. */
-		refuse(index, wanted->held_back ? hd_jobs_list->databases[flow->db].horizon : DT_NOEND);
+		refuse(index, hd_jobs_list->databases[flow->db].horizon);
+		return false;
+	}
+	if (flow->concurrency > 0 && flow->running >= flow->concurrency)
+	{
+		refuse(index, DT_NOEND);
 		return false;
 	}
 	if (flow->held_until == DT_NOBEGIN && !flow->rated)
@@ -333,7 +342,8 @@ hd_jobs_flow_stopped(int32 index)
  */
 
 static HdSpiPlan limits_plan = {
-	.sql = "SELECT hash, concurrency, rate, rate_period_us, held_until FROM hotdash._job_flow "
+	.sql = "SELECT hash, concurrency, rate, rate_period_us, held_until, soft "
+		   "FROM hotdash._job_flow "
 		   "WHERE hash = ANY ($1)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
@@ -381,6 +391,7 @@ typedef struct Limits
 	uint32 changes;
 	bool found; /* has a row; the fields below are of it */
 	int concurrency;
+	bool soft;
 	TimestampTz held_until;
 	bool rated;
 	HdLimitPolicy rate;
@@ -418,6 +429,7 @@ read_row(uint64 row, Limits *limits)
 	bool isnull;
 
 	limits->concurrency = DatumGetInt32(hd_spi_result(row, 2));
+	limits->soft = DatumGetBool(hd_spi_result(row, 6));
 	(void) SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 5, &isnull);
 	if (!isnull)
 		limits->held_until = DatumGetTimestampTz(hd_spi_result(row, 5));
@@ -474,6 +486,7 @@ hd_jobs_flow_load(int32 db)
 			flow->stale = false;
 			flow->viewer = hd_jobs_moves_changed_flows() ? MyProcPid : 0;
 			flow->concurrency = limits[i].concurrency;
+			flow->soft = limits[i].soft;
 			flow->held_until = limits[i].held_until;
 			flow->rated = limits[i].rated;
 			flow->rate = limits[i].rate;

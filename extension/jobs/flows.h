@@ -48,7 +48,7 @@ extern void hd_jobs_flow_part(int32 lane);
 
 /*
  * hd_jobs_flow_is_shut / hd_jobs_flow_is_limited
- *		Whether the lane's flow is shut; whether it counts what runs.
+ *		Whether the lane's flow is shut; whether it promises how many run at once.
  */
 extern bool hd_jobs_flow_is_shut(const HdJobLane *lane);
 extern bool hd_jobs_flow_is_limited(const HdJobLane *lane);

@@ -161,7 +161,8 @@ typedef struct HdJobFlow
 	HdHeapNode timer;
 	bool timed; /* stands in the heap of those that open by themselves */
 	TimestampTz opens_at;
-	int32 concurrency;		/* how many may run at once; 0: any number */
+	int32 concurrency; /* how many may run at once; 0: any number */
+	bool soft;		   /* that is for fairness: where leases were lost, nobody waits for them */
 	TimestampTz held_until; /* nothing begins before; DT_NOBEGIN: no such time */
 	bool rated;
 	HdLimitPolicy rate;
