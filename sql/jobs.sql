@@ -499,7 +499,7 @@ REVOKE ALL ON PROCEDURE hotdash.job_work FROM PUBLIC;
 CREATE PROCEDURE hotdash._work_relay()
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_relay' LANGUAGE C;
 COMMENT ON PROCEDURE hotdash._work_relay IS
-	'job_work for pg_cron: goes on until the next run has begun';
+	'What pg_cron calls each minute: starts a process that runs SQL handlers until the next one has begun';
 REVOKE ALL ON PROCEDURE hotdash._work_relay FROM PUBLIC;
 
 CREATE PROCEDURE hotdash._tick()

@@ -415,9 +415,7 @@ CREATE FUNCTION hotdash._cron_jobs() RETURNS TABLE (name text, schedule text, co
 			routine
 		FROM (VALUES
 			('hotdash tick ', '* * * * *', 'hotdash._tick', 'hotdash._tick()'),
-			-- Two in turn, since pg_cron never runs one job twice at once: the next takes over.
-			('hotdash work even ', '*/2 * * * *', 'hotdash._work_relay', 'hotdash._work_relay()'),
-			('hotdash work odd ', '1-59/2 * * * *', 'hotdash._work_relay', 'hotdash._work_relay()')
+			('hotdash work ', '* * * * *', 'hotdash._work_relay', 'hotdash._work_relay()')
 		) AS job (label, schedule, routine, call)
 	$$;
 COMMENT ON FUNCTION hotdash._cron_jobs() IS 'What cron_install schedules for this database';

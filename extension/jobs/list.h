@@ -229,7 +229,7 @@ typedef struct HdJobDatabase
 	TimestampTz covered_until; /* the horizon that is written down */
 	int nprepared;			   /* prepared transactions that enqueued; -1: too many to list */
 	TransactionId prepared[HD_JOB_MAX_PREPARED];
-	uint32 relay;			 /* number of the youngest run that pg_cron started (relay.h) */
+	uint32 relay;			 /* number of the youngest run for pg_cron (relay.h) */
 	int relay_procno;		 /* its process */
 	int relay_runs;			 /* how many of them have not ended */
 	TimestampTz relay_until; /* the youngest ends before; 0: it has ended */

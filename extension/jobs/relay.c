@@ -1,6 +1,6 @@
 /*-------------------------------------------------------------------------
  * relay.c
- *		Runs of job_work that take over from each other, for pg_cron.
+ *		Runs of SQL handlers that take over from each other, for pg_cron.
  *
  * Model: see relay.h.  A database's slot in the list has the number of its
  * youngest run, when that ends at the latest, and whom to wake.
@@ -10,6 +10,8 @@
 
 #include "jobs/relay.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_authid.h"
 #include "core/clock.h"
 #include "core/compat.h"
 #include "core/settings.h"
@@ -18,19 +20,21 @@
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "miscadmin.h"
+#include "postmaster/bgworker.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
-
-/* How long a run waits for the next one; and how much before its minute it may begin. */
-#define OVERLAP_US (2 * USECS_PER_SEC)
-#define EARLY_US (10 * USECS_PER_SEC)
 
 /* The run of this process; number 0: none. */
 static uint32 my_number = 0;
 static int32 my_db = -1;
 static Oid my_extension = InvalidOid;
+
+/*
+ * The call.
+ */
 
 /* Whether other databases leave a place. Lock held. */
 static bool
@@ -57,17 +61,65 @@ is_needed(void)
 	return nkinds > 0;
 }
 
-/* The end of a run that began now: see relay.h. */
-static TimestampTz
-latest_end(TimestampTz now)
+/* A background process may not connect as a role that could not log in. */
+static bool
+may_log_in(Oid role)
 {
-	TimestampTz minute = (now / USECS_PER_MINUTE + 1) * USECS_PER_MINUTE;
+	HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	bool may = HeapTupleIsValid(tuple) && ((Form_pg_authid) GETSTRUCT(tuple))->rolcanlogin;
 
-	/* One that pg_cron's clock started a little early is that of the coming minute. */
-	if (minute - now < EARLY_US)
-		minute += USECS_PER_MINUTE;
-	return minute + OVERLAP_US;
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return may;
 }
+
+static bool
+start_process(Oid role)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
+	memcpy(worker.bgw_extra, &role, sizeof(role));
+	strlcpy(worker.bgw_library_name, "hotdash", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, "hd_jobs_work_main", sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_type, "hotdash work", sizeof(worker.bgw_type));
+	strlcpy(worker.bgw_name, "hotdash work for pg_cron", sizeof(worker.bgw_name));
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}
+
+bool
+hd_jobs_relay_start(void)
+{
+	TimestampTz now = hd_clock_real();
+	Oid extension = hd_spi_extension();
+	bool enough = false;
+	bool place = false;
+	int32 db;
+
+	if (!is_needed() || !may_log_in(GetUserId()))
+		return false;
+	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	db = hd_jobs_list_database(MyDatabaseId, extension);
+	if (db >= 0)
+	{
+		HdJobDatabase *database = &hd_jobs_list->databases[db];
+
+		place = has_place(db, now);
+		enough = place && database->relay_runs >= HD_JOB_RELAY_RUNS;
+		if (enough && database->relay_until != 0)
+			database->relay_until = now + HD_JOB_RELAY_ALONE_US;
+	}
+	LWLockRelease(hd_jobs_lock);
+	return enough || (place && start_process(GetUserId()));
+}
+
+/*
+ * The run.
+ */
 
 /* This process's run is over; it may have been ended in its midst. */
 static void
@@ -75,8 +127,6 @@ leave(int code, Datum arg)
 {
 	HdJobDatabase *database;
 
-	if (my_number == 0)
-		return;
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	database = &hd_jobs_list->databases[my_db];
 
@@ -88,27 +138,20 @@ leave(int code, Datum arg)
 			database->relay_until = 0;
 	}
 	LWLockRelease(hd_jobs_lock);
-	my_number = 0;
 }
 
-uint32
-hd_jobs_relay_begin(TimestampTz *until)
+bool
+hd_jobs_relay_begin(void)
 {
-	static bool exit_registered = false;
 	TimestampTz now = hd_clock_real();
 	Oid extension = hd_spi_extension();
+	bool begun = false;
 	int32 db;
 
-	if (!is_needed())
-		return 0;
-	if (!exit_registered)
-	{
-		before_shmem_exit(leave, (Datum) 0);
-		exit_registered = true;
-	}
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
-	if (db >= 0 && has_place(db, now))
+	if (db >= 0 && has_place(db, now) &&
+		hd_jobs_list->databases[db].relay_runs < HD_JOB_RELAY_RUNS)
 	{
 		HdJobDatabase *database = &hd_jobs_list->databases[db];
 
@@ -121,35 +164,29 @@ hd_jobs_relay_begin(TimestampTz *until)
 		my_extension = extension;
 		my_number = database->relay;
 		database->relay_runs++;
-		database->relay_until = *until = latest_end(now);
+		database->relay_until = now + HD_JOB_RELAY_ALONE_US;
 		database->relay_procno = HD_MY_PROCNO;
+		begun = true;
 	}
 	LWLockRelease(hd_jobs_lock);
-	return my_number;
+	if (begun)
+		before_shmem_exit(leave, (Datum) 0);
+	return begun;
 }
 
 bool
-hd_jobs_relay_goes_on(uint32 number, TimestampTz *until)
+hd_jobs_relay_goes_on(void)
 {
-	TimestampTz now = hd_clock_real();
 	Oid extension = hd_spi_extension_missing_ok();
 	HdJobDatabase *database;
-	bool youngest;
+	bool goes_on;
 
-	if (!OidIsValid(extension) || hd_worker_is_held(MyDatabaseId))
+	if (extension != my_extension || hd_worker_is_held(MyDatabaseId))
 		return false;
-	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
+	LWLockAcquire(hd_jobs_lock, LW_SHARED);
 	database = &hd_jobs_list->databases[my_db];
-	youngest = extension == my_extension && database->database == MyDatabaseId &&
-			   database->extension == my_extension && database->relay == number;
-	if (youngest && database->relay_runs > 1 && now >= *until)
-		database->relay_until = *until = now + OVERLAP_US;
+	goes_on = database->database == MyDatabaseId && database->extension == my_extension &&
+			  database->relay == my_number && hd_clock_real() < database->relay_until;
 	LWLockRelease(hd_jobs_lock);
-	return youngest;
-}
-
-void
-hd_jobs_relay_end(void)
-{
-	leave(0, (Datum) 0);
+	return goes_on;
 }

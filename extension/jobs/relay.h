@@ -1,27 +1,31 @@
 /*-------------------------------------------------------------------------
  * relay.h
- *		Runs of job_work that take over from each other, for pg_cron.
+ *		Runs of SQL handlers that take over from each other, for pg_cron.
  *
- * Model: pg_cron starts a run each minute, in turn through two of its jobs,
- * since it never runs one job twice at once.  A run works until a younger one
- * has begun, so that at each moment one is at work; for a moment two are,
- * which share the jobs as any two workers do.
+ * Model: pg_cron calls _work_relay each minute, and each call starts a
+ * background process, the *run*, as the role that calls.  A run works until
+ * a younger one has begun, so that at each moment one is at work; for a
+ * moment two are, which share the jobs as any two workers do.  A run that
+ * nobody follows, since pg_cron stands still or its job was removed, ends
+ * when HD_JOB_RELAY_ALONE_US are over.
  *
- * pg_cron before 1.5, with cron.use_background_workers, starts nothing while
- * it waits for something that it has started.  So a run that nobody follows
- * ends two seconds after the minute all the same; such a pg_cron then starts
- * the next within milliseconds, and everything else that is due.  Only while
- * the run before is still kept by a long handler does it stay: pg_cron has
- * nobody else to start then.
+ * A run that a long handler keeps ends after it, and the younger works beside
+ * it.  While HD_JOB_RELAY_RUNS are there, a call starts no further one and
+ * lets the youngest stay longer instead.
  *
- * pg_cron has five places for all databases, so no more than
- * HD_JOB_RELAY_DATABASES of them keep one for good.  The others, and where a
- * background worker runs handlers, have the run end when there is no more to
- * do, until the next minute.
+ * Why a process of its own and not pg_cron's: a call that stayed would take
+ * one of pg_cron's places for good, and pg_cron before 1.5 with
+ * cron.use_background_workers starts nothing else as long as anything that
+ * it has started is at work, whosever it is.
+ *
+ * The processes come out of max_worker_processes, which is 8 unless somebody
+ * raises it, so no more than HD_JOB_RELAY_DATABASES have runs.  The others,
+ * and where a background worker runs handlers, have the call itself do what
+ * there is to do, until the next minute.
  *
  * Locking: the list's lock.
  *
- * What a crash loses: who is the youngest; the sessions are gone with it.
+ * What a crash loses: who is the youngest; the processes are gone with it.
  *-------------------------------------------------------------------------
  */
 #ifndef HD_JOBS_RELAY_H
@@ -32,27 +36,32 @@
 #include "datatype/timestamp.h"
 
 #define HD_JOB_RELAY_DATABASES 2
+#define HD_JOB_RELAY_RUNS 2
+#define HD_JOB_RELAY_ALONE_US (130 * USECS_PER_SEC)
+
+/*
+ * hd_jobs_relay_start
+ *		See to it that a run of this database is at work for the next minute, as
+ *		the current role; false when none is to be or can be started.
+ *
+ * Returns before the run has begun.
+ */
+extern bool hd_jobs_relay_start(void);
 
 /*
  * hd_jobs_relay_begin
- *		Take over from the run of this database that began last, and have it end.
- *		Returns the run's number, and in *until when it ends at the latest; 0 when
- *		this database is not to have one.
+ *		Make this process the youngest run of its database and have the one before
+ *		end; false when there are too many.  In a transaction; the run is over
+ *		when the process ends.
  */
-extern uint32 hd_jobs_relay_begin(TimestampTz *until);
+extern bool hd_jobs_relay_begin(void);
 
 /*
  * hd_jobs_relay_goes_on
- *		Whether a run is still the youngest, and wanted: not when the extension is
- *		gone or somebody needs the database to himself.  Puts *until off while
- *		nobody can follow.  In a transaction.
+ *		Whether this process's run is still the youngest, and wanted: not when its
+ *		time is over, the extension is gone or somebody needs the database to
+ *		himself.  In a transaction.
  */
-extern bool hd_jobs_relay_goes_on(uint32 number, TimestampTz *until);
-
-/*
- * hd_jobs_relay_end
- *		This process's run is over, if it has one.
- */
-extern void hd_jobs_relay_end(void);
+extern bool hd_jobs_relay_goes_on(void);
 
 #endif /* HD_JOBS_RELAY_H */

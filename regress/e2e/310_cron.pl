@@ -49,7 +49,7 @@ sub test_install
 	is("$status$out", '0', 'in its own database nothing remains to be run');
 	like($error, qr/runs as superuser/, 'a superuser is told that a lesser role would do');
 	is($node->safe_psql('home', $SCHEDULE),
-		join("\n", map { "hotdash $_ home|home|$superuser|t" } 'tick', 'work even', 'work odd'), 'three jobs');
+		join("\n", map { "hotdash $_ home|home|$superuser|t" } 'tick', 'work'), 'two jobs');
 
 	is($node->sqlstate('home', q{SELECT hotdash.cron_install('ticker')}),
 		'42501', 'a role that may not call them is refused');
@@ -58,8 +58,8 @@ sub test_install
 	$node->safe_psql('home', q{SELECT hotdash.access_grant('ticker', 'worker')});
 	$node->safe_psql('home', q{SELECT hotdash.cron_install('ticker')}) foreach 1 .. 2;
 	is($node->safe_psql('home', $SCHEDULE),
-		join("\n", map { "hotdash $_ home|home|ticker|t" } 'tick', 'work even', 'work odd'),
-		'again, for another role: three jobs still, and hers');
+		join("\n", map { "hotdash $_ home|home|ticker|t" } 'tick', 'work'),
+		'again, for another role: two jobs still, and hers');
 	is($node->safe_psql('home', q{SELECT hotdash.health() #>> '{checks,cron,state}'}),
 		'installed', 'health() shows it');
 	return;
@@ -74,39 +74,40 @@ sub test_other_database
 	$node->safe_psql($name, 'CREATE EXTENSION hotdash');
 	$node->safe_psql($name, q{SELECT hotdash.access_grant('ticker', 'worker')});
 	my $statements = $node->safe_psql($name, q{SELECT hotdash.cron_install('ticker')});
-	is(scalar(split(/\n/, $statements)), 3, 'in another database: the statements to run');
-	is($node->safe_psql('home', 'SELECT count(*) FROM cron.job'), '3', 'and nothing is scheduled yet');
+	is(scalar(split(/\n/, $statements)), 2, 'in another database: the statements to run');
+	is($node->safe_psql('home', 'SELECT count(*) FROM cron.job'), '2', 'and nothing is scheduled yet');
 
 	$node->safe_psql('home', $statements);
 	is($node->safe_psql('home', q{SELECT jobname, database FROM cron.job WHERE database <> 'home' ORDER BY 1}),
-		join("\n", map { "hotdash $_ $name|$name" } 'tick', 'work even', 'work odd'), 'they schedule for that database');
+		join("\n", map { "hotdash $_ $name|$name" } 'tick', 'work'), 'they schedule for that database');
 	is($node->safe_psql($name, q{SELECT hotdash.health() #>> '{checks,cron,state}'}),
 		'elsewhere', 'health() does not claim to see it');
 	return $name;
 }
 
-# Results of the ticks of a database that have ended.
-sub ticks
+# Results of a database's calls of a routine that have ended.
+sub results
 {
-	my ($node, $database) = @_;
+	my ($node, $database, $routine) = @_;
 
 	return $node->safe_psql('home', qq{
 		SELECT string_agg(DISTINCT status, ',') FROM cron.job_run_details
-		WHERE database = \$\$$database\$\$ AND end_time IS NOT NULL AND command LIKE '%_tick%'});
+		WHERE database = \$\$$database\$\$ AND end_time IS NOT NULL AND command LIKE '%$routine%'});
 }
 
-# How many runs that stay are at work.
-sub relays
+# How many runs are at work.
+sub runs
 {
 	my ($node, $database) = @_;
 
-	return $node->safe_psql('home', qq{SELECT count(*) FROM pg_stat_activity
-		WHERE datname = \$\$$database\$\$ AND query LIKE '%_work_relay%' AND pid <> pg_backend_pid()});
+	return $node->safe_psql('postgres', qq{SELECT count(*) FROM pg_stat_activity
+		WHERE datname = \$\$$database\$\$ AND backend_type = 'hotdash work'});
 }
 
 # The one test that waits for minutes to begin: pg_cron has no finer grain on Debian 12. No background
-# worker runs. One job after the other is enqueued, each when the one before has ended, until a minute
-# has begun and the next run has taken over.
+# worker of ours runs. One job after the other is enqueued, each when the one before has ended, until a
+# minute has begun and the next run has taken over. Meanwhile pg_cron, which in this version starts
+# nothing while something that it has started is at work, is to be free for others.
 sub test_runs_without_a_gap
 {
 	my ($node, $other) = @_;
@@ -115,14 +116,15 @@ sub test_runs_without_a_gap
 
 	$node->safe_psql('home', q{
 		CREATE FUNCTION public.greet(job jsonb) RETURNS jsonb LANGUAGE sql
-			AS $$ SELECT jsonb_build_object('by', current_user) $$;
-		SELECT hotdash.job_kind_set('greet', handler => 'public.greet(jsonb)', run_as => 'ticker')});
+			AS $$ SELECT jsonb_build_object('by', current_user, 'session', session_user) $$;
+		SELECT hotdash.job_kind_set('greet', handler => 'public.greet(jsonb)', run_as => 'ticker');
+		SELECT cron.schedule('theirs', '* * * * *', 'SELECT 1')});
 	$node->safe_psql($other, 'DROP EXTENSION hotdash');
 	$node->safe_psql('home', $greet);
 	poll_until(sub { $node->safe_psql('home', q{SELECT count(*) FROM hotdash.jobs WHERE state = 'completed'}) eq '1' }, 90,
 		'the first run');
 	is($node->safe_psql('home', q{SELECT state, result FROM hotdash.jobs}),
-		'completed|{"by": "ticker"}', 'a job that waited is done, as a role without further rights');
+		'completed|{"by": "ticker", "session": "ticker"}', 'a job that waited is done, as a role without further rights');
 
 	my $first = $node->safe_psql('home', q{SELECT worker FROM hotdash.jobs});
 	my $session = $node->session('home');
@@ -140,74 +142,110 @@ sub test_runs_without_a_gap
 	isnt($last, $first, 'a minute later another run does the work');
 	cmp_ok($session->query('SELECT extract(epoch FROM max(finished_at - enqueued_at)) FROM hotdash.jobs WHERE id > 1'),
 		'<', 1, 'no job waited a second meanwhile');
-	poll_until(sub { relays($node, 'home') eq '1' }, 30, 'the run before to end');
+	poll_until(sub { runs($node, 'home') eq '1' }, 30, 'the run before to end');
 	pass('and the run before has ended');
 	$session->quit;
 
-	# In the other database by hand: pg_cron 1.4 does not get round to every job while a run of ours is at work.
-	poll_until(sub { ticks($node, 'home') ne '' }, 90, 'a tick');
-	is(ticks($node, 'home'), 'succeeded', 'the tick succeeds');
-	my @commands = split /\n/, $node->safe_psql('home', q{SELECT command FROM cron.job WHERE database <> 'home'});
-	is(scalar(grep { $node->sqlstate($other, "SET ROLE ticker; $_") eq '00000' } @commands), 3, 'after DROP EXTENSION what pg_cron runs there does nothing');
-	is(relays($node, $other), '0', 'nobody stays there');
-	unlike(slurp_file($node->logfile, $log), qr/ERROR/, 'no error in the log');
-	is($node->safe_psql('home', 'SELECT count(*) FROM cron.job'), '6', 'the schedule is as it was');
+	foreach my $call (['home', '_tick'], ['home', '_work_relay'], ['home', 'SELECT 1'], [$other, '_tick'], [$other, '_work_relay'])
+	{
+		poll_until(sub { results($node, @$call) ne '' }, 30, "@$call");
+		is(results($node, @$call), 'succeeded', "$call->[1] in $call->[0]: a run keeps pg_cron from nothing");
+	}
+	is($node->safe_psql('home', q{SELECT max(extract(epoch FROM start_time)::numeric % 60) < 5 FROM cron.job_run_details WHERE command = 'SELECT 1'}),
+		't', 'nor late');
+	is(runs($node, $other), '0', 'after DROP EXTENSION what pg_cron calls there does nothing');
+	unlike(slurp_file($node->logfile, $log), qr/ERROR|FATAL/, 'no error in the log');
+	$node->safe_psql('home', q{SELECT cron.unschedule('theirs')});
+	is($node->safe_psql('home', 'SELECT count(*) FROM cron.job'), '4', 'the schedule is as it was');
 	return;
 }
 
-# Runs as pg_cron starts them, without waiting for its minutes: the younger takes over.
+# What pg_cron calls, by hand.
+sub call
+{
+	my ($node) = @_;
+
+	$node->safe_psql('hand', 'CALL hotdash._work_relay()');
+	return;
+}
+
+sub processes
+{
+	my ($node) = @_;
+
+	return $node->safe_psql('postgres', q{SELECT string_agg(pid::text, ' ' ORDER BY backend_start) FROM pg_stat_activity
+		WHERE datname = 'hand' AND backend_type = 'hotdash work'});
+}
+
+# Without waiting for pg_cron's minutes: the younger takes over.
 sub test_runs_by_hand
 {
 	my ($node) = @_;
-	my @call = ('psql', '-XAtq', '-d', $node->connstr('hand'), '-c', 'CALL hotdash._work_relay()');
 
 	$node->create_db_with_extension('hand');
-	my $idle = HotDash::Process->start('relay0', undef, @call);
-	poll_until(sub { !$idle->is_running }, 60, 'a run to end');
-	is($idle->{status}, 0, 'without a SQL handler a run ends at once');
+	call($node);
+	is(runs($node, 'hand'), '0', 'where nothing has a SQL handler none is started');
 
 	$node->safe_psql('hand', q{
 		CREATE FUNCTION public.greet(job jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT job';
 		CREATE ROLE greeter;
 		SELECT hotdash.job_kind_set('greet', handler => 'public.greet(jsonb)', run_as => 'greeter')});
-	my $older = HotDash::Process->start('relay1', undef, @call);
-	poll_until(sub { relays($node, 'hand') eq '1' }, 60, 'a run to begin');
-	my $younger = HotDash::Process->start('relay2', undef, @call);
-	poll_until(sub { !$older->is_running }, 30, 'the older run to end');
-	is($older->{status}, 0, 'the older run ends when the younger has begun');
-	ok($younger->is_running, 'which goes on');
+	is($node->sqlstate('hand', 'BEGIN; CALL hotdash._work_relay()'), '2D000', 'not inside a transaction block');
+	call($node);
+	poll_until(sub { runs($node, 'hand') eq '1' }, 60, 'a run to begin');
+	my $older = processes($node);
+	call($node);
+	poll_until(sub { runs($node, 'hand') eq '1' && processes($node) ne $older }, 60, 'a younger run to take over');
+	pass('the older run ends when the younger has begun, which goes on');
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE datname = 'hand' AND backend_xmin IS NOT NULL}),
 		'0', 'without a snapshot');
 
-	# A handler that lasts keeps it, and another follows: for what that does see the end of this.
+	# A role that may not log in can have no process: the call works itself.
+	$node->safe_psql('hand', q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'hotdash work' AND datname = 'hand';
+		CREATE ROLE closed; SELECT hotdash.access_grant('closed', 'worker')});
+	poll_until(sub { runs($node, 'hand') eq '0' }, 30, 'the run to be terminated');
+	$node->safe_psql('hand', q{SELECT hotdash.job_enqueue('greet')});
+	$node->safe_psql('hand', 'SET ROLE closed; CALL hotdash._work_relay()');
+	is($node->safe_psql('hand', q{SELECT state FROM hotdash.jobs}), 'completed', 'where no process can be had the call does what there is to do');
+	is(runs($node, 'hand'), '0', 'and starts none');
+	return;
+}
+
+# A handler that lasts keeps its run; the next works beside it, and no third is started.
+sub test_kept_by_a_handler
+{
+	my ($node) = @_;
+	my $running = q{SELECT count(*) FROM hotdash.jobs WHERE state = 'running'};
+
+	call($node);
+	poll_until(sub { runs($node, 'hand') eq '1' }, 60, 'a run to begin');
 	$node->safe_psql('hand', q{
 		CREATE FUNCTION public.last(job jsonb) RETURNS jsonb LANGUAGE sql AS 'SELECT pg_sleep(900); SELECT job';	-- busy: until it is cancelled
 		SELECT hotdash.job_kind_set('last', handler => 'public.last(jsonb)', run_as => 'greeter');
 		SELECT hotdash.job_enqueue('last')});
-	poll_until(sub { $node->safe_psql('hand', q{SELECT count(*) FROM hotdash.jobs WHERE state = 'running'}) eq '1' }, 60, 'a handler to run');
-	my $third = HotDash::Process->start('relay3', undef, @call);
-	poll_until(sub { relays($node, 'hand') eq '2' }, 60, 'the third run to begin');
-	return ($younger, $third);
+	poll_until(sub { $node->safe_psql('hand', $running) eq '1' }, 60, 'a handler to run');
+	my $kept = processes($node);
+	call($node);
+	poll_until(sub { runs($node, 'hand') eq '2' }, 60, 'another run to begin');
+	my $both = processes($node);
+	like($both, qr/^$kept /, 'while a handler keeps a run, the next is at work beside it');
+	call($node) foreach 1 .. 3;
+	$node->safe_psql('hand', q{SELECT hotdash.job_enqueue('greet')});
+	poll_until(sub { $node->safe_psql('hand', q{SELECT count(*) FROM hotdash.jobs WHERE state = 'completed'}) eq '2' }, 30, 'a job to be done');
+	is(processes($node), $both, 'and works, and no third is started');
+	$node->safe_psql('hand', q{SELECT hotdash.job_cancel(id) FROM hotdash.jobs WHERE kind = 'last'});
+	poll_until(sub { runs($node, 'hand') eq '1' }, 30, 'the kept run to end');
+	is("$kept " . processes($node), $both, 'it ends with its handler; the other stays');
+	return;
 }
 
-# More than a minute later.
-sub test_kept_by_a_handler
+sub test_leaves_for_a_drop_of_the_database
 {
-	my ($node, $kept, $after) = @_;
+	my ($node) = @_;
 
-	ok($kept->is_running && $after->is_running, 'while a handler keeps a run, the one after it stays');
-	$node->safe_psql('hand', q{SELECT hotdash.job_enqueue('greet')});
-	poll_until(sub { $node->safe_psql('hand', q{SELECT count(*) FROM hotdash.jobs WHERE state = 'completed'}) eq '1' }, 30, 'a job to be done');
-	pass('and works');
-	$node->safe_psql('hand', q{SELECT hotdash.job_cancel(id) FROM hotdash.jobs WHERE kind = 'last'});
-	poll_until(sub { !$kept->is_running && !$after->is_running }, 30, 'both runs to end');
-	is("$kept->{status} $after->{status}", '0 0', 'both end with the handler');
-
-	my $last = HotDash::Process->start('relay4', undef, 'psql', '-XAtq', '-d', $node->connstr('hand'), '-c', 'CALL hotdash._work_relay()');
-	poll_until(sub { relays($node, 'hand') eq '1' }, 60, 'a run to begin');
-	is($node->psql('home', 'DROP DATABASE hand'), 0, 'the database can be dropped under a run');
-	poll_until(sub { !$last->is_running }, 30, 'the run to end');
-	is($last->{status}, 0, 'which ends well');
+	is(runs($node, 'hand'), '1', 'a run is at work');
+	is($node->psql('home', 'DROP DATABASE hand'), 0, 'the database can be dropped under it');
+	poll_until(sub { runs($node, 'hand') eq '0' }, 30, 'the run to end');
 	return;
 }
 
@@ -216,9 +254,9 @@ sub test_leaves_for_a_drop
 {
 	my ($node) = @_;
 
-	cmp_ok(relays($node, 'home'), '>=', 1, 'a run is at work');
+	is(runs($node, 'home'), '1', 'a run is at work');
 	$node->safe_psql('home', 'DROP EXTENSION hotdash');
-	poll_until(sub { relays($node, 'home') eq '0' }, 30, 'the run to end');
+	poll_until(sub { runs($node, 'home') eq '0' }, 30, 'the run to end');
 	pass('it ends when the extension is dropped');
 	$node->safe_psql('home', 'CREATE EXTENSION hotdash');
 	return;
@@ -246,11 +284,12 @@ my $node = HotDash->cluster('main', cron_db => 'home');
 $node->safe_psql('postgres', 'CREATE ROLE ticker LOGIN; CREATE ROLE nologin');
 $node->create_db_with_extension('home');
 test_missing_in_its_own_database($node);
-my @by_hand = test_runs_by_hand($node);
+test_runs_by_hand($node);
+test_kept_by_a_handler($node);
+test_leaves_for_a_drop_of_the_database($node);
 test_install($node);
 my $other = test_other_database($node);
 test_runs_without_a_gap($node, $other);
-test_kept_by_a_handler($node, @by_hand);
 test_leaves_for_a_drop($node);
 test_remove($node, $other);
 $node->stop;
