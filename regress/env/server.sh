@@ -91,7 +91,7 @@ leave()
 	set +e
 	guarded_stop
 	server_stop
-	sweep
+	[ -z "$HD_PLACE_MINE" ] || sweep
 	[ -z "$HD_TMP" ] || rm -rf "$HD_TMP"
 	exit "$1"
 }
