@@ -3,7 +3,8 @@
 # the postmaster are killed in turn, again and again. In the end every message is matched by its id: what
 # was committed has arrived, what was not never did, and whatever came twice was in flight at a kill.
 #
-# HOTDASH_KILLS (51) says how many.
+# HOTDASH_KILLS (51) says how many, HOTDASH_VICTIMS ("edge backend worker postmaster") who takes turns; "edge*20"
+# is the edge twenty times.
 
 use strict;
 use warnings FATAL => 'all';
@@ -71,7 +72,6 @@ sub start_publisher
 my $edge = start_edge();
 my $publisher = start_publisher();
 my %in_flight;    # message => { attempt => 1 }: what an edge had in its hands when it was killed
-my %kills = map { $_ => 0 } qw(edge backend worker postmaster);
 
 # SIGSTOP, and true once the process stands still; false if it has ended. What stands still cannot end by
 # itself before it is killed, as a backend does whose client has gone.
@@ -123,11 +123,14 @@ sub kill_server_process
 	return;
 }
 
-my @turns = (
-	[ edge => \&kill_edge ],
-	[ backend => sub { kill_server_process("datname = '$db' AND application_name IN ('hotdash-edge', 'publisher')") } ],
-	[ worker => sub { kill_server_process("datname = '$db' AND backend_type = 'hotdash worker'") } ],
-	[ postmaster => sub { $node->kill_postmaster } ]);
+my %kill = (
+	edge => \&kill_edge,
+	backend => sub { kill_server_process("datname = '$db' AND application_name IN ('hotdash-edge', 'publisher')") },
+	worker => sub { kill_server_process("datname = '$db' AND backend_type = 'hotdash worker'") },
+	postmaster => sub { $node->kill_postmaster });
+my @turns = map { /^(\w+)\*(\d+)$/ ? ($1) x $2 : $_ } split ' ', $ENV{HOTDASH_VICTIMS} // 'edge backend worker postmaster';
+
+my %kills = map { $_ => 0 } keys %kill;
 
 # How many are published, and how many delivered.
 sub progress
@@ -138,12 +141,12 @@ sub progress
 
 foreach my $turn (0 .. $KILLS - 1)
 {
-	my ($victim, $kill) = @{ $turns[ $turn % @turns ] };
+	my $victim = $turns[ $turn % @turns ];
 	my @before = progress();
 
 	# not before the last kill is over and work goes on
 	poll_until(sub { my @now = progress(); $now[0] > $before[0] && $now[1] > $before[1] }, 60, "work to go on before kill $turn");
-	$kill->();
+	$kill{$victim}->();
 	$kills{$victim}++;
 }
 
