@@ -35,7 +35,7 @@ my $receiver = HotDash->start_receiver('--secret', $secret);
 my $url = $receiver->url;
 $node->safe_psql($db, <<"SQL");
 CREATE SCHEMA app;
-CREATE TABLE app.wanted (message text PRIMARY KEY);
+CREATE TABLE app.wanted (message text PRIMARY KEY, n bigint GENERATED ALWAYS AS IDENTITY UNIQUE);
 SELECT hotdash.endpoint_create('$url/shaky?delay=30', secret => '$secret', timeout => '1 second', max_attempts => 100,
 	backoff => '{"type":"fixed","base":"100ms","jitter":"none"}');
 SQL
@@ -55,11 +55,14 @@ sub start_edge
 # message is written down as kept once its COMMIT is acknowledged, as undone before its ROLLBACK.
 my $stop = $node->basedir . '/stop';
 my $script = $node->basedir . '/publish.sql';
-my $publish = qq(BEGIN;\nINSERT INTO app.wanted SELECT hotdash.event_publish('order.created', '{"total": 42}')\n)
+my $publish = qq(BEGIN;\nINSERT INTO app.wanted (message) SELECT hotdash.event_publish('order.created', '{"total": 42}')\n)
   . qq(\tRETURNING message \\gset\n);
 
+# At most 500 events a second, so that what waits in the end is not more than can be sent while one waits for it.
 PostgreSQL::Test::Utils::append_to_file($script,
-	("${publish}COMMIT;\n\\echo kept :message\n" x 4 . "$publish\\echo undone :message\nROLLBACK;\n") x 4);
+	"SELECT clock_timestamp() + interval '80 ms' AS pace \\gset\n"
+	  . ("${publish}COMMIT;\n\\echo kept :message\n" x 4 . "$publish\\echo undone :message\nROLLBACK;\n") x 10
+	  . "SELECT pg_sleep(greatest(0, extract(epoch FROM :'pace'::timestamptz - clock_timestamp()))) \\g /dev/null\n");
 
 sub start_publisher
 {
@@ -132,11 +135,11 @@ my @turns = map { /^(\w+)\*(\d+)$/ ? ($1) x $2 : $_ } split ' ', $ENV{HOTDASH_VI
 
 my %kills = map { $_ => 0 } keys %kill;
 
-# How many are published, and how many delivered.
+# What was published last, and the youngest delivery that was sent; of millions as cheap as of ten.
 sub progress
 {
-	return split /\|/, (sql(q{SELECT (SELECT count(*) FROM app.wanted),
-		(SELECT count(*) FROM hotdash.delivery_attempts WHERE reason = 'delivered')}))[0];
+	return split /\|/, (sql(q{SELECT (SELECT coalesce(max(n), 0) FROM app.wanted),
+		(SELECT coalesce(max(delivery_id), 0) FROM hotdash._delivery_attempt)}))[0];
 }
 
 foreach my $turn (0 .. $KILLS - 1)
