@@ -150,8 +150,7 @@ hd_jobs_relay_begin(void)
 
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
-	if (db >= 0 && has_place(db, now) &&
-		hd_jobs_list->databases[db].relay_runs < HD_JOB_RELAY_RUNS)
+	if (db >= 0 && has_place(db, now) && hd_jobs_list->databases[db].relay_runs < HD_JOB_RELAY_RUNS)
 	{
 		HdJobDatabase *database = &hd_jobs_list->databases[db];
 

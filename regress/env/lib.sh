@@ -124,7 +124,8 @@ place_elsewhere()
 	HOTDASH_BUILD=$place
 }
 
-# Set while the work folder is locked by this run: what runs from it is then ours to end.
+# Set while the work folder is locked by this run: what runs from it is then ours to end (server.sh).
+# shellcheck disable=SC2034
 HD_PLACE_MINE=
 
 # Choose, create and lock the work folder; export the names that depend on it.
@@ -141,6 +142,7 @@ place_open()
 	exec 9>>"$HOTDASH_BUILD/lock"
 	flock -n 9 || die "another run is using $HOTDASH_BUILD: wait for it," \
 		"or set HOTDASH_BUILD to another folder"
+	# shellcheck disable=SC2034
 	HD_PLACE_MINE=1
 
 	HOTDASH_TREE=$HOTDASH_BUILD/tree
