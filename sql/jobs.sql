@@ -766,12 +766,14 @@ CREATE TABLE hotdash._job_flow (
 	soft bool NOT NULL DEFAULT false,
 	held_until timestamptz,
 	held_reason text,
+	rate_reason text,
 	CHECK (hash = hotdash._job_flow_hash(flow)),
 	CHECK ((rate IS NULL) = (rate_period_us IS NULL))
 ) WITH (fillfactor = 70);
 COMMENT ON TABLE hotdash._job_flow IS 'Limits of flows; one without a row has none';
 COMMENT ON COLUMN hotdash._job_flow.soft IS
-	'The concurrency is for fairness and no promise: where leases were lost, nobody waits for them to end';
+	'The concurrency is for fairness and no promise: it gets wider and narrower (extension/jobs/lend.h), and where leases were lost, nobody waits for them to end';
+COMMENT ON COLUMN hotdash._job_flow.rate_reason IS 'Whose rate it is, for explanations; NULL: as it was asked for';
 COMMENT ON COLUMN hotdash._job_flow.held_until IS 'None of its jobs begins before; infinity: until that is changed';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_flow', '');
 
@@ -784,11 +786,17 @@ REVOKE ALL ON FUNCTION hotdash._job_flow_changed FROM PUBLIC;
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON hotdash._job_flow
 	FOR EACH ROW EXECUTE FUNCTION hotdash._job_flow_changed();
 
-CREATE FUNCTION hotdash._job_flow_state(flow text, OUT running int, OUT shut bool, OUT opens_at timestamptz)
+CREATE FUNCTION hotdash._job_flow_state(flow text, OUT running int, OUT shut bool, OUT opens_at timestamptz, OUT width int)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_state' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION hotdash._job_flow_state IS
-	'What memory knows of a flow: how many of its jobs run, whether it is shut, when it opens by itself';
+	'What memory knows of a flow: how many of its jobs run, whether it is shut, when it opens by itself, how many may run at once';
 REVOKE ALL ON FUNCTION hotdash._job_flow_state FROM PUBLIC;
+
+CREATE FUNCTION hotdash._job_flow_grade(flows text[], grades int[]) RETURNS void
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_grade' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_flow_grade IS
+	'How jobs did that are ended, one grade a flow: 1 fast, 0 well, -1 slow or some failed, -2 most failed; a soft concurrency follows';
+REVOKE ALL ON FUNCTION hotdash._job_flow_grade FROM PUBLIC;
 
 /*
  * Rights

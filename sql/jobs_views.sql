@@ -215,13 +215,15 @@ BEGIN
 		why := format('Nothing of flow %s begins before %s: %s.', flow,
 			CASE limits.held_until WHEN 'infinity' THEN 'that is changed' ELSE limits.held_until::text END,
 			coalesce(limits.held_reason, 'no reason given'));
-	ELSIF state.running >= limits.concurrency THEN
+	ELSIF state.running >= coalesce(state.width, limits.concurrency) THEN
 		code := 'flow_cap';
-		why := format('The concurrency of flow %s is %s, and used up.', flow, limits.concurrency);
+		why := format('The concurrency of flow %s is %s, and used up.', flow,
+			coalesce(state.width, limits.concurrency)) || CASE WHEN limits.soft
+			THEN format(' It is %s, more while its jobs end fast, fewer while they fail.', limits.concurrency) ELSE '' END;
 	ELSIF state.shut AND limits.rate IS NOT NULL AND state.opens_at > hotdash._now() THEN
 		code := 'flow_rate';
-		why := format('The rate of flow %s is %s in %s; the next job may begin at %s.', flow, limits.rate,
-			limits.rate_period_us * interval '1 microsecond', state.opens_at);
+		why := format('The rate of flow %s is %s in %s%s; the next job may begin at %s.', flow, limits.rate,
+			limits.rate_period_us * interval '1 microsecond', coalesce(', since ' || limits.rate_reason, ''), state.opens_at);
 	END IF;
 END
 $$;

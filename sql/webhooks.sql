@@ -35,7 +35,7 @@ CREATE TABLE hotdash._endpoint (
 	retry_statuses int[],                   -- answers to try again besides the usual ones
 	rate int,                               -- requests per rate_period; NULL: any number
 	rate_period interval,
-	concurrency int,                        -- requests at once; NULL: 64
+	concurrency int,                        -- requests at once; NULL: see webhooks_pace.sql
 	ordered bool NOT NULL DEFAULT false,    -- deliveries with one order key go one after the other
 	enabled bool NOT NULL DEFAULT true,
 	disabled_reason text,

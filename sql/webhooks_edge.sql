@@ -246,7 +246,9 @@ CREATE TYPE hotdash._edge_verdict AS (
 	error text,
 	traceparent text,
 	parent_id text,
-	echo bool
+	echo bool,
+	flow text,
+	total_us int
 );
 COMMENT ON TYPE hotdash._edge_verdict IS 'What follows from one reported result';
 
@@ -321,7 +323,7 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			CASE WHEN q.id IS NOT NULL THEN hotdash._http_traceparent(q, r.token)
 				ELSE hotdash._trace_attempt(m.traceparent, d.message_id, r.id, r.token) END,
 			substr(coalesce(q.traceparent, m.traceparent), 37, 16),
-			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false)
+			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false), j.flow, r.total_us
 		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
 			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date,
 			headers, sent_at, result)
@@ -448,22 +450,28 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 	DECLARE
 		late bigint[] := ARRAY(SELECT v.id FROM unnest(verdicts) WITH ORDINALITY AS v
 			WHERE v.action = 'complete' AND states[v.ordinality] = 'lost');
+		news hotdash._endpoint_news[];
 	BEGIN
-		PERFORM hotdash._endpoint_react((e.endpoint_id, e.succeeded, e.failures, e.unauthorized, e.paused_until, e.gone, e.echo), at)
-			FROM (
-				SELECT v.endpoint_id, bool_or(v.health = 'success') AS succeeded,
-					count(*) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at)::int AS failures,
-					count(*) FILTER (WHERE v.reason = 'unauthorized' AND v.result > v.succeeded_at)::int AS unauthorized,
-					max(at + coalesce(v.asked, v.retry_in)) FILTER (WHERE v.pause) AS paused_until,
-					bool_or(v.action = 'disable') AS gone, bool_and(v.echo) AS echo
+		news := ARRAY(SELECT (v.endpoint_id, bool_or(v.health = 'success'),
+					count(*) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at),
+					count(*) FILTER (WHERE v.reason = 'unauthorized' AND v.result > v.succeeded_at),
+					max(at + v.asked) FILTER (WHERE v.pause), bool_or(v.action = 'disable'), bool_and(v.echo),
+					min(v.flow), count(*), count(*) FILTER (WHERE v.health = 'failure'), max(v.total_us),
+					count(*) FILTER (WHERE v.health = 'success'),
+					min(coalesce(v.total_us, 0)) FILTER (WHERE v.health = 'success'),
+					min(coalesce(v.total_us, 0)) FILTER (WHERE v.pause AND v.asked IS NULL))::hotdash._endpoint_news
 				FROM (SELECT x.*, coalesce(max(x.result) FILTER (WHERE x.health = 'success')
 						OVER (PARTITION BY x.endpoint_id), 0) AS succeeded_at
 					FROM unnest(verdicts) AS x WHERE x.endpoint_id IS NOT NULL) AS v
-				GROUP BY v.endpoint_id
-				) AS e
-			WHERE e.failures > 0 OR e.unauthorized > 0 OR e.paused_until IS NOT NULL OR e.gone
+				GROUP BY v.endpoint_id);
+		PERFORM hotdash._endpoint_react(e, at)
+			FROM unnest(news) AS e
+			WHERE e.failures > 0 OR e.unauthorized > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL OR e.gone
 				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.endpoint_id))
 			ORDER BY e.endpoint_id;
+		PERFORM hotdash._job_flow_grade(array_agg(e.flow),
+				array_agg(hotdash._endpoint_grade(e.answers, e.failed, e.slowest_us, e.refused_us IS NOT NULL)))
+			FROM unnest(news) AS e WHERE e.flow IS NOT NULL;
 		IF cardinality(late) > 0 THEN
 			PERFORM hotdash._delivery_cancel_retry(late);
 		END IF;

@@ -10,6 +10,8 @@
  * then one delivery at a time. A failure then opens it again, for twice as long, five minutes at most; a success
  * closes it. Failures of requests that were under way when it opened change nothing.
  *
+ * The pace, and how many may be under way at once where the endpoint does not say: webhooks_pace.sql.
+ *
  * Alerts. Alert endpoint:<id> says that an endpoint does not do well: a warning when its breaker opens or it has
  * refused three times in a row what was sent to it (401, 403), critical when it is disabled. A success ends it, or
  * endpoint_enable. What outcomes of telling others about endpoints bring about is recorded and not told (echo).
@@ -26,7 +28,12 @@ CREATE TABLE hotdash._endpoint_health (
 	opened int NOT NULL DEFAULT 0,                  -- how often the breaker opened since the last success
 	probe_at timestamptz,                           -- the breaker is open until then, and half open from then on
 	paused_until timestamptz,                       -- a receiver asked for it
-	unauthorized int NOT NULL DEFAULT 0             -- answers 401 and 403 since the last success
+	unauthorized int NOT NULL DEFAULT 0,            -- answers 401 and 403 since the last success
+	pace float8,                                    -- requests a second; NULL: no 429 without Retry-After of late
+	pace_step float8,                               -- what a second adds to it; NULL: as much again
+	pace_at timestamptz,                            -- when it changed
+	refused_at timestamptz,                         -- the last such 429 that counted
+	refusals int NOT NULL DEFAULT 0                 -- how many of those, since a request was taken
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE hotdash._endpoint_health IS 'What is to be remembered of endpoints that do not do well';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._endpoint_health', '');
@@ -54,12 +61,13 @@ CREATE FUNCTION hotdash._endpoint_flow(ids bigint[]) RETURNS void
 	LANGUAGE sql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		INSERT INTO hotdash._job_flow AS f (hash, flow, concurrency, soft, rate, rate_period_us, held_until, held_reason)
+		INSERT INTO hotdash._job_flow AS f (hash, flow, concurrency, soft, rate, rate_period_us, rate_reason, held_until,
+				held_reason)
 			SELECT hotdash._job_flow_hash(n.flow), n.flow,
 				CASE WHEN h.probe_at IS NOT NULL THEN 1 ELSE coalesce(e.concurrency, 64) END,
-				h.probe_at IS NULL AND e.concurrency IS NULL, r.rate,
-				CASE WHEN r.rate IS NOT NULL THEN
-					(extract(epoch FROM r.period + hotdash._endpoint_slack(r.period)) * 1000000)::bigint END,
+				h.probe_at IS NULL AND e.concurrency IS NULL, p.rate, p.period_us,
+				CASE WHEN p.paced THEN format('the receiver of endpoint %s answered 429, last at %s (%s a second are tried)',
+					e.id, h.refused_at, round(h.pace::numeric, 2)) END,
 				CASE WHEN NOT e.enabled OR o.consent <> 'granted' THEN 'infinity' ELSE greatest(h.paused_until, h.probe_at) END,
 				CASE WHEN NOT e.enabled THEN 'endpoint ' || e.id || ' is disabled: ' || e.disabled_reason
 					WHEN o.consent <> 'granted' THEN 'endpoint ' || e.id || ' waits for the consent of its receiver'
@@ -72,15 +80,16 @@ CREATE FUNCTION hotdash._endpoint_flow(ids bigint[]) RETURNS void
 			LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = e.id
 			LEFT JOIN hotdash._endpoint_option AS o ON o.endpoint_id = e.id
 			CROSS JOIN LATERAL hotdash._endpoint_rate(e.rate, e.rate_period, o.consent_rate) AS r
+			CROSS JOIN LATERAL hotdash._endpoint_pace_rate(h.pace, r.rate, r.period) AS p
 			CROSS JOIN LATERAL hotdash._endpoint_flow_name(e.id) AS n (flow)
 			WHERE e.id = ANY (ids)
 			ORDER BY 1
 			ON CONFLICT (hash) DO UPDATE SET concurrency = excluded.concurrency, soft = excluded.soft, rate = excluded.rate,
-				rate_period_us = excluded.rate_period_us, held_until = excluded.held_until,
-				held_reason = excluded.held_reason
-			WHERE (f.concurrency, f.soft, f.rate, f.rate_period_us, f.held_until, f.held_reason)
+				rate_period_us = excluded.rate_period_us, rate_reason = excluded.rate_reason,
+				held_until = excluded.held_until, held_reason = excluded.held_reason
+			WHERE (f.concurrency, f.soft, f.rate, f.rate_period_us, f.rate_reason, f.held_until, f.held_reason)
 				IS DISTINCT FROM (excluded.concurrency, excluded.soft, excluded.rate, excluded.rate_period_us,
-					excluded.held_until, excluded.held_reason)
+					excluded.rate_reason, excluded.held_until, excluded.held_reason)
 	$$;
 COMMENT ON FUNCTION hotdash._endpoint_flow(bigint[]) IS
 	'Brings the limits of endpoints'' deliveries up to date with the endpoints and their health';
@@ -148,10 +157,17 @@ CREATE TYPE hotdash._endpoint_news AS (
 	unauthorized int,
 	paused_until timestamptz,
 	gone bool,
-	echo bool
+	echo bool,
+	flow text,
+	answers int,
+	failed int,
+	slowest_us int,
+	taken int,
+	taken_us int,
+	refused_us int
 );
 COMMENT ON TYPE hotdash._endpoint_news IS
-	'What a report says of an endpoint; failures and refusals are those after its last success; echo: all of it is about telling how endpoints do';
+	'What a report says of an endpoint; failures and refusals are those after its last success; echo: all of it is about telling how endpoints do; failed, taken, refused: how many were answered so, whenever; _us: the longest of all, the shortest of those taken and of those answered 429 without Retry-After';
 
 CREATE FUNCTION hotdash._endpoint_after(h hotdash._endpoint_health, news hotdash._endpoint_news, at timestamptz)
 	RETURNS hotdash._endpoint_health
@@ -162,6 +178,7 @@ CREATE FUNCTION hotdash._endpoint_after(h hotdash._endpoint_health, news hotdash
 		half_open constant bool := coalesce(h.probe_at <= at, false) AND NOT news.succeeded;
 		still_open constant bool := coalesce(h.probe_at > at, false) AND NOT news.succeeded;
 	BEGIN
+		h := hotdash._endpoint_pace_after(h, news, at);
 		IF news.succeeded THEN
 			h.failed_at := '{}';
 			h.failing_since := NULL;
@@ -206,12 +223,13 @@ CREATE FUNCTION hotdash._endpoint_react(news hotdash._endpoint_news, at timestam
 			RETURN;
 		END IF;
 		h := hotdash._endpoint_after(was, news, at);
-		IF h.failed_at = '{}' AND h.unauthorized = 0 AND coalesce(h.paused_until <= at, true) THEN
+		IF h.failed_at = '{}' AND h.unauthorized = 0 AND h.pace IS NULL AND coalesce(h.paused_until <= at, true) THEN
 			DELETE FROM hotdash._endpoint_health AS x WHERE x.endpoint_id = h.endpoint_id;
 		ELSE
 			UPDATE hotdash._endpoint_health AS x
 				SET failed_at = h.failed_at, failing_since = h.failing_since, opened = h.opened, probe_at = h.probe_at,
-					paused_until = h.paused_until, unauthorized = h.unauthorized
+					paused_until = h.paused_until, unauthorized = h.unauthorized, pace = h.pace, pace_step = h.pace_step,
+					pace_at = h.pace_at, refused_at = h.refused_at, refusals = h.refusals
 				WHERE x.endpoint_id = h.endpoint_id;
 		END IF;
 		IF news.gone THEN

@@ -41,7 +41,7 @@ CREATE VIEW hotdash.endpoints WITH (security_invoker = true) AS
 		o.proxy, o.cert_subject AS client_cert_subject, o.cert_not_after AS client_cert_not_after,
 		o.cert_fingerprint AS client_cert_fingerprint,
 		o.cert_not_after <= hotdash._now() + interval '14 days' AS client_cert_expires_soon,
-		o.consent, o.consent_at, o.consent_rate
+		o.consent, o.consent_at, o.consent_rate, round(h.pace::numeric, 3) AS paced_rate, h.refused_at
 	FROM hotdash._endpoint AS e
 	LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = e.id AND k.retires_at IS NULL
 	LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = e.id

@@ -18,6 +18,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "jobs/lanes.h"
+#include "jobs/lend.h"
 #include "jobs/moves.h"
 #include "jobs/place.h"
 #include "jobs/tx.h"
@@ -48,8 +49,8 @@ opens_before(int32 a, int32 b)
 
 static const HdHeapOps by_opening = {timer_of, opens_before};
 
-static int32
-find(int32 db, uint64 hash)
+int32
+hd_jobs_flow_find(int32 db, uint64 hash)
 {
 	for (int32 i = *hd_jobs_flow_bucket(db, hash); i >= 0; i = hd_jobs_flow(i)->hash_next)
 		if (hd_jobs_flow(i)->hash == hash && hd_jobs_flow(i)->db == db)
@@ -60,7 +61,7 @@ find(int32 db, uint64 hash)
 int32
 hd_jobs_flow_get(int32 db, uint64 hash)
 {
-	int32 index = find(db, hash);
+	int32 index = hd_jobs_flow_find(db, hash);
 	HdJobFlow *flow;
 	int32 *bucket;
 
@@ -121,6 +122,7 @@ hd_jobs_flow_part(int32 lane)
 	if (--flow->refs > 0)
 		return;
 	forget_reason(index);
+	hd_jobs_lend_forget(flow);
 	link = hd_jobs_flow_bucket(flow->db, flow->hash);
 	while (*link != index)
 		link = &hd_jobs_flow(*link)->hash_next;
@@ -293,7 +295,7 @@ hd_jobs_flow_admits(int32 index, const HdJobQueues *wanted)
 		refuse(index, hd_jobs_list->databases[flow->db].horizon);
 		return false;
 	}
-	if (flow->concurrency > 0 && flow->running >= flow->concurrency)
+	if (flow->concurrency > 0 && flow->running >= hd_jobs_lend_width(flow))
 	{
 		refuse(index, DT_NOEND);
 		return false;
@@ -318,8 +320,10 @@ hd_jobs_flow_pay(int32 index)
 void
 hd_jobs_flow_started(int32 index)
 {
-	if (index >= 0)
-		hd_jobs_flow(index)->running++;
+	if (index < 0)
+		return;
+	hd_jobs_flow(index)->running++;
+	hd_jobs_lend_count(hd_jobs_flow(index));
 }
 
 void
@@ -331,6 +335,7 @@ hd_jobs_flow_stopped(int32 index)
 		return;
 	flow = hd_jobs_flow(index);
 	flow->running--;
+	hd_jobs_lend_count(flow);
 
 	/* What else may have shut it has a time, or is being read. */
 	if (flow->shut && !flow->timed && flow->unknown.next == NULL)
@@ -365,7 +370,7 @@ doubt(int32 index)
 void
 hd_jobs_flow_doubt(int32 db, uint64 hash)
 {
-	int32 index = find(db, hash);
+	int32 index = hd_jobs_flow_find(db, hash);
 
 	if (index >= 0)
 		doubt(index);
@@ -476,7 +481,7 @@ hd_jobs_flow_load(int32 db)
 		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 		for (int i = 0; i < n; i++)
 		{
-			int32 index = find(db, limits[i].hash);
+			int32 index = hd_jobs_flow_find(db, limits[i].hash);
 			HdJobFlow *flow;
 
 			/* Changed since: what was read may be old, so it stays among the unknown. */
@@ -487,6 +492,9 @@ hd_jobs_flow_load(int32 db)
 			flow->viewer = hd_jobs_moves_changed_flows() ? MyProcPid : 0;
 			flow->concurrency = limits[i].concurrency;
 			flow->soft = limits[i].soft;
+			if (!flow->soft)
+				hd_jobs_lend_forget(flow);
+			hd_jobs_lend_count(flow);
 			flow->held_until = limits[i].held_until;
 			flow->rated = limits[i].rated;
 			flow->rate = limits[i].rate;
@@ -547,17 +555,18 @@ hd_jobs_sql_flow_changed(PG_FUNCTION_ARGS)
 
 /*
  * hd_jobs_sql_flow_state
- *		SQL: _job_flow_state(flow, OUT running, OUT shut, OUT opens_at): how many of
- *		its jobs run, whether nothing of it may begin now, and until when, where a
- *		time ends that.  All null where memory does not know the flow.
+ *		SQL: _job_flow_state(flow, OUT running, OUT shut, OUT opens_at, OUT width): how
+ *		many of its jobs run, whether nothing of it may begin now, and until when,
+ *		where a time ends that; how many may run at once.  All null where memory does
+ *		not know the flow.
  */
 Datum
 hd_jobs_sql_flow_state(PG_FUNCTION_ARGS)
 {
 	text *name = PG_GETARG_TEXT_PP(0);
 	uint64 hash = hd_jobs_place_flow_hash(VARDATA_ANY(name), (int) VARSIZE_ANY_EXHDR(name));
-	Datum values[3] = {0};
-	bool nulls[3] = {true, true, true};
+	Datum values[4] = {0};
+	bool nulls[4] = {true, true, true, true};
 	TupleDesc desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -571,7 +580,7 @@ hd_jobs_sql_flow_state(PG_FUNCTION_ARGS)
 		LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 		db = hd_jobs_list_database(MyDatabaseId, extension);
 		hd_jobs_flow_open(hd_clock_now());
-		index = (db >= 0) ? find(db, hash) : -1;
+		index = (db >= 0) ? hd_jobs_flow_find(db, hash) : -1;
 		if (index >= 0)
 		{
 			const HdJobFlow *flow = hd_jobs_flow(index);
@@ -581,6 +590,8 @@ hd_jobs_sql_flow_state(PG_FUNCTION_ARGS)
 			values[2] = TimestampTzGetDatum(flow->opens_at);
 			nulls[0] = nulls[1] = false;
 			nulls[2] = !flow->timed;
+			values[3] = Int32GetDatum(hd_jobs_lend_width(flow));
+			nulls[3] = flow->concurrency == 0;
 		}
 		LWLockRelease(hd_jobs_lock);
 	}

@@ -19,6 +19,9 @@
  * whose own open transaction changed them reads its own change, which is not
  * for others to use (viewer).
  *
+ * A concurrency that is soft is for fairness alone, and gets wider or narrower
+ * with how the flow's jobs do: lend.h.
+ *
  * What runs counts exactly: leases come back from the ledger with the hash of
  * their flow.  What was begun under a rate is in a bucket of limits/, paid
  * for when an entry is taken, and never given back.
@@ -33,10 +36,11 @@
 #include "jobs/list.h"
 
 /*
- * hd_jobs_flow_get
- *		Index of a flow, made when missing.  There is always room, since no lane
- *		has more than one.
+ * hd_jobs_flow_find / hd_jobs_flow_get
+ *		Index of a flow, -1 when there is none; get makes it.  There is always
+ *		room, since no lane has more than one.
  */
+extern int32 hd_jobs_flow_find(int32 db, uint64 hash);
 extern int32 hd_jobs_flow_get(int32 db, uint64 hash);
 
 /*

@@ -163,6 +163,9 @@ typedef struct HdJobFlow
 	TimestampTz opens_at;
 	int32 concurrency; /* how many may run at once; 0: any number */
 	bool soft;		   /* that is for fairness: where leases were lost, nobody waits for them */
+	int32 step;		   /* what it is widened by, see lend.h */
+	int32 lent;		   /* how many run beyond it */
+	TimestampTz settled_at; /* not made wider than it is before */
 	TimestampTz held_until; /* nothing begins before; DT_NOBEGIN: no such time */
 	bool rated;
 	HdLimitPolicy rate;
@@ -224,6 +227,7 @@ typedef struct HdJobDatabase
 	bool left;				   /* there may be leases whose session has left */
 	HdJobBacklog due;		   /* what was scheduled; more is not used */
 	dlist_head unknown_flows;  /* those whose limits are wanted */
+	int32 lent;				   /* sum of its flows' */
 	TimestampTz next_due;	   /* earliest scheduled row known beyond that cursor */
 	TimestampTz horizon;	   /* limited jobs wait until then, see horizon.h; 0: they need not */
 	TimestampTz covered_until; /* the horizon that is written down */

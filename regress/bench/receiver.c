@@ -18,7 +18,8 @@
  *		/ok						204; ?delay=MS before it, and up to spread=MS more
  *		/status/503?p=0.2		so, one time in five; otherwise 204
  *		/retry-after/429?cap=4	that status and a random Retry-After, half the time
- *		/hang					never answers
+ *		/limit?rate=50&burst=9	429 without Retry-After beyond a bucket of that many a second
+ *		/hang					never answers; ?after=900 such requests that it does answer
  *		/drip					a 200 whose body comes at a byte a second
  *		/reset					reads the request and resets the connection
  *		/count					how many requests there were, this path aside
@@ -299,11 +300,41 @@ be_status(Visit *visit, const char *target)
 	respond_in_time(visit, target);
 }
 
+/* One bucket for all of them. */
+static void
+be_limited(Visit *visit, const char *target)
+{
+	static double left = -1;
+	static int64_t at;
+	double rate = parameter(target, "rate", 50);
+	double burst = parameter(target, "burst", rate);
+
+	left = left < 0 ? burst : left + rate * (double) (now - at) / US_PER_S;
+	if (left > burst)
+		left = burst;
+	at = now;
+	if (left >= 1)
+	{
+		left -= 1;
+		respond(visit, 204, "");
+	}
+	else
+		respond(visit, 429, "");
+	respond_in_time(visit, target);
+}
+
 static void
 be_hung(Visit *visit, const char *target)
 {
-	(void) target;
-	wait_until(visit, FOREVER);
+	static double answered = 0;
+
+	if (answered >= parameter(target, "after", 0))
+	{
+		wait_until(visit, FOREVER);
+		return;
+	}
+	answered++;
+	be_ok(visit, target);
 }
 
 static void
@@ -440,9 +471,9 @@ static const struct
 	const char *path;
 	void (*behave)(Visit *visit, const char *target);
 } behaviours[] = {
-	{"/ok", be_ok},		  {"/status/", be_status}, {"/retry-after/", be_retry_after},
-	{"/hang", be_hung},	  {"/drip", be_dripping},  {"/reset", be_reset},
-	{"/count", be_count},
+	{"/ok", be_ok},			{"/status/", be_status}, {"/retry-after/", be_retry_after},
+	{"/limit", be_limited}, {"/hang", be_hung},		 {"/drip", be_dripping},
+	{"/reset", be_reset},	{"/count", be_count},
 };
 
 /* ---- requests ---- */

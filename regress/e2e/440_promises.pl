@@ -23,40 +23,7 @@ my $node = HotDash->cluster('promises',
 $node->safe_psql('postgres', 'CREATE ROLE worker LOGIN');
 my $db = $node->create_db_with_extension('app');
 
-my $program = $node->basedir . '/receiver';
-system_or_bail('cc', '-O2', '-Wall', '-Wextra', '-o', $program, "$ENV{HOTDASH_TREE}/regress/bench/receiver.c");
-
 sub sql { return $node->safe_psql($db, shift) }
-
-my $receivers = 0;
-
-# The program and its log are described at the top of receiver.c.
-sub start_receiver
-{
-	my $number = ++$receivers;
-	my $file = $node->basedir . "/seen$number";
-	my $process = HotDash::Process->start("receiver$number", undef, $program, $file, $$);
-
-	$process->{url} = 'http://127.0.0.1:' . poll_until(sub { $process->log =~ /^(\d+)\n/ && $1 }, 30, 'the receiver');
-	$process->{seen} = $file;
-	return $process;
-}
-
-# What it has seen, in the order in which it began to arrive.
-sub seen
-{
-	my ($receiver) = @_;
-
-	$receiver->stop;
-	my @seen;
-	foreach (split /\n/, slurp_file($receiver->{seen}))
-	{
-		my %request;
-		@request{qw(message path key n status begun ended not_before form)} = split /\t/;
-		push @seen, \%request;
-	}
-	return sort { $a->{begun} <=> $b->{begun} } @seen;
-}
 
 sub start_edge { my ($name) = @_; return $node->start_edge($db, { allow_addresses => '127.0.0.0/8' }, name => $name) }
 
@@ -69,7 +36,7 @@ sub await_end
 }
 
 subtest 'Retry-After' => sub {
-	my $receiver = start_receiver();
+	my $receiver = $node->start_witness;
 	my @edges = map { start_edge($_) } qw(one two);
 	my $retry = q(backoff => '{"type":"fixed","base":"0.05s","jitter":"none"}');
 
@@ -80,7 +47,7 @@ subtest 'Retry-After' => sub {
 		  . "max_attempts => 3, $retry) FROM generate_series(1, 40) AS i");
 	sql(q{SELECT count(hotdash.event_publish('r', to_jsonb(i))) FROM generate_series(1, 50) AS i; SELECT hotdash.event_publish('once', '{}')});
 	await_end(120);
-	my @seen = seen($receiver);
+	my @seen = $node->witnessed($receiver);
 
 	my (%last, %forms);
 	my ($again, @early, @paused) = (0);
@@ -108,7 +75,7 @@ subtest 'Retry-After' => sub {
 };
 
 subtest 'rate and concurrency' => sub {
-	my $receiver = start_receiver();
+	my $receiver = $node->start_witness;
 	my @edges = map { start_edge($_) } qw(one two);
 	my $n = 200;
 
@@ -125,7 +92,7 @@ subtest 'rate and concurrency' => sub {
 	cmp_ok($most, '>', 40, 'nor with many less');
 
 	my ($now, $at_once) = (0, 0);
-	my @seen = seen($receiver);
+	my @seen = $node->witnessed($receiver);
 	foreach (sort { $a->[0] <=> $b->[0] || $a->[1] <=> $b->[1] } map { ([ $_->{begun}, 1 ], [ $_->{ended}, -1 ]) } @seen)
 	{
 		$now += $_->[1];
@@ -136,7 +103,7 @@ subtest 'rate and concurrency' => sub {
 };
 
 subtest 'order' => sub {
-	my $receiver = start_receiver();
+	my $receiver = $node->start_witness;
 	my $edge = start_edge('one');
 	my ($keys, $events, $kills) = (40, 25, 2);
 
@@ -164,7 +131,7 @@ subtest 'order' => sub {
 	# No event begins to arrive before all earlier ones of its key were accepted, none comes again after a later one.
 	my (%accepted, %latest);
 	my @inversions;
-	foreach (seen($receiver))
+	foreach ($node->witnessed($receiver))
 	{
 		my ($key, $n) = @$_{qw(key n)};
 

@@ -318,6 +318,49 @@ sub start_receiver
 
 =pod
 
+=item $node->start_witness
+
+Start regress/bench/receiver.c, which behaves as the path says; its head describes that. Returns a
+HotDash::Process with url set.
+
+=item $node->witnessed(PROCESS)
+
+End it, and return its log: hashes, in the order in which requests began to arrive.
+
+=cut
+
+sub start_witness
+{
+	my ($self) = @_;
+	my $number = ++$receivers;
+	my $program = $self->basedir . '/witness';
+	my $log = $self->basedir . "/witnessed$number";
+
+	PostgreSQL::Test::Utils::system_or_bail('cc', '-O2', '-Wall', '-Wextra', '-o', $program, "$ENV{HOTDASH_TREE}/regress/bench/receiver.c")
+	  unless -x $program;
+	my $process = HotDash::Process->start("witness$number", undef, $program, $log, $$);
+	$process->{url} = 'http://127.0.0.1:' . poll_until(sub { $process->log =~ /^(\d+)\n/ && $1 }, 30, 'the receiver');
+	$process->{seen} = $log;
+	return $process;
+}
+
+sub witnessed
+{
+	my ($self, $process) = @_;
+	my @seen;
+
+	$process->stop;
+	foreach (split /\n/, PostgreSQL::Test::Utils::slurp_file($process->{seen}))
+	{
+		my %request;
+		@request{qw(message path key n status begun ended not_before form)} = split /\t/;
+		push @seen, \%request;
+	}
+	return sort { $a->{begun} <=> $b->{begun} } @seen;
+}
+
+=pod
+
 =back
 
 =head1 PROCESSES
