@@ -1,5 +1,5 @@
 /*
- * jobs.sql: the job engine's tables and functions.
+ * jobs.sql: the job engine: jobs, kinds, queues, their history, and the functions that workers and producers call.
  *
  * A job is one row of _job while it lives. Rows that are due at once, have no
  * key and fit into the list in shared memory have the primary key as their
@@ -187,79 +187,6 @@ CREATE TABLE hotdash._job_dead (
 COMMENT ON TABLE hotdash._job_dead IS
 	'Jobs that gave up: attempts, final, expired; job_retry brings one back';
 
-/*
- * What holds jobs back. Only jobs that ask have rows here.
- *
- * A batch is a job, its callback, that waits for its members; so its id is the
- * callback's, and members are dependencies like any other (on_failure 3).
- */
-
-CREATE TABLE hotdash._job_dependency (
-	job_id bigint NOT NULL,
-	after_id bigint NOT NULL,
-	on_failure smallint NOT NULL,
-	CONSTRAINT _job_dependency_pkey PRIMARY KEY (job_id, after_id)
-);
-CREATE INDEX _job_dependency_after ON hotdash._job_dependency (after_id);
-COMMENT ON TABLE hotdash._job_dependency IS 'Which jobs a held job still waits for';
-COMMENT ON COLUMN hotdash._job_dependency.on_failure IS
-	'When the other one ends badly: 0 wait, 1 cancel, 2 run; 3: it is a member of the batch job_id';
-
-CREATE TABLE hotdash._job_recheck (
-	job_id bigint NOT NULL
-);
-COMMENT ON TABLE hotdash._job_recheck IS
-	'Held jobs whose last dependencies ended side by side: the tick decides whether they may run';
-
-CREATE TABLE hotdash._job_deadline (
-	job_id bigint NOT NULL PRIMARY KEY,
-	expires_at timestamptz NOT NULL
-);
-CREATE INDEX _job_deadline_expires ON hotdash._job_deadline (expires_at);
-COMMENT ON TABLE hotdash._job_deadline IS 'Held jobs that expire: the tick ends them';
-
-CREATE TABLE hotdash._job_approval (
-	job_id bigint NOT NULL PRIMARY KEY,
-	requested_at timestamptz NOT NULL,
-	decided_at timestamptz,
-	confidence float8,
-	tenant text COLLATE "C" NOT NULL,
-	decision text COLLATE "C",
-	decided_by text,
-	decided_role name,
-	note text,
-	why text,
-	sources jsonb,
-	payload_before jsonb
-);
-CREATE INDEX _job_approval_open ON hotdash._job_approval (requested_at) WHERE decided_at IS NULL;
-COMMENT ON TABLE hotdash._job_approval IS 'Approvals asked for, and what became of them';
-COMMENT ON COLUMN hotdash._job_approval.decision IS 'approved, rejected, cancelled or expired; NULL: open';
-COMMENT ON COLUMN hotdash._job_approval.decided_role IS 'The session''s role, beside the name it gave';
-COMMENT ON COLUMN hotdash._job_approval.payload_before IS 'Payload that the approval replaced';
-
-CREATE TABLE hotdash._batch (
-	id bigint NOT NULL PRIMARY KEY,
-	created_at timestamptz NOT NULL,
-	closed_at timestamptz,
-	ended_at timestamptz,
-	completed bigint,
-	dead bigint,
-	cancelled bigint,
-	tenant text COLLATE "C" NOT NULL
-);
-COMMENT ON TABLE hotdash._batch IS 'Batches; the numbers are filled in when the last member has ended';
-
-CREATE TABLE hotdash._batch_tally (
-	batch bigint NOT NULL,
-	completed int NOT NULL,
-	dead int NOT NULL,
-	cancelled int NOT NULL
-);
-CREATE INDEX _batch_tally_batch ON hotdash._batch_tally (batch);
-COMMENT ON TABLE hotdash._batch_tally IS
-	'How many members ended how, one row a call that ended some; summed up when the batch ends';
-
 CREATE TABLE hotdash._job_progress (
 	job_id bigint NOT NULL PRIMARY KEY,
 	reported_at timestamptz NOT NULL,
@@ -282,12 +209,6 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._job_attempt', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_history_0', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_attempt_0', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_dead', '');
-SELECT pg_catalog.pg_extension_config_dump('hotdash._job_dependency', '');
-SELECT pg_catalog.pg_extension_config_dump('hotdash._job_recheck', '');
-SELECT pg_catalog.pg_extension_config_dump('hotdash._job_deadline', '');
-SELECT pg_catalog.pg_extension_config_dump('hotdash._job_approval', '');
-SELECT pg_catalog.pg_extension_config_dump('hotdash._batch', '');
-SELECT pg_catalog.pg_extension_config_dump('hotdash._batch_tally', '');
 SELECT pg_catalog.pg_extension_config_dump('hotdash._job_progress', '');
 
 CREATE FUNCTION hotdash._config_changed() RETURNS trigger
@@ -633,162 +554,6 @@ CREATE TRIGGER tallied_truncate AFTER TRUNCATE ON hotdash._job_dead
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._job_dead_tallied();
 ALTER TABLE hotdash._job_dead ENABLE ALWAYS TRIGGER tallied, ENABLE ALWAYS TRIGGER tallied_update,
 	ENABLE ALWAYS TRIGGER tallied_truncate;
-
-/*
- * Dead jobs come back under their id, with all attempts before them. What held a job back and was not
- * done when it died holds it back again: an approval that was not given, jobs that have not completed.
- */
-CREATE FUNCTION hotdash._job_revive(ids bigint[]) RETURNS bigint
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-DECLARE
-	now_at timestamptz := hotdash._now();
-	-- Far from the fences of its life before, so that no token of then is good.
-	new_fence int := extract(epoch FROM now_at)::bigint % 65536;
-	revived bigint[];
-	members bigint[];
-	blocked bigint[];
-BEGIN
-	WITH dead AS MATERIALIZED (
-		DELETE FROM hotdash._job_dead WHERE id = ANY (ids) AND hotdash._tenant_sees(tenant) RETURNING *
-	), keyed AS (
-		-- A successor may have the key by now; then this one runs without it.
-		INSERT INTO hotdash._job_unique (kind, tenant, unique_key, id)
-		SELECT d.kind, d.tenant, d.unique_key, d.id FROM dead AS d
-		WHERE d.unique_key IS NOT NULL
-		ORDER BY d.kind, d.tenant, d.unique_key, d.id
-		ON CONFLICT DO NOTHING
-		RETURNING id
-	), held AS (
-		SELECT d.id, nullif(
-			CASE WHEN EXISTS (SELECT FROM hotdash._job_approval AS a
-				WHERE a.job_id = d.id AND a.decision IS DISTINCT FROM 'approved') THEN 1 ELSE 0 END
-			| CASE WHEN EXISTS (SELECT FROM hotdash._batch AS b WHERE b.id = d.id AND b.ended_at IS NULL) THEN 10
-				WHEN EXISTS (SELECT FROM hotdash._job_dependency AS p WHERE p.job_id = d.id) THEN 2
-				ELSE 0 END, 0)::smallint AS hold
-		FROM dead AS d
-	), back AS (
-		INSERT INTO hotdash._job (id, at, enqueued_at, fence, priority, attempt, max_attempts,
-			shelf, queue, kind, tenant, line, line_at, timeout_ms, hold, awaited, batch, unique_key,
-			order_key, flow, backoff, tags, last_error, payload)
-		SELECT d.id, now_at, d.enqueued_at, new_fence, d.priority, 0, d.max_attempts,
-			h.hold IS NULL, d.queue, d.kind, d.tenant,
-			CASE WHEN h.hold IS NULL THEN hotdash._job_line(d.queue, d.priority, d.kind, d.tenant,
-				d.flow, d.order_key, c.concurrency_per_key) END,
-			CASE WHEN h.hold IS NULL AND (d.order_key IS NULL OR c.concurrency_per_key IS NOT NULL)
-				THEN now_at END,
-			d.timeout_ms, h.hold, true, d.batch,
-			CASE WHEN k.id IS NOT NULL THEN d.unique_key END, d.order_key, d.flow, d.backoff, d.tags,
-			d.last_error, d.payload
-		FROM dead AS d JOIN held AS h ON h.id = d.id LEFT JOIN keyed AS k ON k.id = d.id
-			LEFT JOIN hotdash._kind AS c ON c.kind = d.kind
-		RETURNING id, batch, hold
-	)
-	SELECT array_agg(id), array_agg(id) FILTER (WHERE batch IS NOT NULL),
-		array_agg(id) FILTER (WHERE hold & 2 <> 0)
-		INTO revived, members, blocked FROM back;
-
-	UPDATE hotdash._job_approval SET requested_at = now_at, decided_at = NULL, decision = NULL
-		WHERE job_id = ANY (revived) AND decision <> 'approved';
-	IF members IS NOT NULL THEN
-		PERFORM hotdash._batch_rejoin(members);
-	END IF;
-
-	-- Those that they wait for may be ending at this moment, and not have seen them.
-	INSERT INTO hotdash._job_recheck (job_id) SELECT unnest(blocked);
-
-	PERFORM hotdash._job_announce(j.id) FROM hotdash._job AS j
-		WHERE j.id = ANY (revived) AND j.hold IS NULL;
-	RETURN coalesce(cardinality(revived), 0);
-END
-$$;
-COMMENT ON FUNCTION hotdash._job_revive(bigint[]) IS 'Puts dead jobs back into their queues';
-REVOKE ALL ON FUNCTION hotdash._job_revive(bigint[]) FROM PUBLIC;
-
-CREATE FUNCTION hotdash.job_retry(id bigint) RETURNS bool
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-BEGIN
-	IF id IS NULL THEN
-		RAISE EXCEPTION 'argument "id" must not be null' USING ERRCODE = 'null_value_not_allowed';
-	END IF;
-	RETURN hotdash._job_revive(ARRAY[id]) = 1;
-END
-$$;
-COMMENT ON FUNCTION hotdash.job_retry(bigint) IS
-	'Brings a dead job back with all its attempts; false when it is not dead';
-REVOKE ALL ON FUNCTION hotdash.job_retry(bigint) FROM PUBLIC;
-
-CREATE FUNCTION hotdash.dead_retry(queue text DEFAULT NULL, kind text DEFAULT NULL,
-	since timestamptz DEFAULT NULL, up_to int DEFAULT NULL)
-	RETURNS bigint
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-#variable_conflict use_column
-BEGIN
-	IF up_to < 1 THEN
-		RAISE EXCEPTION 'up_to must be at least 1' USING ERRCODE = 'invalid_parameter_value';
-	END IF;
-	RETURN hotdash._job_revive(ARRAY(
-		SELECT d.id FROM hotdash._job_dead d
-		WHERE (dead_retry.queue IS NULL OR d.queue = dead_retry.queue)
-			AND (dead_retry.kind IS NULL OR d.kind = dead_retry.kind)
-			AND (since IS NULL OR d.died_at >= since)
-			AND hotdash._tenant_sees(d.tenant)
-		ORDER BY d.died_at, d.id
-		LIMIT up_to
-		FOR UPDATE SKIP LOCKED));
-END
-$$;
-COMMENT ON FUNCTION hotdash.dead_retry(text, text, timestamptz, int) IS
-	'Brings dead jobs back, oldest first; returns how many';
-REVOKE ALL ON FUNCTION hotdash.dead_retry(text, text, timestamptz, int) FROM PUBLIC;
-
-/*
- * Flows (extension/jobs/flows.h): jobs that share limits of their own.
- */
-
-CREATE FUNCTION hotdash._job_flow_hash(flow text)
-	RETURNS bigint
-	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_hash' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION hotdash._job_flow_hash IS 'Number by which the list knows a flow';
-REVOKE ALL ON FUNCTION hotdash._job_flow_hash FROM PUBLIC;
-
-CREATE TABLE hotdash._job_flow (
-	hash bigint NOT NULL PRIMARY KEY,
-	flow text COLLATE "C" NOT NULL,
-	concurrency int CHECK (concurrency > 0),
-	rate int CHECK (rate > 0),
-	rate_period_us bigint CHECK (rate_period_us > 0),
-	soft bool NOT NULL DEFAULT false,
-	held_until timestamptz,
-	held_reason text,
-	CHECK (hash = hotdash._job_flow_hash(flow)),
-	CHECK ((rate IS NULL) = (rate_period_us IS NULL))
-) WITH (fillfactor = 70);
-COMMENT ON TABLE hotdash._job_flow IS 'Limits of flows; one without a row has none';
-COMMENT ON COLUMN hotdash._job_flow.soft IS
-	'The concurrency is for fairness and no promise: where leases were lost, nobody waits for them to end';
-COMMENT ON COLUMN hotdash._job_flow.held_until IS 'None of its jobs begins before; infinity: until that is changed';
-SELECT pg_catalog.pg_extension_config_dump('hotdash._job_flow', '');
-
-CREATE FUNCTION hotdash._job_flow_changed()
-	RETURNS trigger
-	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_changed' LANGUAGE C;
-COMMENT ON FUNCTION hotdash._job_flow_changed IS 'Tells the list that the limits of a flow have changed';
-REVOKE ALL ON FUNCTION hotdash._job_flow_changed FROM PUBLIC;
-
-CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON hotdash._job_flow
-	FOR EACH ROW EXECUTE FUNCTION hotdash._job_flow_changed();
-
-CREATE FUNCTION hotdash._job_flow_state(flow text, OUT running int, OUT shut bool, OUT opens_at timestamptz)
-	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_state' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
-COMMENT ON FUNCTION hotdash._job_flow_state IS
-	'What memory knows of a flow: how many of its jobs run, whether it is shut, when it opens by itself';
-REVOKE ALL ON FUNCTION hotdash._job_flow_state FROM PUBLIC;
 
 /*
  * Rights
