@@ -489,10 +489,10 @@ CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id 
 		states := hotdash._edge_apply(verdicts);
 		PERFORM hotdash._edge_log(edge, parsed, verdicts, states, at);
 		PERFORM hotdash._edge_react(verdicts, states, at);
-		PERFORM hotdash._http_store(parsed, verdicts, states, at)
-			WHERE EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL);
-		PERFORM hotdash._consent_settle(parsed, verdicts, states, at)
-			WHERE EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL);
+		IF EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL) THEN
+			PERFORM hotdash._http_store(parsed, verdicts, states, at);
+			PERFORM hotdash._consent_settle(parsed, verdicts, states, at);
+		END IF;
 		RETURN QUERY
 			SELECT r.id, coalesce(states[v.ordinality], 'lost')
 			FROM unnest(parsed) WITH ORDINALITY AS r
