@@ -190,6 +190,8 @@ task_done(HdTask *task)
 	if (!call->suspended)
 		return;
 	call->suspended = false;
+	/* Nobody has a deadline while he waits; his old one, which may have passed, ends here. */
+	hd_peer_of(call->connection)->since = hd_clock_us();
 	MHD_resume_connection(call->connection);
 	/* Its own wake-up does not reach a loop outside; without this nothing moves until a byte comes. */
 	hd_timer_arm(&listener->driver, 0);
