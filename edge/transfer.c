@@ -87,7 +87,7 @@ keep_line(HdTransfer *transfer, const char *line, size_t length)
 {
 	size_t most = (size_t) transfer->config->max_header_bytes;
 
-	if (transfer->request->keep_bytes == 0 || transfer->status > 0)
+	if (transfer->request->keep_bytes == 0)
 		return;
 	if (transfer->block == NULL)
 		transfer->block = malloc(most);
@@ -129,6 +129,9 @@ receive_header(char *line, size_t size, size_t count, void *context)
 		transfer->truncated = true;
 		return 0;
 	}
+	/* A trailer: no part of the answer's head, whatever it looks like. */
+	if (transfer->status > 0)
+		return length;
 	if (length >= 5 && memcmp(line, "HTTP/", 5) == 0)
 		begin_headers(transfer);
 	else
