@@ -356,7 +356,11 @@ start_daemon(HdListener *listener)
 						 listener, MHD_OPTION_NOTIFY_COMPLETED, request_ends, listener,
 						 MHD_OPTION_URI_LOG_CALLBACK, request_begins, listener, MHD_OPTION_END);
 	if (listener->daemon == NULL)
+	{
+		/* Closed or not, depending on what failed; the end of the process, which is next, sees to it. */
+		listener->listen_fd = -1;
 		return false;
+	}
 	info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	return info != NULL &&
 		   hd_loop_watch(listener->loop, info->epoll_fd, EPOLLIN, daemon_ready, listener);
@@ -467,6 +471,9 @@ join_thread(HdListener *listener)
 static void
 stop_daemon(HdListener *listener)
 {
+	/* Unless it is quiesced it closes the listening socket, and so would we. */
+	if (!listener->ending)
+		(void) MHD_quiesce_daemon(listener->daemon);
 	hd_desk_stop(listener->desk);
 	(void) MHD_run(listener->daemon);
 	(void) MHD_run(listener->daemon);
