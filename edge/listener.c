@@ -386,15 +386,18 @@ start_thread(HdListener *listener)
 	sigset_t all;
 	sigset_t before;
 
-	if (pthread_attr_init(&attributes) != 0)
-		return false;
 	sigfillset(&all);
-	listener->started = pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0 &&
-						pthread_sigmask(SIG_BLOCK, &all, &before) == 0 &&
-						pthread_create(&listener->thread, &attributes, thread_main, listener) == 0;
+	if (pthread_sigmask(SIG_BLOCK, &all, &before) != 0)
+		return false;
+	if (pthread_attr_init(&attributes) == 0)
+	{
+		listener->started =
+			pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0 &&
+			pthread_create(&listener->thread, &attributes, thread_main, listener) == 0;
+		pthread_attr_destroy(&attributes);
+	}
 	if (pthread_sigmask(SIG_SETMASK, &before, NULL) != 0)
 		abort();
-	pthread_attr_destroy(&attributes);
 	return listener->started;
 }
 
