@@ -461,10 +461,10 @@ join_thread(HdListener *listener)
 	struct timespec deadline;
 
 	want(listener, WANTED_END);
-	if (clock_gettime(CLOCK_REALTIME, &deadline) != 0)
+	if (clock_gettime(CLOCK_MONOTONIC, &deadline) != 0)
 		abort();
 	deadline.tv_sec += LEAVE_WAIT_S;
-	return pthread_timedjoin_np(listener->thread, NULL, &deadline) == 0;
+	return pthread_clockjoin_np(listener->thread, NULL, CLOCK_MONOTONIC, &deadline) == 0;
 }
 
 /*
