@@ -552,12 +552,12 @@ write_error(const HdTransfer *transfer, CURLcode code, HdResult *result)
 	if (result->outcome == HD_OUTCOME_BLOCKED)
 		error = transfer->way.proxy != NULL ? "the proxy's address is not one that may be reached"
 											: hd_transfer_blocked;
-	else if (transfer->too_many_headers)
+	else if (transfer->header_bytes > (size_t) transfer->config->max_header_bytes)
 		error = "the answer has more header bytes than max_header_bytes";
-	else if (transfer->truncated)
+	else if (transfer->body_bytes > (size_t) transfer->config->max_response_bytes)
 		error = "the answer's body was cut off at max_response_bytes";
 	else if (code == CURLE_OK)
-		error = "";
+		error = transfer->truncated ? "the answer's body is longer than the request wanted" : "";
 	hd_header_clean(error, strlen(error), result->error, sizeof(result->error));
 }
 
