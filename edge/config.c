@@ -389,6 +389,7 @@ void
 hd_config_free(HdConfig *config)
 {
 	hd_setting_free_texts(config);
+	explicit_bzero(&config->parsed_proxy, sizeof(config->parsed_proxy));
 	hd_network_list_free(&config->allowed_networks);
 }
 

@@ -327,6 +327,9 @@ hd_setting_free_texts(HdConfig *config)
 
 		if (settings[i].type != TYPE_TEXT)
 			continue;
+		/* Connection strings and proxies may hold passwords. */
+		if (*field != NULL)
+			explicit_bzero(*field, strlen(*field));
 		free(*field);
 		*field = NULL;
 	}

@@ -19,7 +19,7 @@ bool hd_setting_set_standards(HdConfig *config, char error[HD_CONFIG_ERROR]) HD_
 /* Is there such a setting? The error names the closest. */
 bool hd_setting_known(const char *name, char error[HD_CONFIG_ERROR]) HD_MUSTCHECK;
 
-/* Frees what the fields own that are texts. */
+/* Wipes and frees what the fields own that are texts. */
 void hd_setting_free_texts(HdConfig *config);
 
 /* Tells each setting on standard output, for --help. */
