@@ -3,7 +3,7 @@
  *	  The edge's settings: one table, three sources.
  *
  * Default < file (--config) < environment (HOTDASH_EDGE_NAME) < flag (--name=value).
- * The table in config.c makes --help, the parser and the checks, so that a setting
+ * The table in setting.c makes --help, the parser and the checks, so that a setting
  * is added in one place.
  */
 #ifndef HD_EDGE_CONFIG_H
@@ -80,8 +80,6 @@ void hd_config_print_help(void);
 /* ---- the pieces, for tests ---- */
 
 bool hd_config_set_defaults(HdConfig *config, char error[HD_CONFIG_ERROR]) HD_MUSTCHECK;
-bool hd_config_set(HdConfig *config, const char *name, const char *value,
-				   char error[HD_CONFIG_ERROR]) HD_MUSTCHECK;
 /* Reads "name = value" lines; `text` is changed while it is read. */
 bool hd_config_parse(HdConfig *config, char *text, const char *source,
 					 char error[HD_CONFIG_ERROR]) HD_MUSTCHECK;

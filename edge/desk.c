@@ -115,8 +115,10 @@ answer_snapshot(HdTask *task, const Snapshot *snapshot)
 {
 	if (task->kind == HD_TASK_METRICS)
 		answer_metrics(task, snapshot->text);
+	else if (snapshot->text != NULL)
+		answer_health(task, snapshot->status, snapshot->text);
 	else
-		answer_health(task, snapshot->status, snapshot->text != NULL ? snapshot->text : refused);
+		answer_health(task, 503, refused);
 }
 
 static void

@@ -190,6 +190,8 @@ task_done(HdTask *task)
 	if (!call->suspended)
 		return;
 	call->suspended = false;
+	/* Nobody has a deadline while he waits; his old one, which may have passed, ends here. */
+	hd_peer_of(call->connection)->since = hd_clock_us();
 	MHD_resume_connection(call->connection);
 	/* Its own wake-up does not reach a loop outside; without this nothing moves until a byte comes. */
 	hd_timer_arm(&listener->driver, 0);
@@ -354,7 +356,11 @@ start_daemon(HdListener *listener)
 						 listener, MHD_OPTION_NOTIFY_COMPLETED, request_ends, listener,
 						 MHD_OPTION_URI_LOG_CALLBACK, request_begins, listener, MHD_OPTION_END);
 	if (listener->daemon == NULL)
+	{
+		/* Closed or not, depending on what failed; the end of the process, which is next, sees to it. */
+		listener->listen_fd = -1;
 		return false;
+	}
 	info = MHD_get_daemon_info(listener->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	return info != NULL &&
 		   hd_loop_watch(listener->loop, info->epoll_fd, EPOLLIN, daemon_ready, listener);
@@ -380,15 +386,18 @@ start_thread(HdListener *listener)
 	sigset_t all;
 	sigset_t before;
 
-	if (pthread_attr_init(&attributes) != 0)
-		return false;
 	sigfillset(&all);
-	listener->started = pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0 &&
-						pthread_sigmask(SIG_BLOCK, &all, &before) == 0 &&
-						pthread_create(&listener->thread, &attributes, thread_main, listener) == 0;
+	if (pthread_sigmask(SIG_BLOCK, &all, &before) != 0)
+		return false;
+	if (pthread_attr_init(&attributes) == 0)
+	{
+		listener->started =
+			pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES) == 0 &&
+			pthread_create(&listener->thread, &attributes, thread_main, listener) == 0;
+		pthread_attr_destroy(&attributes);
+	}
 	if (pthread_sigmask(SIG_SETMASK, &before, NULL) != 0)
 		abort();
-	pthread_attr_destroy(&attributes);
 	return listener->started;
 }
 
@@ -452,10 +461,10 @@ join_thread(HdListener *listener)
 	struct timespec deadline;
 
 	want(listener, WANTED_END);
-	if (clock_gettime(CLOCK_REALTIME, &deadline) != 0)
+	if (clock_gettime(CLOCK_MONOTONIC, &deadline) != 0)
 		abort();
 	deadline.tv_sec += LEAVE_WAIT_S;
-	return pthread_timedjoin_np(listener->thread, NULL, &deadline) == 0;
+	return pthread_clockjoin_np(listener->thread, NULL, CLOCK_MONOTONIC, &deadline) == 0;
 }
 
 /*
@@ -465,6 +474,9 @@ join_thread(HdListener *listener)
 static void
 stop_daemon(HdListener *listener)
 {
+	/* Unless it is quiesced it closes the listening socket, and so would we. */
+	if (!listener->ending)
+		(void) MHD_quiesce_daemon(listener->daemon);
 	hd_desk_stop(listener->desk);
 	(void) MHD_run(listener->daemon);
 	(void) MHD_run(listener->daemon);

@@ -233,11 +233,11 @@ place_headers(HdRequest *request, const HdField *field, struct curl_slist *nodes
 
 /* ---- what few requests have ---- */
 
-/* Copies a text to where a terminated one is wanted; NULL when it cannot be one. */
+/* Copies a text to where a terminated one is wanted; NULL when memory is short. */
 static char *
 copy_text(const HdField *field)
 {
-	char *text = is_plain_text(field) ? malloc(field->length + 1) : NULL;
+	char *text = malloc(field->length + 1);
 
 	if (text == NULL)
 		return NULL;
@@ -255,44 +255,54 @@ free_secret(char *text, size_t length)
 	free(text);
 }
 
-static const char *
+/* False when memory is short, which is no fault of the request's. */
+static bool
 take_proxy(HdRequest *request, const HdField *url_field, const HdField *login_field)
 {
+	bool has_login = login_field->data != NULL;
 	char *url;
 	char *login;
-	bool ok;
+	bool done;
 
 	if (url_field->data == NULL)
-		return NULL;
+		return true;
+	request->problem = "the proxy is malformed";
+	if (!is_plain_text(url_field) || (has_login && !is_plain_text(login_field)))
+		return true;
 	url = copy_text(url_field);
-	login = copy_text(login_field);
+	login = has_login ? copy_text(login_field) : NULL;
 	request->proxy = calloc(1, sizeof(*request->proxy));
-	ok = url != NULL && request->proxy != NULL && (login != NULL || login_field->data == NULL) &&
-		 hd_proxy_parse(url, request->proxy) == NULL && request->proxy->kind != HD_PROXY_NONE &&
-		 hd_proxy_set_login(request->proxy, login);
+	done = url != NULL && request->proxy != NULL && (login != NULL || !has_login);
+	if (done && hd_proxy_parse(url, request->proxy) == NULL &&
+		request->proxy->kind != HD_PROXY_NONE && hd_proxy_set_login(request->proxy, login))
+		request->problem = NULL;
 	free(url);
 	free_secret(login, login_field->length);
-	return ok ? NULL : "the proxy is malformed";
+	return done;
 }
 
-static const char *
+/* The same. */
+static bool
 take_identity(HdRequest *request, const HdField *field)
 {
 	static const char mark[] = "-----BEGIN PRIVATE KEY-----";
 	const char *key;
 
 	if (field->data == NULL)
-		return NULL;
+		return true;
 	key = memmem(field->data, field->length, mark, sizeof(mark) - 1);
 	if (key == NULL || key == field->data)
-		return "the client certificate is malformed";
+	{
+		request->problem = "the client certificate is malformed";
+		return true;
+	}
 	request->identity = malloc(field->length);
 	if (request->identity == NULL)
-		return "the client certificate is too large";
+		return false;
 	memcpy(request->identity, field->data, field->length);
 	request->certificate_length = (size_t) (key - field->data);
 	request->key_length = field->length - request->certificate_length;
-	return NULL;
+	return true;
 }
 
 void
@@ -370,10 +380,12 @@ hd_request_decode(const HdField fields[HD_COLUMN_COUNT])
 	request->within_us = within_ms * HD_US_PER_MS;
 	request->keep_bytes = (size_t) keep_bytes;
 	request->flags = (uint32_t) flags;
-	request->problem =
-		take_proxy(request, &fields[HD_COLUMN_PROXY], &fields[HD_COLUMN_PROXY_LOGIN]);
-	if (request->problem == NULL)
-		request->problem = take_identity(request, &fields[HD_COLUMN_CLIENT_CERT]);
+	if (!take_proxy(request, &fields[HD_COLUMN_PROXY], &fields[HD_COLUMN_PROXY_LOGIN]) ||
+		!take_identity(request, &fields[HD_COLUMN_CLIENT_CERT]))
+	{
+		hd_request_free(request);
+		return NULL;
+	}
 	if (!hd_method_valid(request->method))
 		request->problem = "the method is not one that may be sent";
 	return request;

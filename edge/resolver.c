@@ -456,12 +456,12 @@ leave_threads(HdResolver *resolver)
 		abort();
 	pool_leave(resolver->pool);
 
-	if (clock_gettime(CLOCK_REALTIME, &deadline) != 0)
+	if (clock_gettime(CLOCK_MONOTONIC, &deadline) != 0)
 		abort();
 	deadline.tv_sec += LEAVE_WAIT_S;
 	for (size_t i = 0; i < resolver->thread_count; i++)
 	{
-		if (pthread_timedjoin_np(resolver->threads[i], NULL, &deadline) != 0)
+		if (pthread_clockjoin_np(resolver->threads[i], NULL, CLOCK_MONOTONIC, &deadline) != 0)
 			pthread_detach(resolver->threads[i]);
 	}
 }

@@ -21,6 +21,7 @@
 
 #include "base64.h"
 #include "clock.h"
+#include "easy.h"
 #include "header.h"
 
 #define RECEIVE_BUFFER 1024L /* the least that there is; most answers are shorter */
@@ -87,7 +88,7 @@ keep_line(HdTransfer *transfer, const char *line, size_t length)
 {
 	size_t most = (size_t) transfer->config->max_header_bytes;
 
-	if (transfer->request->keep_bytes == 0 || transfer->status > 0)
+	if (transfer->request->keep_bytes == 0)
 		return;
 	if (transfer->block == NULL)
 		transfer->block = malloc(most);
@@ -129,6 +130,9 @@ receive_header(char *line, size_t size, size_t count, void *context)
 		transfer->truncated = true;
 		return 0;
 	}
+	/* A trailer: no part of the answer's head, whatever it looks like. */
+	if (transfer->status > 0)
+		return length;
 	if (length >= 5 && memcmp(line, "HTTP/", 5) == 0)
 		begin_headers(transfer);
 	else
@@ -202,14 +206,6 @@ receive_body(char *data, size_t size, size_t count, void *context)
 
 /* ---- options ---- */
 
-/* Sets one option unless an earlier one failed. */
-#define SET(option, value) \
-	do \
-	{ \
-		if (code == CURLE_OK) \
-			code = curl_easy_setopt(easy, (option), (value)); \
-	} while (0)
-
 /* What every request has: nothing automatic, nothing followed, nothing taken from the environment. */
 static CURLcode
 set_common(const HdTransfer *transfer)
@@ -218,21 +214,21 @@ set_common(const HdTransfer *transfer)
 	CURL *easy = transfer->easy;
 	CURLcode code = CURLE_OK;
 
-	SET(CURLOPT_NOSIGNAL, 1L);
-	SET(CURLOPT_PROTOCOLS_STR, "http,https");
-	SET(CURLOPT_FOLLOWLOCATION, 0L);
-	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-	SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	SET(CURLOPT_SSL_VERIFYPEER, 1L);
-	SET(CURLOPT_SSL_VERIFYHOST, 2L);
+	HD_EASY_SET(CURLOPT_NOSIGNAL, 1L);
+	HD_EASY_SET(CURLOPT_PROTOCOLS_STR, "http,https");
+	HD_EASY_SET(CURLOPT_FOLLOWLOCATION, 0L);
+	HD_EASY_SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	HD_EASY_SET(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	HD_EASY_SET(CURLOPT_SSL_VERIFYPEER, 1L);
+	HD_EASY_SET(CURLOPT_SSL_VERIFYHOST, 2L);
 	if (config->ca_file[0] != '\0')
-		SET(CURLOPT_CAINFO, config->ca_file);
-	SET(CURLOPT_USERAGENT, config->user_agent);
-	SET(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
-	SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
-	SET(CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFETIME_S);
+		HD_EASY_SET(CURLOPT_CAINFO, config->ca_file);
+	HD_EASY_SET(CURLOPT_USERAGENT, config->user_agent);
+	HD_EASY_SET(CURLOPT_BUFFERSIZE, RECEIVE_BUFFER);
+	HD_EASY_SET(CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BUFFER);
+	HD_EASY_SET(CURLOPT_MAXLIFETIME_CONN, CONNECTION_LIFETIME_S);
 	/* Should libcurl look a name up after all, do not wait for its thread. */
-	SET(CURLOPT_QUICK_EXIT, 1L);
+	HD_EASY_SET(CURLOPT_QUICK_EXIT, 1L);
 	return code;
 }
 
@@ -242,16 +238,16 @@ set_callbacks(HdTransfer *transfer)
 	CURL *easy = transfer->easy;
 	CURLcode code = CURLE_OK;
 
-	SET(CURLOPT_PRIVATE, transfer);
-	SET(CURLOPT_ERRORBUFFER, transfer->error);
-	SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	SET(CURLOPT_OPENSOCKETDATA, transfer);
-	SET(CURLOPT_PREREQFUNCTION, before_request);
-	SET(CURLOPT_PREREQDATA, transfer);
-	SET(CURLOPT_HEADERFUNCTION, receive_header);
-	SET(CURLOPT_HEADERDATA, transfer);
-	SET(CURLOPT_WRITEFUNCTION, receive_body);
-	SET(CURLOPT_WRITEDATA, transfer);
+	HD_EASY_SET(CURLOPT_PRIVATE, transfer);
+	HD_EASY_SET(CURLOPT_ERRORBUFFER, transfer->error);
+	HD_EASY_SET(CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	HD_EASY_SET(CURLOPT_OPENSOCKETDATA, transfer);
+	HD_EASY_SET(CURLOPT_PREREQFUNCTION, before_request);
+	HD_EASY_SET(CURLOPT_PREREQDATA, transfer);
+	HD_EASY_SET(CURLOPT_HEADERFUNCTION, receive_header);
+	HD_EASY_SET(CURLOPT_HEADERDATA, transfer);
+	HD_EASY_SET(CURLOPT_WRITEFUNCTION, receive_body);
+	HD_EASY_SET(CURLOPT_WRITEDATA, transfer);
 	return code;
 }
 
@@ -268,15 +264,15 @@ set_method_and_body(const HdTransfer *transfer)
 
 	if (request->body != NULL || expects_body)
 	{
-		SET(CURLOPT_POST, 1L);
-		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
-		SET(CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
+		HD_EASY_SET(CURLOPT_POST, 1L);
+		HD_EASY_SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) request->body_length);
+		HD_EASY_SET(CURLOPT_POSTFIELDS, request->body != NULL ? request->body : "");
 	}
 	else if (strcmp(request->method, "HEAD") == 0)
-		SET(CURLOPT_NOBODY, 1L);
+		HD_EASY_SET(CURLOPT_NOBODY, 1L);
 	else
-		SET(CURLOPT_HTTPGET, 1L);
-	SET(CURLOPT_CUSTOMREQUEST, request->method);
+		HD_EASY_SET(CURLOPT_HTTPGET, 1L);
+	HD_EASY_SET(CURLOPT_CUSTOMREQUEST, request->method);
 	return code;
 }
 
@@ -295,10 +291,10 @@ set_identity(const HdRequest *request, CURL *easy)
 							.flags = CURL_BLOB_NOCOPY};
 	CURLcode code = CURLE_OK;
 
-	SET(CURLOPT_SSLCERTTYPE, "PEM");
-	SET(CURLOPT_SSLCERT_BLOB, &certificates);
-	SET(CURLOPT_SSLKEYTYPE, "PEM");
-	SET(CURLOPT_SSLKEY_BLOB, &key);
+	HD_EASY_SET(CURLOPT_SSLCERTTYPE, "PEM");
+	HD_EASY_SET(CURLOPT_SSLCERT_BLOB, &certificates);
+	HD_EASY_SET(CURLOPT_SSLKEYTYPE, "PEM");
+	HD_EASY_SET(CURLOPT_SSLKEY_BLOB, &key);
 	return code;
 }
 
@@ -326,10 +322,10 @@ hd_transfer_prepare(HdTransfer *transfer)
 		code = set_callbacks(transfer);
 	if (code == CURLE_OK)
 		code = set_method_and_body(transfer);
-	SET(CURLOPT_URL, request->url);
-	SET(CURLOPT_HTTPHEADER, request->headers);
-	SET(CURLOPT_TIMEOUT_MS, left_ms);
-	SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms < left_ms ? connect_ms : left_ms);
+	HD_EASY_SET(CURLOPT_URL, request->url);
+	HD_EASY_SET(CURLOPT_HTTPHEADER, request->headers);
+	HD_EASY_SET(CURLOPT_TIMEOUT_MS, left_ms);
+	HD_EASY_SET(CURLOPT_CONNECTTIMEOUT_MS, connect_ms < left_ms ? connect_ms : left_ms);
 	if (code == CURLE_OK)
 		code = hd_way_apply(&transfer->way, easy);
 	if (code == CURLE_OK && request->identity != NULL)
@@ -549,12 +545,12 @@ write_error(const HdTransfer *transfer, CURLcode code, HdResult *result)
 	if (result->outcome == HD_OUTCOME_BLOCKED)
 		error = transfer->way.proxy != NULL ? "the proxy's address is not one that may be reached"
 											: hd_transfer_blocked;
-	else if (transfer->too_many_headers)
+	else if (transfer->header_bytes > (size_t) transfer->config->max_header_bytes)
 		error = "the answer has more header bytes than max_header_bytes";
-	else if (transfer->truncated)
+	else if (transfer->body_bytes > (size_t) transfer->config->max_response_bytes)
 		error = "the answer's body was cut off at max_response_bytes";
 	else if (code == CURLE_OK)
-		error = "";
+		error = transfer->truncated ? "the answer's body is longer than the request wanted" : "";
 	hd_header_clean(error, strlen(error), result->error, sizeof(result->error));
 }
 

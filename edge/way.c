@@ -18,13 +18,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Sets one option unless an earlier one failed. */
-#define SET(option, value) \
-	do \
-	{ \
-		if (code == CURLE_OK) \
-			code = curl_easy_setopt(easy, (option), (value)); \
-	} while (0)
+#include "easy.h"
 
 /* ---- addresses ---- */
 
@@ -216,14 +210,14 @@ apply_login(const HdWay *way, CURL *easy)
 		return CURLE_OK;
 	memcpy(user, login, (size_t) (password - login));
 	user[password - login] = '\0';
-	SET(CURLOPT_PROXYUSERNAME, user);
-	SET(CURLOPT_PROXYPASSWORD, password + 1);
-	SET(CURLOPT_PROXYAUTH, (long) CURLAUTH_BASIC);
+	HD_EASY_SET(CURLOPT_PROXYUSERNAME, user);
+	HD_EASY_SET(CURLOPT_PROXYPASSWORD, password + 1);
+	HD_EASY_SET(CURLOPT_PROXYAUTH, (long) CURLAUTH_BASIC);
 	/* libcurl does not ask whose login opened a tunnel before it lends it to another. */
 	if (way->proxy->kind == HD_PROXY_HTTP && way->proxy == way->request->proxy)
 	{
-		SET(CURLOPT_FRESH_CONNECT, 1L);
-		SET(CURLOPT_FORBID_REUSE, 1L);
+		HD_EASY_SET(CURLOPT_FRESH_CONNECT, 1L);
+		HD_EASY_SET(CURLOPT_FORBID_REUSE, 1L);
 	}
 	return code;
 }
@@ -242,10 +236,11 @@ apply_proxy(const HdWay *way, CURL *easy)
 		scheme = way->config->proxy_resolves ? "socks5h" : "socks5";
 	snprintf(url, sizeof(url), "%s://%s%s%s:%u", scheme, is_literal ? "[" : "", proxy->host,
 			 is_literal ? "]" : "", (unsigned) proxy->port);
-	SET(CURLOPT_PROXY, url);
-	SET(CURLOPT_HTTPPROXYTUNNEL, proxy->kind == HD_PROXY_HTTP && hd_way_tunnels(way) ? 1L : 0L);
-	SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	SET(CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
+	HD_EASY_SET(CURLOPT_PROXY, url);
+	HD_EASY_SET(CURLOPT_HTTPPROXYTUNNEL,
+				proxy->kind == HD_PROXY_HTTP && hd_way_tunnels(way) ? 1L : 0L);
+	HD_EASY_SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	HD_EASY_SET(CURLOPT_HEADEROPT, (long) CURLHEADER_SEPARATE);
 	if (code == CURLE_OK)
 		code = apply_login(way, easy);
 	return code;
@@ -257,14 +252,14 @@ hd_way_apply(const HdWay *way, CURL *easy)
 	CURLcode code = CURLE_OK;
 
 	/* Both are set always: libcurl would take what is not from the environment. */
-	SET(CURLOPT_NOPROXY, "");
+	HD_EASY_SET(CURLOPT_NOPROXY, "");
 	if (way->proxy == NULL)
-		SET(CURLOPT_PROXY, "");
+		HD_EASY_SET(CURLOPT_PROXY, "");
 	else if (code == CURLE_OK)
 		code = apply_proxy(way, easy);
 	if (way->resolved != NULL)
-		SET(CURLOPT_RESOLVE, way->resolved);
+		HD_EASY_SET(CURLOPT_RESOLVE, way->resolved);
 	if (way->connect_to != NULL)
-		SET(CURLOPT_CONNECT_TO, way->connect_to);
+		HD_EASY_SET(CURLOPT_CONNECT_TO, way->connect_to);
 	return code;
 }

@@ -1,6 +1,84 @@
 /*
  * jobs_hold.sql: what holds jobs back: approvals, other jobs, batches (extension/jobs/hold.h, after.h).
+ *
+ * Only jobs that ask have rows here.
+ *
+ * A batch is a job, its callback, that waits for its members; so its id is the
+ * callback's, and members are dependencies like any other (on_failure 3).
  */
+
+CREATE TABLE hotdash._job_dependency (
+	job_id bigint NOT NULL,
+	after_id bigint NOT NULL,
+	on_failure smallint NOT NULL,
+	CONSTRAINT _job_dependency_pkey PRIMARY KEY (job_id, after_id)
+);
+CREATE INDEX _job_dependency_after ON hotdash._job_dependency (after_id);
+COMMENT ON TABLE hotdash._job_dependency IS 'Which jobs a held job still waits for';
+COMMENT ON COLUMN hotdash._job_dependency.on_failure IS
+	'When the other one ends badly: 0 wait, 1 cancel, 2 run; 3: it is a member of the batch job_id';
+
+CREATE TABLE hotdash._job_recheck (
+	job_id bigint NOT NULL
+);
+COMMENT ON TABLE hotdash._job_recheck IS
+	'Held jobs whose last dependencies ended side by side: the tick decides whether they may run';
+
+CREATE TABLE hotdash._job_deadline (
+	job_id bigint NOT NULL PRIMARY KEY,
+	expires_at timestamptz NOT NULL
+);
+CREATE INDEX _job_deadline_expires ON hotdash._job_deadline (expires_at);
+COMMENT ON TABLE hotdash._job_deadline IS 'Held jobs that expire: the tick ends them';
+
+CREATE TABLE hotdash._job_approval (
+	job_id bigint NOT NULL PRIMARY KEY,
+	requested_at timestamptz NOT NULL,
+	decided_at timestamptz,
+	confidence float8,
+	tenant text COLLATE "C" NOT NULL,
+	decision text COLLATE "C",
+	decided_by text,
+	decided_role name,
+	note text,
+	why text,
+	sources jsonb,
+	payload_before jsonb
+);
+CREATE INDEX _job_approval_open ON hotdash._job_approval (requested_at) WHERE decided_at IS NULL;
+COMMENT ON TABLE hotdash._job_approval IS 'Approvals asked for, and what became of them';
+COMMENT ON COLUMN hotdash._job_approval.decision IS 'approved, rejected, cancelled or expired; NULL: open';
+COMMENT ON COLUMN hotdash._job_approval.decided_role IS 'The session''s role, beside the name it gave';
+COMMENT ON COLUMN hotdash._job_approval.payload_before IS 'Payload that the approval replaced';
+
+CREATE TABLE hotdash._batch (
+	id bigint NOT NULL PRIMARY KEY,
+	created_at timestamptz NOT NULL,
+	closed_at timestamptz,
+	ended_at timestamptz,
+	completed bigint,
+	dead bigint,
+	cancelled bigint,
+	tenant text COLLATE "C" NOT NULL
+);
+COMMENT ON TABLE hotdash._batch IS 'Batches; the numbers are filled in when the last member has ended';
+
+CREATE TABLE hotdash._batch_tally (
+	batch bigint NOT NULL,
+	completed int NOT NULL,
+	dead int NOT NULL,
+	cancelled int NOT NULL
+);
+CREATE INDEX _batch_tally_batch ON hotdash._batch_tally (batch);
+COMMENT ON TABLE hotdash._batch_tally IS
+	'How many members ended how, one row a call that ended some; summed up when the batch ends';
+
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_dependency', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_recheck', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_deadline', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._job_approval', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._batch', '');
+SELECT pg_catalog.pg_extension_config_dump('hotdash._batch_tally', '');
 
 CREATE FUNCTION hotdash._job_unhold(ids bigint[], reason smallint) RETURNS int
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_unhold' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;

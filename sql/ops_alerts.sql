@@ -177,7 +177,7 @@ CREATE FUNCTION hotdash._alert_check_by(by text) RETURNS text
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = 'argument "by" must name somebody, in at most 200 bytes';
 		END IF;
-		RETURN hotdash._clean_text(convert_to(by, 'UTF8'), 200);
+		RETURN hotdash._clean_text(by, 200);
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._alert_check_by(text) IS 'Who it is, or 22004 or 22023';
@@ -446,7 +446,7 @@ CREATE FUNCTION hotdash._alert_raise(name text, severity text, message text, fie
 		s.verb := 'raise';
 		s.tenant := tenant;
 		s.name := name;
-		s.message := hotdash._clean_text(convert_to(message, 'UTF8'), 1000);
+		s.message := hotdash._clean_text(message, 1000);
 		s.fields := fields;
 		s.about := about;
 		s.quiet := quiet;

@@ -235,6 +235,13 @@ COMMENT ON FUNCTION hotdash._clean_text(bytea, int) IS
 	'Bytes from outside as text without control characters, at most so many bytes of it';
 REVOKE ALL ON FUNCTION hotdash._clean_text(bytea, int) FROM PUBLIC;
 
+-- In a UTF-8 database, and others are refused, a text is the same bytes.
+CREATE FUNCTION hotdash._clean_text(dirty text, up_to int) RETURNS text
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_clean_text' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._clean_text(text, int) IS
+	'A text from outside without control characters, at most so many bytes of it';
+REVOKE ALL ON FUNCTION hotdash._clean_text(text, int) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._filter_accepts(document jsonb, filter jsonpath) RETURNS bool
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp

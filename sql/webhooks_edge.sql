@@ -318,7 +318,7 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			v.pause, v.health,
 			CASE WHEN x.action <> 'complete' THEN concat_ws(': ',
 				CASE WHEN r.class = 'http' THEN 'HTTP ' || r.status ELSE r.class END, x.reason,
-				hotdash._clean_text(convert_to(r.error, 'UTF8'), 500)) END,
+				hotdash._clean_text(r.error, 500)) END,
 			-- As it was sent: made of the same again.
 			CASE WHEN q.id IS NOT NULL THEN hotdash._http_traceparent(q, r.token)
 				ELSE hotdash._trace_attempt(m.traceparent, d.message_id, r.id, r.token) END,
@@ -412,8 +412,7 @@ CREATE FUNCTION hotdash._edge_log(edge text, results hotdash._edge_result[], ver
 			retry_after, response_excerpt, sent_at, traceparent, parent_id)
 		SELECT v.id, at, v.attempt, r.dns_us, r.connect_us, r.tls_us, r.ttfb_us, r.total_us, r.status,
 			coalesce(r.sent, true), coalesce(r.reused, false), coalesce(r.truncated, false), s.state = 'lost', s.state,
-			v.reason, v.tenant, edge, r.class, hotdash._clean_text(convert_to(r.error, 'UTF8'), 500),
-			hotdash._clean_text(convert_to(r.remote_ip, 'UTF8'), 64), v.asked,
+			v.reason, v.tenant, edge, r.class, hotdash._clean_text(r.error, 500), hotdash._clean_text(r.remote_ip, 64), v.asked,
 			hotdash._clean_text(decode(r.excerpt, 'base64'), 1024), to_timestamp(r.sent_at / 1000000.0), v.traceparent,
 			v.parent_id
 		FROM unnest(verdicts) WITH ORDINALITY AS v
@@ -497,10 +496,10 @@ CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id 
 		states := hotdash._edge_apply(verdicts);
 		PERFORM hotdash._edge_log(edge, parsed, verdicts, states, at);
 		PERFORM hotdash._edge_react(verdicts, states, at);
-		PERFORM hotdash._http_store(parsed, verdicts, states, at)
-			WHERE EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL);
-		PERFORM hotdash._consent_settle(parsed, verdicts, states, at)
-			WHERE EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL);
+		IF EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL) THEN
+			PERFORM hotdash._http_store(parsed, verdicts, states, at);
+			PERFORM hotdash._consent_settle(parsed, verdicts, states, at);
+		END IF;
 		RETURN QUERY
 			SELECT r.id, coalesce(states[v.ordinality], 'lost')
 			FROM unnest(parsed) WITH ORDINALITY AS r

@@ -124,7 +124,7 @@ CREATE FUNCTION hotdash._endpoint_switch_off(ids bigint[], reason text, severity
 	BEGIN
 		FOR e IN
 			UPDATE hotdash._endpoint AS x
-			SET enabled = false, disabled_reason = hotdash._clean_text(convert_to(reason, 'UTF8'), 500),
+			SET enabled = false, disabled_reason = hotdash._clean_text(reason, 500),
 				disabled_at = hotdash._now(), updated_at = hotdash._now()
 			WHERE x.id = ANY (ids) AND x.enabled
 			RETURNING x.*

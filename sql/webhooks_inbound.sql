@@ -191,16 +191,12 @@ CREATE FUNCTION hotdash._inbound_key_replace(source text, sealed bytea, overlap 
 	/* The caller holds the source's row. An overlap shortens those that run already. */
 	DECLARE
 		now constant timestamptz := hotdash._now();
-		most constant int := 5;
 	BEGIN
 		UPDATE hotdash._inbound_key AS k SET retires_at = least(k.retires_at, now + overlap)
 			WHERE k.source = _inbound_key_replace.source;
 		DELETE FROM hotdash._inbound_key AS k WHERE k.source = _inbound_key_replace.source AND k.retires_at <= now;
-		IF (SELECT count(*) FROM hotdash._inbound_key AS k WHERE k.source = _inbound_key_replace.source) >= most THEN
-			RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
-				MESSAGE = format('source "%s" has %s secrets that overlap', source, most),
-				HINT = 'A shorter overlap ends those before it too; 0 leaves the new one alone.';
-		END IF;
+		PERFORM hotdash._secret_check_room(format('source "%s"', _inbound_key_replace.source), count(*))
+			FROM hotdash._inbound_key AS k WHERE k.source = _inbound_key_replace.source;
 		INSERT INTO hotdash._inbound_key (source, version, created_at, secret)
 			SELECT _inbound_key_replace.source, coalesce(max(k.version), 0) + 1, now, sealed
 			FROM hotdash._inbound_key AS k WHERE k.source = _inbound_key_replace.source;

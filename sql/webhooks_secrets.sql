@@ -2,6 +2,24 @@
  * webhooks_secrets.sql: replacing secrets, of endpoints and of sources, and the keys that they are sealed with.
  */
 
+CREATE FUNCTION hotdash._secret_check_room(owner text, running bigint) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		most constant int := 5;				-- of an endpoint each makes the header 48 bytes longer, or 93
+	BEGIN
+		IF running >= most THEN
+			RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
+				MESSAGE = format('%s has %s secrets that overlap', owner, most),
+				HINT = 'A shorter overlap ends those before it too; 0 leaves the new one alone.';
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._secret_check_room(text, bigint) IS
+	'Raises 54000 where so many secrets run already that there must be no further one';
+REVOKE ALL ON FUNCTION hotdash._secret_check_room(text, bigint) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._endpoint_key_replace(id bigint, secret text, signing text, overlap interval) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
@@ -12,17 +30,13 @@ CREATE FUNCTION hotdash._endpoint_key_replace(id bigint, secret text, signing te
 	 */
 	DECLARE
 		now constant timestamptz := hotdash._now();
-		most constant int := 5;				-- each makes the header 48 bytes longer, or 93
 		made record;
 	BEGIN
 		made := hotdash._endpoint_key_make(id, secret, signing);
 		UPDATE hotdash._endpoint_key AS k SET retires_at = least(k.retires_at, now + overlap) WHERE k.endpoint_id = id;
 		DELETE FROM hotdash._endpoint_key AS k WHERE k.endpoint_id = id AND k.retires_at <= now;
-		IF (SELECT count(*) FROM hotdash._endpoint_key AS k WHERE k.endpoint_id = id) >= most THEN
-			RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
-				MESSAGE = format('endpoint %s has %s secrets that overlap', id, most),
-				HINT = 'A shorter overlap ends those before it too; 0 leaves the new one alone.';
-		END IF;
+		PERFORM hotdash._secret_check_room(format('endpoint %s', id), count(*))
+			FROM hotdash._endpoint_key AS k WHERE k.endpoint_id = id;
 		INSERT INTO hotdash._endpoint_key (endpoint_id, version, created_at, signing, public_key, key)
 			SELECT id, coalesce(max(k.version), 0) + 1, now, _endpoint_key_replace.signing, made.public_key, made.key
 			FROM hotdash._endpoint_key AS k WHERE k.endpoint_id = id;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "setting.h"
 
 static char error[HD_CONFIG_ERROR];
 
@@ -27,17 +28,17 @@ test_values(HdConfig *config)
 {
 	CHECK(config->max_in_flight == 1024 && config->connect_timeout == 10000, "defaults are set");
 	CHECK(config->name[0] != '\0', "the name is the host's");
-	CHECK(hd_config_set(config, "query_timeout", "2min", error) && config->query_timeout == 120000,
+	CHECK(hd_setting_set(config, "query_timeout", "2min", error) && config->query_timeout == 120000,
 		  "minutes");
-	CHECK(hd_config_set(config, "query_timeout", "1500", error) && config->query_timeout == 1500,
+	CHECK(hd_setting_set(config, "query_timeout", "1500", error) && config->query_timeout == 1500,
 		  "a bare duration is in milliseconds");
-	CHECK(hd_config_set(config, "max_response_bytes", "1MB", error) &&
+	CHECK(hd_setting_set(config, "max_response_bytes", "1MB", error) &&
 			  config->max_response_bytes == 1048576,
 		  "megabytes");
-	CHECK(hd_config_set(config, "allow_private_from_database", "TRUE", error) &&
+	CHECK(hd_setting_set(config, "allow_private_from_database", "TRUE", error) &&
 			  config->allow_private_from_database,
 		  "booleans have several words");
-	CHECK(hd_config_set(config, "log_format", "json", error) && config->log_format == HD_LOG_JSON,
+	CHECK(hd_setting_set(config, "log_format", "json", error) && config->log_format == HD_LOG_JSON,
 		  "choices follow the enum");
 }
 
@@ -64,7 +65,7 @@ test_refusals(HdConfig *config)
 	};
 
 	for (size_t i = 0; i < HD_COUNT(cases); i++)
-		CHECK(!hd_config_set(config, cases[i].name, cases[i].value, error) &&
+		CHECK(!hd_setting_set(config, cases[i].name, cases[i].value, error) &&
 				  strstr(error, cases[i].says) != NULL,
 			  "%s = \"%s\" is refused: %s", cases[i].name, cases[i].value, cases[i].says);
 }

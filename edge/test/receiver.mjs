@@ -7,6 +7,7 @@
 //   /huge /hugeheaders /interim  a body, a header block, or interim responses without end
 //   /trailers /chunks /line      the same of a trailer, a chunk's extension, the status line
 //   /bigheaders /bomb /trickle   10 MB of headers; 64 MB packed into 64 kB; a byte a second
+//   /afterthought             a 200 whose trailer looks like another answer
 //   /early /cut /unasked         a body that ends or breaks too soon; more answers than were asked for
 //   /reset /garbage /redirect    cuts the connection, answers something else, answers 302
 //   /consent                  answers OPTIONS as GET /_consent/ORIGIN/RATE asked for, and takes the rest
@@ -76,6 +77,8 @@ const behaviours = {
 		request.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n');
 		flood(request.socket, `X-Trailer: ${'t'.repeat(1000)}\r\n`.repeat(16));
 	},
+	afterthought: (request) =>
+		request.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nHTTP/1.1 500 No: no\r\n\r\n'),
 	chunks: (request) => {
 		request.socket.write('HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;');
 		flood(request.socket, 'extension'.repeat(4000));

@@ -6,9 +6,6 @@
  * inserted with the primary key as its only index entry; any other is also
  * in a line (list.h).  Either way others see it when the transaction commits
  * (tx.h).
- *
- * Locking: two requests for one unique key meet at the primary key of
- * _job_unique: the later waits for the earlier transaction to end.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -37,6 +34,7 @@
 #include "jobs/scan.h"
 #include "jobs/table.h"
 #include "jobs/tx.h"
+#include "jobs/unique.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -404,33 +402,6 @@ end_held(HdJobTable *table, Request *request, TimestampTz now)
  * Unique keys.
  */
 
-static HdSpiPlan unique_insert = {
-	.sql = "INSERT INTO hotdash._job_unique (kind, tenant, unique_key, id) VALUES ($1, $2, $3, $4) "
-		   "ON CONFLICT DO NOTHING",
-	.nargs = 4,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8OID},
-};
-
-static HdSpiPlan unique_find = {
-	.sql = "SELECT id FROM hotdash._job_unique WHERE kind = $1 AND tenant = $2 AND unique_key = $3",
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID},
-};
-
-static HdSpiPlan unique_lock = {
-	.sql = "SELECT id FROM hotdash._job_unique WHERE kind = $1 AND tenant = $2 AND unique_key = $3 "
-		   "FOR UPDATE",
-	.nargs = 3,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID},
-};
-
-static HdSpiPlan unique_move = {
-	.sql = "UPDATE hotdash._job_unique SET id = $4 "
-		   "WHERE kind = $1 AND tenant = $2 AND unique_key = $3",
-	.nargs = 4,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8OID},
-};
-
 /* New payload, and a new time unless throttled; the row is found by its time from then on. */
 static HdSpiPlan job_replace = {
 	.sql = "UPDATE hotdash._job SET payload = $2, at = CASE WHEN $4 THEN at ELSE $3 END, "
@@ -441,58 +412,6 @@ static HdSpiPlan job_replace = {
 	.nargs = 5,
 	.argtypes = {INT8OID, JSONBOID, TIMESTAMPTZOID, BOOLOID, INT8OID},
 };
-
-typedef struct UniqueKey
-{
-	Datum values[4]; /* kind, tenant, key, id: as all statements above take them */
-} UniqueKey;
-
-/*
- * Claim the key for a new job.  Returns 0 when it is ours, else the id of
- * the job that has it (locked if lock is set).
- */
-static int64
-unique_acquire(UniqueKey *key, bool lock)
-{
-	for (;;)
-	{
-		HdSpi spi;
-		int64 there = 0;
-		bool inserted;
-		bool found = false;
-		bool isnull;
-
-		CHECK_FOR_INTERRUPTS();
-		hd_spi_begin(&spi);
-		hd_spi_run(&unique_insert, key->values, NULL, false, 0);
-		inserted = SPI_processed > 0;
-		if (!inserted)
-		{
-			hd_spi_run(lock ? &unique_lock : &unique_find, key->values, NULL, false, 1);
-			found = SPI_processed > 0;
-			if (found)
-				there = DatumGetInt64(
-					SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-		}
-		hd_spi_end(&spi);
-		if (inserted)
-			return 0;
-		if (found)
-			return there;
-
-		/* Ended between the two statements: the key is free now. */
-	}
-}
-
-static void
-unique_take_over(UniqueKey *key)
-{
-	HdSpi spi;
-
-	hd_spi_begin(&spi);
-	hd_spi_run(&unique_move, key->values, NULL, false, 0);
-	hd_spi_end(&spi);
-}
 
 /* Change a job that is waiting; false when it is running or gone, and so cannot be changed. */
 static bool
@@ -549,7 +468,7 @@ enqueue_unique(HdJobTable *table, Request *request, const HdJobPlace *place, HdJ
 	TimestampTz now = DatumGetTimestampTz(row->values[HD_JOB_COL_ENQUEUED_AT - 1]);
 	Datum payload = row->values[HD_JOB_COL_PAYLOAD - 1];
 	bool payload_null = row->nulls[HD_JOB_COL_PAYLOAD - 1];
-	UniqueKey key;
+	HdJobUnique key;
 	int64 there;
 
 	key.values[0] = row->values[HD_JOB_COL_KIND - 1];
@@ -557,7 +476,7 @@ enqueue_unique(HdJobTable *table, Request *request, const HdJobPlace *place, HdJ
 	key.values[2] = CStringGetTextDatum(key_text);
 	key.values[3] = Int64GetDatum(id);
 
-	there = unique_acquire(&key, request->if_exists != IF_EXISTS_KEEP);
+	there = hd_jobs_unique_acquire(&key, request->if_exists != IF_EXISTS_KEEP);
 	if (there != 0)
 	{
 		if (request->if_exists == IF_EXISTS_KEEP)
@@ -569,7 +488,7 @@ enqueue_unique(HdJobTable *table, Request *request, const HdJobPlace *place, HdJ
 							errdetail("It is job " INT64_FORMAT ".", there)));
 		if (replace_waiting(table, request, there, payload, payload_null, now))
 			return there;
-		unique_take_over(&key);
+		hd_jobs_unique_take_over(&key);
 	}
 	set_column(row, HD_JOB_COL_UNIQUE_KEY, key.values[2], false);
 	insert_job(table, request, place, row, id, now);

@@ -35,6 +35,7 @@
 #include "jobs/place.h"
 #include "jobs/scan.h"
 #include "jobs/tx.h"
+#include "jobs/unique.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -76,13 +77,6 @@ static HdSpiPlan retry_update = {
 		   "line_at = CASE WHEN line IS NULL OR line_at IS NOT NULL THEN $3 END WHERE id = $1",
 	.nargs = 5,
 	.argtypes = {INT8OID, INT2OID, TIMESTAMPTZOID, TEXTOID, INT8OID},
-};
-
-static HdSpiPlan unique_delete = {
-	.sql = "DELETE FROM hotdash._job_unique "
-		   "WHERE kind = $1 AND tenant = $2 AND unique_key = $3 AND id = $4",
-	.nargs = 4,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, INT8OID},
 };
 
 static void
@@ -189,21 +183,6 @@ copy_identity(HdJobTable *table, Datum *values, bool *nulls)
 	copy_column(table, HD_JOB_COL_TENANT, &values[3], &nulls[3]);
 }
 
-static void
-free_unique_key(HdJobTable *table)
-{
-	bool isnull;
-	Datum values[4];
-
-	values[2] = hd_jobs_table_column(table, HD_JOB_COL_UNIQUE_KEY, &isnull);
-	if (isnull)
-		return;
-	values[0] = hd_jobs_table_column(table, HD_JOB_COL_KIND, NULL);
-	values[1] = hd_jobs_table_column(table, HD_JOB_COL_TENANT, NULL);
-	values[3] = hd_jobs_table_column(table, HD_JOB_COL_ID, NULL);
-	run(&unique_delete, values, NULL);
-}
-
 /* The row as it is now, when somebody marked it as awaited; false for any other change. */
 static bool
 find_marked(HdJobTable *table, Ending *end)
@@ -219,7 +198,7 @@ find_marked(HdJobTable *table, Ending *end)
 static void
 delete_row(HdJobTable *table, Ending *end, HdJobOutcome outcome)
 {
-	free_unique_key(table);
+	hd_jobs_unique_free(table);
 	while (!hd_jobs_table_delete(table, &end->tid))
 		if (!find_marked(table, end))
 			ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -637,7 +616,7 @@ hd_jobs_finish_held(HdJobTable *table, int64 id, HdJobOutcome outcome, Jsonb *re
 
 	if (!delete_held(table, id))
 		return false;
-	free_unique_key(table);
+	hd_jobs_unique_free(table);
 	if (expired)
 		file_dead(table, "expired",
 				  DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)), NULL);

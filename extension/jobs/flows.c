@@ -19,7 +19,7 @@
 #include "funcapi.h"
 #include "jobs/lanes.h"
 #include "jobs/lend.h"
-#include "jobs/moves.h"
+#include "jobs/notes.h"
 #include "jobs/place.h"
 #include "jobs/tx.h"
 #include "jobs/waiters.h"
@@ -217,7 +217,7 @@ is_stale(const HdJobFlow *flow)
 {
 	if (flow->stale || (flow->viewer != 0 && flow->viewer != MyProcPid))
 		return true;
-	return flow->viewer == 0 && hd_jobs_moves_changed_flows();
+	return flow->viewer == 0 && hd_jobs_notes_changed_flows();
 }
 
 /* The flow's bucket, as this session's clock sees it. */
@@ -489,7 +489,7 @@ hd_jobs_flow_load(int32 db)
 				continue;
 			flow = hd_jobs_flow(index);
 			flow->stale = false;
-			flow->viewer = hd_jobs_moves_changed_flows() ? MyProcPid : 0;
+			flow->viewer = hd_jobs_notes_changed_flows() ? MyProcPid : 0;
 			flow->concurrency = limits[i].concurrency;
 			flow->soft = limits[i].soft;
 			if (!flow->soft)

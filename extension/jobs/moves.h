@@ -4,8 +4,8 @@
  *
  * Model: tx.c moves entries and records each move here, with the nesting
  * level of its subtransaction; callbacks of the transaction make the moves
- * final or undo them, newest first.  Notes of rows that wait in the table
- * are merged per line.
+ * final or undo them, newest first, and see to the notes (notes.h) of rows
+ * that wait in the table.
  *
  * Locking: memory is taken before the list's lock (prepare), everything
  * else happens under it, by the caller or the callbacks.
@@ -37,12 +37,10 @@ typedef enum HdJobMove
 extern void hd_jobs_moves_watch(void);
 
 /*
- * hd_jobs_moves_prepare / hd_jobs_moves_prepare_notes
- *		Room for n more moves, for two more notes; while errors are still allowed
- *		and without the lock.
+ * hd_jobs_moves_prepare
+ *		Room for n more moves, while errors are still allowed and without the lock.
  */
 extern void hd_jobs_moves_prepare(int n);
-extern void hd_jobs_moves_prepare_notes(void);
 
 /*
  * hd_jobs_moves_record
@@ -52,38 +50,10 @@ extern void hd_jobs_moves_prepare_notes(void);
 extern void hd_jobs_moves_record(HdJobMove move, HdJobState before, int32 entry);
 
 /*
- * hd_jobs_moves_note
- *		Note that a row (at, id) of a database waits in the table: scheduled, in a
- *		lane or behind a gate (the target, which stays until the transaction ends),
- *		behind a strict gate that is not there now (the target is its line), or in
- *		a line for which there is no room; that the limits of a flow (the target is
- *		its hash) have changed; or that rows are gone which held up others.  Where nothing is said here of the target it is 0.
- */
-typedef enum HdJobNoteKind
-{
-	HD_JOB_NOTE_SCHEDULED,
-	HD_JOB_NOTE_LANE,
-	HD_JOB_NOTE_GATE,
-	HD_JOB_NOTE_LINE,
-	HD_JOB_NOTE_LOST,
-	HD_JOB_NOTE_FLOW,
-	HD_JOB_NOTE_REMOVED
-} HdJobNoteKind;
-
-extern void hd_jobs_moves_note(HdJobNoteKind kind, int32 db, int64 target, TimestampTz at,
-							   int64 id);
-
-/*
  * hd_jobs_moves_cover
  *		At commit, the horizon of leases (horizon.h) is written down until then.
  */
 extern void hd_jobs_moves_cover(int32 db, TimestampTz until);
-
-/*
- * hd_jobs_moves_changed_flows
- *		Whether this transaction has changed the limits of flows.
- */
-extern bool hd_jobs_moves_changed_flows(void);
 
 /*
  * hd_jobs_moves_made

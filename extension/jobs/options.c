@@ -30,6 +30,28 @@ hd_jobs_options_string(const char *key, const JsonbValue *value)
 	return pnstrdup(value->val.string.val, value->val.string.len);
 }
 
+char **
+hd_jobs_options_strings(const char *key, const JsonbValue *value, int *n)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue element;
+	char **strings;
+
+	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" must be an array of strings", key)));
+	strings = palloc(sizeof(char *) * Max(JsonContainerSize(value->val.binary.data), 1));
+	*n = 0;
+	it = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
+	{
+		if (token == WJB_ELEM)
+			strings[(*n)++] = hd_jobs_options_string(key, &element);
+	}
+	return strings;
+}
+
 static int
 timeout_option(const char *key, const JsonbValue *value)
 {
@@ -160,26 +182,13 @@ require_flow(const char *flow)
 						errmsg("flow must have 1 to %d bytes", MAX_FLOW)));
 }
 
-/* An array of strings, one for each job. */
+/* One for each job. */
 static void
 flows_option(const char *key, const JsonbValue *value, HdJobOptions *options)
 {
-	JsonbIterator *it;
-	JsonbIteratorToken token;
-	JsonbValue part;
-
-	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" must be an array of strings", key)));
-	options->flows = palloc(sizeof(char *) * Max(JsonContainerSize(value->val.binary.data), 1));
-	it = JsonbIteratorInit(value->val.binary.data);
-	while ((token = JsonbIteratorNext(&it, &part, true)) != WJB_DONE)
-	{
-		if (token != WJB_ELEM)
-			continue;
-		options->flows[options->nflows] = hd_jobs_options_string(key, &part);
-		require_flow(options->flows[options->nflows++]);
-	}
+	options->flows = hd_jobs_options_strings(key, value, &options->nflows);
+	for (int i = 0; i < options->nflows; i++)
+		require_flow(options->flows[i]);
 }
 
 static void

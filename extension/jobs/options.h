@@ -45,4 +45,10 @@ extern void hd_jobs_options_parse(Jsonb *json, HdJobOptions *options);
  */
 extern char *hd_jobs_options_string(const char *key, const JsonbValue *value);
 
+/*
+ * hd_jobs_options_strings
+ *		The same of an array of strings, *n of them.
+ */
+extern char **hd_jobs_options_strings(const char *key, const JsonbValue *value, int *n);
+
 #endif /* HD_JOBS_OPTIONS_H */

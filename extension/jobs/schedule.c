@@ -84,19 +84,12 @@ bool_option(const char *key, const JsonbValue *value)
 static Datum
 tags_option(const char *key, const JsonbValue *value)
 {
-	Jsonb *array = JsonbValueToJsonb(unconstify(JsonbValue *, value));
-	JsonbIterator *it = JsonbIteratorInit(&array->root);
-	JsonbIteratorToken token;
-	JsonbValue element;
-	Datum *tags = palloc(sizeof(Datum) * (JB_ROOT_COUNT(array) + 1));
-	int n = 0;
+	int n;
+	char **strings = hd_jobs_options_strings(key, value, &n);
+	Datum *tags = palloc(sizeof(Datum) * Max(n, 1));
 
-	if (value->type != jbvBinary || !JB_ROOT_IS_ARRAY(array))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"%s\" must be an array of strings", key)));
-	while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
-		if (token == WJB_ELEM)
-			tags[n++] = CStringGetTextDatum(hd_jobs_options_string(key, &element));
+	for (int i = 0; i < n; i++)
+		tags[i] = CStringGetTextDatum(strings[i]);
 	return PointerGetDatum(construct_array(tags, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 

@@ -20,6 +20,7 @@
 #include "jobs/ledger.h"
 #include "jobs/list.h"
 #include "jobs/moves.h"
+#include "jobs/notes.h"
 #include "jobs/rate.h"
 #include "jobs/waiters.h"
 #include "miscadmin.h"
@@ -117,11 +118,11 @@ note_keyed(int32 db, const HdJobPlace *place, int64 id, TimestampTz at, bool sch
 	int32 gate = scheduled ? hd_jobs_gate_find(db, place->gate) : hd_jobs_gate_get(db, place);
 
 	if (gate >= 0 && (!scheduled || place->strict))
-		hd_jobs_moves_note(HD_JOB_NOTE_GATE, db, gate, at, id);
+		hd_jobs_notes_add(HD_JOB_NOTE_GATE, db, gate, at, id);
 	else if (gate < 0 && scheduled && place->strict)
-		hd_jobs_moves_note(HD_JOB_NOTE_LINE, db, place->gate, at, id);
+		hd_jobs_notes_add(HD_JOB_NOTE_LINE, db, place->gate, at, id);
 	else if (gate < 0 && !scheduled)
-		hd_jobs_moves_note(HD_JOB_NOTE_LOST, db, 0, at, id);
+		hd_jobs_notes_add(HD_JOB_NOTE_LOST, db, 0, at, id);
 }
 
 void
@@ -130,7 +131,7 @@ hd_jobs_tx_wait(const HdJobPlace *place, int64 id, TimestampTz at, bool schedule
 	Oid extension = hd_spi_extension();
 	int32 db;
 
-	hd_jobs_moves_prepare_notes();
+	hd_jobs_notes_prepare();
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
 	if (db >= 0 && place->gate != 0)
@@ -140,12 +141,12 @@ hd_jobs_tx_wait(const HdJobPlace *place, int64 id, TimestampTz at, bool schedule
 		int32 lane = hd_jobs_lane_get(db, place);
 
 		if (lane >= 0)
-			hd_jobs_moves_note(HD_JOB_NOTE_LANE, db, lane, at, id);
+			hd_jobs_notes_add(HD_JOB_NOTE_LANE, db, lane, at, id);
 		else
-			hd_jobs_moves_note(HD_JOB_NOTE_LOST, db, 0, at, id);
+			hd_jobs_notes_add(HD_JOB_NOTE_LOST, db, 0, at, id);
 	}
 	if (db >= 0 && scheduled)
-		hd_jobs_moves_note(HD_JOB_NOTE_SCHEDULED, db, 0, at, id);
+		hd_jobs_notes_add(HD_JOB_NOTE_SCHEDULED, db, 0, at, id);
 	LWLockRelease(hd_jobs_lock);
 }
 
@@ -544,11 +545,11 @@ hd_jobs_tx_flow_changed(uint64 hash)
 	Oid extension = hd_spi_extension();
 	int32 db;
 
-	hd_jobs_moves_prepare_notes();
+	hd_jobs_notes_prepare();
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
 	if (db >= 0)
-		hd_jobs_moves_note(HD_JOB_NOTE_FLOW, db, (int64) hash, DT_NOEND, PG_INT64_MAX);
+		hd_jobs_notes_add(HD_JOB_NOTE_FLOW, db, (int64) hash, DT_NOEND, PG_INT64_MAX);
 	LWLockRelease(hd_jobs_lock);
 }
 
@@ -558,11 +559,11 @@ hd_jobs_tx_removed(void)
 	Oid extension = hd_spi_extension();
 	int32 db;
 
-	hd_jobs_moves_prepare_notes();
+	hd_jobs_notes_prepare();
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	db = hd_jobs_list_database(MyDatabaseId, extension);
 	if (db >= 0)
-		hd_jobs_moves_note(HD_JOB_NOTE_REMOVED, db, 0, DT_NOEND, PG_INT64_MAX);
+		hd_jobs_notes_add(HD_JOB_NOTE_REMOVED, db, 0, DT_NOEND, PG_INT64_MAX);
 	LWLockRelease(hd_jobs_lock);
 }
 

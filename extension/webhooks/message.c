@@ -127,7 +127,8 @@ hd_webhooks_sql_event_patterns(PG_FUNCTION_ARGS)
 
 /*
  * hd_webhooks_sql_clean_text
- *		SQL: _clean_text(bytes, up_to) -> text.
+ *		SQL: _clean_text(bytes, up_to) -> text, and of a text, which has the
+ *		same representation.
  *
  * Bytes from outside as text that can be stored and shown: control characters
  * become spaces, what is not UTF-8 becomes U+FFFD, at most up_to bytes stay.

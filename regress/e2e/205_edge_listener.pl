@@ -309,6 +309,31 @@ is(metric('hotdash_edge_answers_total{class="2xx"}'), 500, 'its answers are coun
 is(metric('hotdash_edge_requests_total{outcome="http"}'), 500, 'and its outcomes');
 is(metric('hotdash_edge_in_flight'), 0, 'nothing is in flight');
 
+# ---- the database busy ----
+
+# Two statements take longer than the third caller may wait for his turn.
+$definition = $node->safe_psql($db, "SELECT pg_get_functiondef('hotdash.inbound_receive(text,jsonb,bytea)'::regprocedure)");
+$node->safe_psql($db, q(
+	CREATE OR REPLACE FUNCTION hotdash.inbound_receive(source text, headers jsonb, body bytea,
+		OUT accepted bool, OUT status int, OUT message_id text, OUT reason text)
+		LANGUAGE plpgsql SECURITY DEFINER AS $$
+	BEGIN
+		PERFORM pg_sleep(0.6); -- busy: longer than half of listen_timeout
+		accepted := true;
+		status := 202;
+	END $$));
+my @callers = map { IO::Socket::INET->new(PeerAddr => $place) // die "cannot connect: $!" } 1 .. 3;
+my %told;
+syswrite($_, "POST /in/shop HTTP/1.1\r\n${host}Content-Length: 1\r\n\r\nx") foreach @callers;
+foreach my $caller (@callers)
+{
+	my $answer = '';
+	while (IO::Select->new($caller)->can_read(20) && sysread($caller, my $piece, 4096)) { $answer .= $piece }
+	$told{ status_of($answer) }++;
+}
+is_deeply(\%told, { 202 => 2, 503 => 1 }, 'who waits too long for his turn is told so');
+$node->safe_psql($db, $definition);
+
 # ---- the database away ----
 
 # Stopped, not ended: no packet says that anything is wrong.

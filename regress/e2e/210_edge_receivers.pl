@@ -33,6 +33,7 @@ my @cases = (
 	[ "$url/hugeheaders", 'dead|protocol||t|t' ],
 	[ "$url/interim", 'dead|protocol||t|t' ],
 	[ "$url/trailers", 'completed|http|200|t|t' ],
+	[ "$url/afterthought", 'completed|http|200|t|f' ],
 	[ "$url/chunks", 'completed|http|200|t|t' ],
 	[ "$url/line", 'dead|reset||t|f' ],
 	[ "$url/bigheaders", 'dead|protocol||t|t' ],

@@ -66,6 +66,7 @@ subtest 'answers' => sub {
 		'dead|503', '503 is tried again, and kept when the attempts are used up');
 	my $big = ask("'$url/big/300000', options => '{\"max_response\": 200000}'");
 	is(sql("SELECT octet_length(body), (SELECT truncated FROM hotdash.delivery_attempts WHERE delivery_id = $big) FROM hotdash.http_response($big)"), '200000|t', 'a body is cut where asked');
+	is(sql("SELECT error FROM hotdash.delivery_attempts WHERE delivery_id = $big"), q(the answer's body is longer than the request wanted), 'and not for what a setting of the edge says');
 	is(sql('SELECT octet_length(body) FROM hotdash.http_response(' . ask("'$url/big/1000000', options => '{\"max_response\": 1048576}'") . ')'), 1000000, 'a megabyte comes whole');
 	is(sql('SELECT octet_length(body) FROM hotdash.http_response(' . ask("'$url/big/0'") . ')'), 0, 'an empty body is one');
 	is(sql('SELECT hotdash.http_response_json(' . ask("'$url/ok'") . ') IS NULL'), 't', 'what is no JSON is none');

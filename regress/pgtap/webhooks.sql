@@ -211,6 +211,7 @@ SELECT is(hotdash._clean_text(bytes, 100), expected, format('%s is cleaned', byt
 	('\xeda080', U&'\FFFD\FFFD\FFFD'), ('\x1b5b33316d', ' [31m'), ('\x', '')
 ) AS v (bytes, expected);
 SELECT is(octet_length(hotdash._clean_text(convert_to(repeat('☃', 10), 'UTF8'), 10)), 9, 'cut between characters');
+SELECT is(hotdash._clean_text(E'a\tb☃'::text, 100), 'a b☃', 'of a text, too');
 
 /*
  * Endpoints
