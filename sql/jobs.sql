@@ -783,6 +783,8 @@ REVOKE ALL ON FUNCTION hotdash._job_flow_changed FROM PUBLIC;
 
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON hotdash._job_flow
 	FOR EACH ROW EXECUTE FUNCTION hotdash._job_flow_changed();
+CREATE TRIGGER changed_truncate AFTER TRUNCATE ON hotdash._job_flow
+	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._job_flow_changed();
 
 CREATE FUNCTION hotdash._job_flow_state(flow text, OUT running int, OUT shut bool, OUT opens_at timestamptz)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_state' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
