@@ -36,9 +36,17 @@ REVOKE ALL ON FUNCTION hotdash._job_flow_changed FROM PUBLIC;
 
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON hotdash._job_flow
 	FOR EACH ROW EXECUTE FUNCTION hotdash._job_flow_changed();
+CREATE TRIGGER changed_truncate AFTER TRUNCATE ON hotdash._job_flow
+	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._job_flow_changed();
 
-CREATE FUNCTION hotdash._job_flow_state(flow text, OUT running int, OUT shut bool, OUT opens_at timestamptz)
+CREATE FUNCTION hotdash._job_flow_state(flow text, OUT running int, OUT shut bool, OUT opens_at timestamptz, OUT width int)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_state' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION hotdash._job_flow_state IS
-	'What memory knows of a flow: how many of its jobs run, whether it is shut, when it opens by itself';
+	'What memory knows of a flow: how many of its jobs run, whether it is shut, when it opens by itself, how many may run at once';
 REVOKE ALL ON FUNCTION hotdash._job_flow_state FROM PUBLIC;
+
+CREATE FUNCTION hotdash._job_flow_grade(flows text[], grades int[]) RETURNS void
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_grade' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_flow_grade IS
+	'How jobs did that are ended, one grade a flow: 1 fast, 0 well, -1 slow or some failed, -2 most failed; a soft concurrency follows';
+REVOKE ALL ON FUNCTION hotdash._job_flow_grade FROM PUBLIC;

@@ -37,7 +37,7 @@ CREATE VIEW hotdash.jobs WITH (security_invoker = true) AS
 		CASE WHEN r.id IS NOT NULL THEN 'running'
 			WHEN j.hold & 1 <> 0 THEN 'waiting_approval'
 			WHEN j.hold IS NOT NULL OR j.at = 'infinity' THEN 'blocked'
-			WHEN j.at > hotdash._now() THEN 'scheduled'
+			WHEN j.shelf AND j.at > hotdash._now() THEN 'scheduled'
 			ELSE 'ready' END AS state,
 		j.priority::int AS priority,
 		(j.attempt + (r.id IS NOT NULL)::int)::int AS attempt,
@@ -242,7 +242,7 @@ DECLARE
 	state record;
 	busy bigint[];
 	first bigint;
-	first_at timestamptz;
+	first_at timestamptz; -- null: it was not scheduled
 BEGIN
 	SELECT * INTO job FROM hotdash._job j WHERE j.id = _job_barrier.id;
 	IF NOT FOUND THEN
@@ -263,7 +263,7 @@ BEGIN
 		RETURN;
 	END IF;
 	IF job.order_key IS NOT NULL AND job.line_at IS NULL THEN
-		SELECT j.id, j.at INTO first, first_at FROM hotdash._job j
+		SELECT j.id, CASE WHEN j.shelf THEN j.at END INTO first, first_at FROM hotdash._job j
 			WHERE j.line = job.line AND j.line_at IS NULL AND j.id < job.id ORDER BY j.id LIMIT 1;
 		IF first IS NULL THEN
 			SELECT r.id INTO first FROM hotdash._job_running() r JOIN hotdash._job j ON j.id = r.id

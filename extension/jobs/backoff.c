@@ -173,7 +173,9 @@ hd_jobs_backoff_delay(const HdBackoff *backoff, int attempt)
 	switch (backoff->type)
 	{
 		case HD_BACKOFF_EXPONENTIAL:
-			us *= pow(backoff->factor, n - 1);
+			/* The power may be infinite, and no delay times that is none. */
+			if (us > 0)
+				us *= pow(backoff->factor, n - 1);
 			break;
 		case HD_BACKOFF_LINEAR:
 			us *= n;

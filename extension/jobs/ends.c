@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "core/duration.h"
 #include "core/errors.h"
@@ -40,6 +41,15 @@ required_int64(FunctionCallInfo fcinfo, int n, const char *name)
 	return DatumGetInt64(fcinfo->args[n].value);
 }
 
+/* Rows are deleted and filed below the executor, which would have refused. */
+static void
+refuse_read_only(void)
+{
+	if (XactReadOnly)
+		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+						errmsg("cannot end jobs in a read-only transaction")));
+}
+
 /*
  * hd_jobs_sql_complete
  *		SQL: job_complete(id, token, result) -> bool.
@@ -53,6 +63,7 @@ hd_jobs_sql_complete(PG_FUNCTION_ARGS)
 	bool accepted;
 
 	hd_settings_require_preload("completing jobs");
+	refuse_read_only();
 	hd_jobs_table_open(&table, false);
 	accepted =
 		hd_jobs_finish_complete(&table, id, token, PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
@@ -76,6 +87,7 @@ hd_jobs_sql_fail(PG_FUNCTION_ARGS)
 
 	hd_require_arg(fcinfo, 2, "error");
 	hd_settings_require_preload("failing jobs");
+	refuse_read_only();
 	if (!PG_ARGISNULL(3))
 		retry_us = hd_duration_us(PG_GETARG_INTERVAL_P(3), "retry_in", 0);
 	hd_jobs_table_open(&table, false);
@@ -100,6 +112,7 @@ hd_jobs_sql_snooze(PG_FUNCTION_ARGS)
 
 	hd_require_arg(fcinfo, 2, "delay");
 	hd_settings_require_preload("snoozing jobs");
+	refuse_read_only();
 	delay_us = hd_duration_us(PG_GETARG_INTERVAL_P(2), "delay", 0);
 	hd_jobs_table_open(&table, false);
 	accepted = hd_jobs_finish_snooze(&table, id, token, delay_us);
@@ -144,6 +157,7 @@ read_claims(FunctionCallInfo fcinfo, ParallelArray *ids, ParallelArray *tokens)
 	hd_require_arg(fcinfo, 0, "ids");
 	hd_require_arg(fcinfo, 1, "tokens");
 	hd_settings_require_preload("ending jobs");
+	refuse_read_only();
 	read_array(fcinfo, 0, INT8OID, "ids", &n, ids);
 	read_array(fcinfo, 1, INT8OID, "tokens", &n, tokens);
 	for (int i = 0; i < n; i++)
@@ -313,6 +327,7 @@ hd_jobs_sql_cancel(PG_FUNCTION_ARGS)
 	HdJobTable table;
 	bool cancelled;
 
+	refuse_read_only();
 	hd_jobs_table_open(&table, false);
 	cancelled = hd_jobs_finish_cancel(&table, id);
 	hd_jobs_table_close(&table);
@@ -360,6 +375,7 @@ hd_jobs_sql_expire(PG_FUNCTION_ARGS)
 	int n = -1;
 
 	hd_require_arg(fcinfo, 0, "ids");
+	refuse_read_only();
 	read_array(fcinfo, 0, INT8OID, "ids", &n, &ids);
 	hd_jobs_table_open(&table, false);
 	for (int i = 0; i < n; i++)

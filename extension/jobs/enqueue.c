@@ -42,7 +42,7 @@
 #include "utils/timestamp.h"
 
 #define MAX_ATTEMPTS 1000
-#define MAX_ORDER_KEY 1024
+#define MAX_KEY 1024
 
 int hd_jobs_setting_max_payload = 1024;
 
@@ -289,9 +289,9 @@ set_route(const Request *request, HdJobRow *row, const char *key, const char *fl
 		return;
 	if (key != NULL)
 	{
-		if (key[0] == '\0' || strlen(key) > MAX_ORDER_KEY)
+		if (key[0] == '\0' || strlen(key) > MAX_KEY)
 			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-							errmsg("order_key must have 1 to %d bytes", MAX_ORDER_KEY)));
+							errmsg("order_key must have 1 to %d bytes", MAX_KEY)));
 		set_column(row, HD_JOB_COL_ORDER_KEY, CStringGetTextDatum(key), false);
 	}
 	address_of(request, &address);
@@ -471,6 +471,10 @@ enqueue_unique(HdJobTable *table, Request *request, const HdJobPlace *place, HdJ
 	HdJobUnique key;
 	int64 there;
 
+	/* The two are in an index, with the kind. */
+	if (strlen(key_text) > MAX_KEY || strlen(request->tenant) > MAX_KEY)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("unique_key and its tenant must have at most %d bytes", MAX_KEY)));
 	key.values[0] = row->values[HD_JOB_COL_KIND - 1];
 	key.values[1] = row->values[HD_JOB_COL_TENANT - 1];
 	key.values[2] = CStringGetTextDatum(key_text);

@@ -535,18 +535,24 @@ note_change(HeapTuple tuple, TupleDesc desc)
 
 /*
  * hd_jobs_sql_flow_changed
- *		SQL: trigger after each row that is changed in _job_flow.
+ *		SQL: trigger after each row that is changed in _job_flow, and after TRUNCATE.
  */
 Datum
 hd_jobs_sql_flow_changed(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		!(TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event)))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("_job_flow_changed can only be called as a trigger for each row")));
 	if (!hd_settings_preloaded())
 		PG_RETURN_POINTER(NULL);
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+	{
+		hd_jobs_tx_flow_changed(HD_JOB_ALL_FLOWS);
+		PG_RETURN_POINTER(NULL);
+	}
 	note_change(trigger->tg_trigtuple, RelationGetDescr(trigger->tg_relation));
 	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
 		note_change(trigger->tg_newtuple, RelationGetDescr(trigger->tg_relation));

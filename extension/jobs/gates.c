@@ -65,6 +65,7 @@ hd_jobs_gate_get(int32 db, const HdJobPlace *place)
 	memset(gate, 0, sizeof(HdJobGate));
 	gate->line = place->gate;
 	gate->queue = queue;
+	gate->kind_hash = place->kind_hash;
 	gate->strict = place->strict;
 	gate->width = 1;
 	gate->stale = true;

@@ -63,8 +63,9 @@ static HdSpiPlan handled_plan = {
 };
 
 static HdSpiPlan limits_plan = {
-	.sql = "SELECT kind, coalesce(concurrency, 0), timeout FROM hotdash._kind "
-		   "WHERE concurrency IS NOT NULL OR timeout IS NOT NULL",
+	.sql = "SELECT kind, coalesce(concurrency, 0), timeout, coalesce(concurrency_per_key, 0) "
+		   "FROM hotdash._kind "
+		   "WHERE coalesce(concurrency, concurrency_per_key) IS NOT NULL OR timeout IS NOT NULL",
 };
 
 uint32
@@ -356,16 +357,33 @@ read_limits(void)
 		timeout = result(i, 3, &isnull);
 		if (!isnull)
 			limits[i].timeout_us = hd_duration_us(DatumGetIntervalP(timeout), "timeout", 0);
+		limits[i].per_key = DatumGetInt32(result(i, 4, &isnull));
 	}
 	hd_spi_end(&spi);
+}
+
+static void
+need_limits(void)
+{
+	refresh();
+	if (limits == NULL)
+		read_limits();
+}
+
+int
+hd_jobs_kind_per_key(uint32 kind_hash)
+{
+	need_limits();
+	for (int i = 0; i < nlimits; i++)
+		if (limits[i].kind_hash == kind_hash)
+			return limits[i].per_key;
+	return 0;
 }
 
 void
 hd_jobs_kind_limits(HdJobQueues *queues)
 {
-	refresh();
-	if (limits == NULL)
-		read_limits();
+	need_limits();
 	queues->nlimits = nlimits;
 	queues->limits = palloc(sizeof(HdJobKindLimit) * Max(nlimits, 1));
 	memcpy(queues->limits, limits, sizeof(HdJobKindLimit) * nlimits);

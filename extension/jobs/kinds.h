@@ -88,6 +88,12 @@ extern uint32 *hd_jobs_kind_handled(int *n);
 extern void hd_jobs_kind_limits(HdJobQueues *queues);
 
 /*
+ * hd_jobs_kind_per_key
+ *		The concurrency_per_key of a kind by the hash of its name; 0 when it has none.
+ */
+extern int hd_jobs_kind_per_key(uint32 kind_hash);
+
+/*
  * hd_jobs_queue_get
  *		A queue by name, valid until the next call into this file.
  *

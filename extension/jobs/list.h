@@ -131,11 +131,12 @@ typedef struct HdJobGate
 	dlist_node hungry; /* as a lane's */
 	int32 ready;	   /* let through and not claimed */
 	int32 running;
-	int32 width; /* how many may be out at once */
-	bool strict; /* in order of ids; who is not due holds up all behind it */
-	bool held;	 /* the next in order is not due: nothing to look for until that changes */
-	bool stale;	 /* the width is not known, or may have changed */
-	int viewer;	 /* pid of the open transaction that changed kinds and set the width; else 0 */
+	int32 width;	  /* how many may be out at once */
+	uint32 kind_hash; /* of all its jobs, where it is not strict */
+	bool strict;	  /* in order of ids; who is not due holds up all behind it */
+	bool held;		  /* the next in order is not due: nothing to look for until that changes */
+	bool stale;		  /* the width is not known, or may have changed */
+	int viewer;		  /* pid of the open transaction that changed kinds and set the width; else 0 */
 	HdJobOrder order;
 	HdJobBacklog backlog;
 } HdJobGate;
@@ -279,6 +280,7 @@ typedef struct HdJobKindLimit
 {
 	uint32 kind_hash;
 	int concurrency;  /* how many may run at once; 0: any number */
+	int per_key;	  /* of one order key; 0: one, and in order */
 	int64 timeout_us; /* an attempt's longest time; 0: none */
 } HdJobKindLimit;
 

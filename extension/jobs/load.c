@@ -241,10 +241,8 @@ hd_jobs_load_check_prepared(int32 db)
 		database->nprepared = kept;
 	}
 	hd_jobs_list_search_again(db);
+	hd_jobs_flow_doubt_all(db);
 	if (ended)
-	{
-		hd_jobs_flow_doubt_all(db);
 		hd_jobs_waiter_wake_database(db, INT_MAX);
-	}
 	LWLockRelease(hd_jobs_lock);
 }

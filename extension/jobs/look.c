@@ -278,21 +278,14 @@ load_lane(HdJobTable *table, int32 db, int64 line, int limit)
  */
 
 /*
- * How many of a key's jobs may run at once, by what their kind says now, for
- * all in a line that is not strict are of one kind; one, where the kind has
- * no width of its own any more.  seen: a row of the line, or NULL.
+ * How many of a key's jobs may run at once, by what their kind says now; one,
+ * where it has no width of its own any more.  By the gate's kind and not by a
+ * row, for those that are there may not be committed yet.
  */
 static int
-gate_width(HdJobTable *table, int64 line, const HdJobFound *seen)
+gate_width(const HdJobGate *gate)
 {
-	static const HdJobBacklog start = {.at = DT_NOBEGIN, .id = PG_INT64_MIN};
-	const HdJobKind *kind;
-	HdJobFound first;
-
-	if (seen == NULL && hd_jobs_scan_line(table, line, false, &start, DT_NOEND, &first, 1) == 0)
-		return 1;
-	kind = hd_jobs_kind_get_missing_ok((seen != NULL) ? seen->kind : first.kind);
-	return (kind != NULL && kind->per_key > 0) ? kind->per_key : 1;
+	return gate->strict ? 1 : Max(hd_jobs_kind_per_key(gate->kind_hash), 1);
 }
 
 /* Put a row behind its gate, unless it has an entry; false when there is no room. Lock held. */
@@ -377,8 +370,8 @@ load_gate(HdJobTable *table, int32 db, int64 line)
 
 	now = hd_clock_now();
 	n = hd_jobs_scan_line(table, line, seen.strict, &seen.backlog, now, rows, limit);
-	if (stale && !seen.strict)
-		width = gate_width(table, line, (n > 0) ? &rows[0] : NULL);
+	if (stale)
+		width = gate_width(&seen);
 	LWLockAcquire(hd_jobs_lock, LW_EXCLUSIVE);
 	index = hd_jobs_gate_find(db, line);
 	if (index >= 0)

@@ -25,6 +25,7 @@
 #include "jobs/list.h"
 #include "jobs/moves.h"
 #include "jobs/order.h"
+#include "jobs/tx.h"
 #include "jobs/waiters.h"
 #include "utils/memutils.h"
 
@@ -188,7 +189,10 @@ finish_note(const HdJobNote *note)
 			hd_jobs_waiter_wake_database(note->db, note->nrows);
 			break;
 		case HD_JOB_NOTE_FLOW:
-			hd_jobs_flow_doubt(note->db, (uint64) note->target);
+			if (note->target == HD_JOB_ALL_FLOWS)
+				hd_jobs_flow_doubt_all(note->db);
+			else
+				hd_jobs_flow_doubt(note->db, (uint64) note->target);
 			hd_jobs_waiter_wake_database(note->db, INT_MAX);
 			return;
 		case HD_JOB_NOTE_REMOVED:

@@ -169,8 +169,10 @@ extern bool hd_jobs_tx_has_left(int32 db);
 
 /*
  * hd_jobs_tx_flow_changed
- *		This transaction changed the limits of a flow, by the hash of its name.
+ *		This transaction changed the limits of a flow, by the hash of its name, or
+ *		of all flows.
  */
+#define HD_JOB_ALL_FLOWS 0
 extern void hd_jobs_tx_flow_changed(uint64 hash);
 
 #endif /* HD_JOBS_TX_H */

@@ -153,6 +153,9 @@ $node->safe_psql('app', 'TRUNCATE hotdash._job');
 $node->safe_psql('app', 'SELECT count(*) FROM hotdash.job_claim(batch => 1000)');
 $node->safe_psql('app', q{SELECT hotdash.job_enqueue('k')});
 is($node->safe_psql('app', 'SELECT shelf FROM hotdash._job'), 'f', 'a job that is in the list alone');
+is($node->safe_psql('app', q{SET hotdash.now_override = '2000-01-01';
+	SELECT j.state, hotdash.job_explain(j.id) ->> 'state', hotdash.job_explain(j.id) ->> 'code' = 'scheduled' FROM hotdash._job JOIN hotdash.jobs AS j USING (id)}),
+	'ready|ready|f', 'and was not scheduled, even if the clock went back');
 $node->safe_psql('app', q{SET hotdash.now_override = '2000-01-01'; SELECT count(*) FROM hotdash.job_claim(); });
 is($node->safe_psql('app', q{SELECT count(*) FROM hotdash._job_running() JOIN hotdash._job USING (id)}), '1', 'was due and stays due, even if the clock went back');
 

@@ -215,6 +215,7 @@ SELECT is((SELECT string_agg(extract(epoch FROM hotdash._backoff_delay(policy::j
 ) AS v (policy, delays);
 SELECT is(hotdash._backoff_delay('{"jitter":"none","cap":"30 days"}', 2147483647), '720:00:00'::interval, 'the largest attempt is at the cap');
 SELECT is(hotdash._backoff_delay('{"jitter":"none"}', 0), '1 s', 'an attempt below one counts as the first');
+SELECT is(hotdash._backoff_delay('{"base":"0s","factor":100}', 900), '0 s', 'no delay stays none, whatever its factor');
 SELECT ok(min(d) >= '2 s' AND max(d) <= '4 s' AND max(d) - min(d) > '1 s', 'equal jitter: between half and all')
 FROM (SELECT hotdash._backoff_delay('{"jitter":"equal"}', 3) AS d FROM generate_series(1, 500)) AS s;
 SELECT ok(min(d) >= '0 s' AND max(d) <= '4 s' AND max(d) - min(d) > '3 s', 'full jitter: between nothing and all')
@@ -353,6 +354,31 @@ SELECT is((SELECT string_agg(payload #>> '{}', ' ') FROM hotdash.job_claim(ARRAY
 SELECT hotdash.job_enqueue_many('tap', ARRAY['"b"', '"a"', NULL]::jsonb[], queue => 'tap2', unique_keys => ARRAY['b', 'a', NULL]) AS ids \gset
 SELECT is((SELECT string_agg(payload #>> '{}', ' ' ORDER BY i) FROM unnest(:'ids'::bigint[]) WITH ORDINALITY AS u (id, i) JOIN hotdash._job USING (id)), 'b a', 'ids in the order of the payloads');
 SELECT is((SELECT string_agg(coalesce(payload #>> '{}', '-'), ' ') FROM hotdash.job_claim(ARRAY['tap2'], 10)), 'b a -', 'and so they run');
+
+/*
+ * Read-only transactions
+ */
+
+CREATE FUNCTION pg_temp.read_only(call text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	-- An exception takes the setting back.
+	SET TRANSACTION READ ONLY;
+	EXECUTE call;
+	RAISE EXCEPTION 'went through';
+EXCEPTION WHEN OTHERS THEN
+	RETURN SQLSTATE;
+END
+$$;
+SELECT hotdash.job_enqueue('tap', queue => 'tap2'), hotdash.job_enqueue('tap', queue => 'tap2') AS waiting \gset
+SELECT id, token FROM hotdash.job_claim(ARRAY['tap2']) \gset r_
+SELECT is(pg_temp.read_only(format(call, :r_id, :r_token, :waiting)), '25006', 'read-only: ' || call) FROM (VALUES
+	('SELECT hotdash.job_claim(ARRAY[''tap2''])'), ('SELECT hotdash.job_next(%1$s, %2$s)'),
+	('SELECT hotdash.job_complete(%1$s, %2$s)'), ('SELECT hotdash.job_complete_many(ARRAY[%1$s], ARRAY[%2$s])'),
+	('SELECT hotdash.job_fail(%1$s, %2$s, ''no'')'), ('SELECT hotdash.job_fail_many(ARRAY[%1$s], ARRAY[%2$s], ARRAY[''no''])'),
+	('SELECT hotdash.job_snooze(%1$s, %2$s, ''1 s'')'), ('SELECT hotdash._job_release_many(ARRAY[%1$s], ARRAY[%2$s])'),
+	('SELECT hotdash.job_cancel(%1$s)'), ('SELECT hotdash.job_cancel(%3$s)'), ('SELECT hotdash.job_enqueue(''tap'')'),
+	('SELECT hotdash.job_progress(%1$s, %2$s, 5)')) AS v (call);
+SELECT is(hotdash.job_complete(:r_id, :r_token), true, 'and nothing of it has happened');
 
 /*
  * Ids

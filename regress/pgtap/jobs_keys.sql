@@ -23,6 +23,9 @@ SELECT throws_ok(call, state, NULL, format('%s: %s', state, call)) FROM (VALUES
 	($$SELECT hotdash.job_enqueue('tap', order_key => repeat('x', 1025))$$, '22023'),
 	($$SELECT hotdash.job_enqueue('tap', order_key => repeat('é', 513))$$, '22023'),
 	($$SELECT hotdash.job_enqueue_many('tap', ARRAY['1', '2']::jsonb[], order_keys => ARRAY['a'])$$, '2202E'),
+	($$SELECT hotdash.job_enqueue('tap', unique_key => (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 400) AS i))$$, '22023'),
+	($$SELECT hotdash.job_enqueue('tap', unique_key => 'k', tenant => (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 400) AS i))$$, '22023'),
+	($$SELECT hotdash.job_enqueue_many('tap', ARRAY['1']::jsonb[], unique_keys => ARRAY[repeat('x', 1025)])$$, '22023'),
 	($$SELECT hotdash.job_enqueue_many('tap', ARRAY['1']::jsonb[], order_keys => ARRAY['a', 'b'])$$, '2202E'),
 	($$SELECT hotdash.job_enqueue_many('tap', ARRAY['1']::jsonb[], order_keys => ARRAY[''])$$, '22023')) AS v (call, state);
 SELECT lives_ok(format('SELECT hotdash.job_enqueue(%L, order_key => %L)', 'tap', repeat('x', 1024)), 'a key of 1024 bytes');
