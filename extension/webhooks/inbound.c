@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/compat.h"
+#include "core/errors.h"
 #include "core/secret.h"
 #include "core/trace.h"
 #include "fmgr.h"
@@ -102,10 +103,13 @@ verify_any(const HdScheme *scheme, ArrayType *stored, const char *place, HdIncom
 Datum
 hd_webhooks_sql_inbound_verify(PG_FUNCTION_ARGS)
 {
-	bytea *body = PG_GETARG_BYTEA_PP(4);
-	HdIncoming in = {.body = {VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body)}};
+	HdIncoming in = {0};
 	const char *reason;
+	bytea *body;
 
+	hd_require_arg(fcinfo, 4, "body");
+	body = PG_GETARG_BYTEA_PP(4);
+	in.body = (HdBytes){VARDATA_ANY(body), VARSIZE_ANY_EXHDR(body)};
 	if (PG_ARGISNULL(1))
 	{
 		static const uint8 nobody[PG_SHA256_DIGEST_LENGTH];
@@ -115,6 +119,10 @@ hd_webhooks_sql_inbound_verify(PG_FUNCTION_ARGS)
 		hd_webhooks_forget_hmac();
 		PG_RETURN_TEXT_P(cstring_to_text("mismatch"));
 	}
+	hd_require_arg(fcinfo, 0, "source");
+	hd_require_arg(fcinfo, 2, "secrets");
+	hd_require_arg(fcinfo, 3, "headers");
+	hd_require_arg(fcinfo, 5, "tolerance");
 	in.headers = PG_GETARG_JSONB_P(3);
 	in.tolerance = PG_GETARG_INT32(5);
 	in.now = hd_webhooks_unix_seconds(hd_clock_now());

@@ -12,6 +12,7 @@
 #include "webhooks/keys.h"
 
 #include "core/compat.h"
+#include "core/errors.h"
 #include "core/secret.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -152,15 +153,18 @@ public_text(const HdSecret *secret)
 Datum
 hd_webhooks_sql_key_make(PG_FUNCTION_ARGS)
 {
-	text *word = PG_GETARG_TEXT_PP(2);
-	Signing signing = VARSIZE_ANY_EXHDR(word) == 4 ? SIGNING_HMAC : SIGNING_ED25519;
+	Signing signing;
 	HdBytes given = {NULL, 0};
 	char place[PLACE_MAX];
 	HdSecret secret = {0};
 	TupleDesc desc;
 	Datum values[2];
-	bool nulls[2] = {false, signing == SIGNING_HMAC};
+	bool nulls[2] = {false, false};
 
+	hd_require_arg(fcinfo, 0, "endpoint");
+	hd_require_arg(fcinfo, 2, "signing");
+	signing = VARSIZE_ANY_EXHDR(PG_GETARG_TEXT_PP(2)) == 4 ? SIGNING_HMAC : SIGNING_ED25519;
+	nulls[1] = signing == SIGNING_HMAC;
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	name_place(PG_GETARG_INT64(0), place);

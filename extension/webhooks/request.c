@@ -15,6 +15,7 @@
 
 #include "catalog/pg_type.h"
 #include "core/compat.h"
+#include "core/errors.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
 #include "utils/array.h"
@@ -102,15 +103,27 @@ custom_lines(Jsonb *headers, Datum *lines)
 Datum
 hd_webhooks_sql_header_lines(PG_FUNCTION_ARGS)
 {
-	text *id = PG_GETARG_TEXT_PP(2);
-	bytea *body = PG_GETARG_BYTEA_PP(4);
-	text *content_type = PG_GETARG_TEXT_PP(5);
+	static const char *const names[] = {"endpoint", "keys",			"message_id",  "at",
+										"body",		"content_type", "traceparent", "headers"};
 	char seconds[HD_WEBHOOKS_SECONDS_SIZE];
-	Jsonb *headers = PG_GETARG_JSONB_P(7);
-	Datum *lines = palloc((OWN_LINES + JB_ROOT_COUNT(headers)) * sizeof(Datum));
+	text *id;
+	bytea *body;
+	text *content_type;
+	Jsonb *headers;
+	Datum *lines;
 	Datum signature;
 	int n = 0;
 
+	for (int i = 0; i < lengthof(names); i++)
+	{
+		if (i != 6)
+			hd_require_arg(fcinfo, i, names[i]);
+	}
+	id = PG_GETARG_TEXT_PP(2);
+	body = PG_GETARG_BYTEA_PP(4);
+	content_type = PG_GETARG_TEXT_PP(5);
+	headers = PG_GETARG_JSONB_P(7);
+	lines = palloc((OWN_LINES + JB_ROOT_COUNT(headers)) * sizeof(Datum));
 	hd_webhooks_format_seconds(hd_webhooks_unix_seconds(PG_GETARG_TIMESTAMPTZ(3)), seconds);
 	signature = signature_line(PG_GETARG_INT64(0), PG_GETARG_ARRAYTYPE_P(1),
 							   (HdBytes[]){bytes_of(id), (HdBytes){seconds, strlen(seconds)},

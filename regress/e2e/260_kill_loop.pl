@@ -58,11 +58,12 @@ my $script = $node->basedir . '/publish.sql';
 my $publish = qq(BEGIN;\nINSERT INTO app.wanted (message) SELECT hotdash.event_publish('order.created', '{"total": 42}')\n)
   . qq(\tRETURNING message \\gset\n);
 
-# At most 500 events a second, so that what waits in the end is not more than can be sent while one waits for it.
+# At most 500 events a second, so that what waits in the end is not more than can be sent while one waits for it:
+# in the end each script is busy until its 80 ms are over.
 PostgreSQL::Test::Utils::append_to_file($script,
 	"SELECT clock_timestamp() + interval '80 ms' AS pace \\gset\n"
 	  . ("${publish}COMMIT;\n\\echo kept :message\n" x 4 . "$publish\\echo undone :message\nROLLBACK;\n") x 10
-	  . "SELECT pg_sleep(greatest(0, extract(epoch FROM :'pace'::timestamptz - clock_timestamp()))) \\g /dev/null\n");
+	  . "SELECT pg_sleep(greatest(0, extract(epoch FROM :'pace'::timestamptz - clock_timestamp()))) \\g /dev/null\n");    # busy: the pace
 
 sub start_publisher
 {

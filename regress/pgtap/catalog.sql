@@ -3,7 +3,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(20);
+SELECT plan(21);
 
 /*
  * What the extension consists of
@@ -285,6 +285,30 @@ SELECT set_eq(
 SELECT is_empty(
 	$$SELECT name FROM surface EXCEPT SELECT name FROM contract$$,
 	'and no public function is there that was not promised');
+
+/*
+ * NULL for everything
+ */
+
+-- Whoever may call a function may call it so; an error it may raise, but not one that says that ours is wrong, and
+-- the server has to live. Some wait: they are given a moment.
+CREATE FUNCTION pg_temp.call_with_nulls(r routine) RETURNS text LANGUAGE plpgsql AS $$
+	DECLARE
+		arguments text := (SELECT string_agg('NULL::' || a::regtype, ', ') FROM unnest(r.proargtypes) AS a);
+	BEGIN
+		EXECUTE format('SELECT count(*) FROM (SELECT hotdash.%I(%s)) AS x', r.proname, arguments);
+		RETURN NULL;
+	EXCEPTION WHEN OTHERS THEN
+		RETURN CASE WHEN SQLSTATE LIKE 'XX%' THEN r.signature || ': ' || SQLERRM END;
+	END
+$$;
+SET LOCAL statement_timeout = '20s';
+SELECT is_empty(
+	$$SELECT x FROM (SELECT pg_temp.call_with_nulls(r) AS x FROM (SELECT * FROM routine ORDER BY oid) AS r
+		WHERE r.prokind = 'f' AND r.prorettype <> 'trigger'::regtype AND r.prorettype <> 'event_trigger'::regtype
+			AND NOT r.proisstrict) AS called WHERE x IS NOT NULL$$,
+	'no function takes NULLs for something that cannot happen');
+RESET statement_timeout;
 
 SELECT * FROM finish();
 ROLLBACK;
