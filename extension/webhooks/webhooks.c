@@ -2,7 +2,7 @@
  * webhooks.c
  *		Settings of the webhooks module.
  *
- * Purpose: the module's entry.  Its logic is in SQL (sql/webhooks.sql) and
+ * Purpose: the module's entry.  Its logic is in SQL (sql/webhooks*.sql) and
  * in the pure functions beside this file; it has no shared memory.  What is
  * periodic is SQL too, called by the tick once a minute.
  *-------------------------------------------------------------------------
