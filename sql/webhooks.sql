@@ -6,8 +6,8 @@
  * signed requests, sends them, and reports what happened; what follows from an outcome is decided here, by
  * _webhook_classify. Retries, leases, expiry and death are the job engine's.
  *
- * Rows that are written once: _message, _message_key, _delivery, _delivery_attempt. Rows that change: _endpoint
- * (rarely), and what webhooks_health.sql keeps.
+ * Rows that are written once: _message, _delivery, _delivery_attempt. They are kept for a time, in parts that are
+ * dropped as a whole: webhooks_retention.sql. Rows that change: _endpoint (rarely), and what webhooks_health.sql keeps.
  *
  * Locks: jobs first, then the row of the endpoint, in the order of ids.
  *
@@ -65,40 +65,57 @@ COMMENT ON TABLE hotdash._endpoint_key IS 'Signing keys of endpoints; several wh
 SELECT pg_catalog.pg_extension_config_dump('hotdash._endpoint_key', '');
 
 CREATE TABLE hotdash._message (
-	id text COLLATE "C" PRIMARY KEY,
+	id text COLLATE "C" NOT NULL,
 	tenant text NOT NULL,
 	event_type text NOT NULL,
 	content_type text NOT NULL,
 	created_at timestamptz NOT NULL,
 	bytes int NOT NULL,
+	part smallint NOT NULL,
 	idempotency_key text,
 	order_key text,
 	traceparent text,
 	body bytea NOT NULL                     -- the bytes that are signed and sent, the same on each attempt
-);
+) PARTITION BY LIST (part);
 COMMENT ON TABLE hotdash._message IS 'Published events';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._message', '');
+
+CREATE TABLE hotdash._message_0 PARTITION OF hotdash._message FOR VALUES IN (0);
+ALTER TABLE hotdash._message_0 ADD CONSTRAINT _message_0_pkey PRIMARY KEY (id);
+ALTER TABLE hotdash._message_0 ENABLE ROW LEVEL SECURITY;
+COMMENT ON TABLE hotdash._message_0 IS 'Part 0 of the published events';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._message_0', '');
 
 CREATE TABLE hotdash._message_key (
 	tenant text NOT NULL,
 	key text COLLATE "C" NOT NULL,
 	message_id text COLLATE "C" NOT NULL,
+	created_at timestamptz NOT NULL,
 	PRIMARY KEY (tenant, key)
 );
+CREATE INDEX _message_key_created ON hotdash._message_key (created_at);
 COMMENT ON TABLE hotdash._message_key IS 'Idempotency keys of published events';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._message_key', '');
 
 CREATE TABLE hotdash._delivery (
-	id bigint PRIMARY KEY,                  -- the job's id
+	id bigint NOT NULL,                     -- the job's id
 	endpoint_id bigint,                     -- NULL: a request of its own, see webhooks_request.sql
 	created_at timestamptz NOT NULL,
+	part smallint NOT NULL,
 	tenant text NOT NULL,
-	message_id text COLLATE "C"
-);
-CREATE INDEX _delivery_endpoint ON hotdash._delivery (endpoint_id, created_at) WHERE endpoint_id IS NOT NULL;
-CREATE INDEX _delivery_message ON hotdash._delivery (message_id) WHERE message_id IS NOT NULL;
+	message_id text COLLATE "C",
+	event_type text                         -- the message may be gone before the delivery
+) PARTITION BY LIST (part);
 COMMENT ON TABLE hotdash._delivery IS 'One message on its way to one endpoint';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery', '');
+
+CREATE TABLE hotdash._delivery_0 PARTITION OF hotdash._delivery FOR VALUES IN (0);
+ALTER TABLE hotdash._delivery_0 ADD CONSTRAINT _delivery_0_pkey PRIMARY KEY (id);
+CREATE INDEX _delivery_0_endpoint ON hotdash._delivery_0 (endpoint_id, created_at) WHERE endpoint_id IS NOT NULL;
+CREATE INDEX _delivery_0_message ON hotdash._delivery_0 (message_id) WHERE message_id IS NOT NULL;
+ALTER TABLE hotdash._delivery_0 ENABLE ROW LEVEL SECURITY;
+COMMENT ON TABLE hotdash._delivery_0 IS 'Part 0 of the deliveries';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery_0', '');
 
 CREATE TABLE hotdash._delivery_attempt (
 	delivery_id bigint NOT NULL,
@@ -110,6 +127,7 @@ CREATE TABLE hotdash._delivery_attempt (
 	ttfb_us int,
 	total_us int,
 	status int,
+	part smallint NOT NULL,
 	sent bool NOT NULL,                     -- a byte of the request may have left
 	reused bool NOT NULL,                   -- connection
 	truncated bool NOT NULL,                -- body of the answer
@@ -126,13 +144,18 @@ CREATE TABLE hotdash._delivery_attempt (
 	response_excerpt text,
 	traceparent text COLLATE "C",           -- as it was sent: the attempt is a span of its own
 	parent_id text COLLATE "C"              -- of the span that this one is below
-);
-CREATE INDEX _delivery_attempt_delivery ON hotdash._delivery_attempt (delivery_id, finished_at);
--- To find the attempts of a trace. A B-tree would have 37 times the size, and write to a page at random each time.
-CREATE INDEX _delivery_attempt_trace ON hotdash._delivery_attempt
-	USING brin (substr(traceparent, 4, 32) text_bloom_ops, finished_at timestamptz_minmax_ops) WITH (autosummarize = on);
+) PARTITION BY LIST (part);
 COMMENT ON TABLE hotdash._delivery_attempt IS 'What happened each time a delivery was sent';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery_attempt', '');
+
+CREATE TABLE hotdash._delivery_attempt_0 PARTITION OF hotdash._delivery_attempt FOR VALUES IN (0);
+CREATE INDEX _delivery_attempt_0_delivery ON hotdash._delivery_attempt_0 (delivery_id, finished_at);
+-- To find the attempts of a trace. A B-tree would have 37 times the size, and write to a page at random each time.
+CREATE INDEX _delivery_attempt_0_trace ON hotdash._delivery_attempt_0
+	USING brin (substr(traceparent, 4, 32) text_bloom_ops, finished_at timestamptz_minmax_ops) WITH (autosummarize = on);
+ALTER TABLE hotdash._delivery_attempt_0 ENABLE ROW LEVEL SECURITY;
+COMMENT ON TABLE hotdash._delivery_attempt_0 IS 'Part 0 of the attempts of deliveries';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery_attempt_0', '');
 
 /*
  * Pure functions

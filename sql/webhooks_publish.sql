@@ -4,37 +4,43 @@
 
 CREATE FUNCTION hotdash._message_insert(event_type text, body bytea, content_type text, idempotency_key text,
 		order_key text, tenant text, traceparent text)
-	RETURNS text
+	RETURNS hotdash._message
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	/*
-	 * Returns the id of a new message, or NULL and nothing new when the key was used already. A key that an open
-	 * transaction holds is waited for: its end decides which of the two it is.
+	 * Returns the new message, or NULL and nothing new when the key was used already. A key that an open transaction
+	 * holds is waited for: its end decides which of the two it is. One that has had its time is taken over, by whoever
+	 * comes first, whether or not the tick has been there.
 	 */
 	DECLARE
-		id constant text := hotdash._message_new_id();
+		now constant timestamptz := hotdash._now();
+		m hotdash._message;
 	BEGIN
+		m := ROW(hotdash._message_new_id(), tenant, event_type, content_type, now, octet_length(body), 0, idempotency_key,
+			order_key, traceparent, body);
 		IF idempotency_key IS NOT NULL THEN
 			IF octet_length(idempotency_key) NOT BETWEEN 1 AND 255 THEN
 				RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 					MESSAGE = 'idempotency_key must be 1 to 255 bytes long';
 			END IF;
-			INSERT INTO hotdash._message_key AS k (tenant, key, message_id) VALUES (tenant, idempotency_key, id)
+			INSERT INTO hotdash._message_key AS k (tenant, key, message_id, created_at)
+				VALUES (tenant, idempotency_key, m.id, now)
 				ON CONFLICT DO NOTHING;
 			IF NOT FOUND THEN
-				RETURN NULL;
+				UPDATE hotdash._message_key AS k SET message_id = m.id, created_at = now
+					WHERE k.tenant = m.tenant AND k.key = m.idempotency_key AND hotdash._message_expires(k.created_at) <= now;
+				IF NOT FOUND THEN
+					RETURN NULL;
+				END IF;
 			END IF;
 		END IF;
-		INSERT INTO hotdash._message (id, tenant, event_type, content_type, created_at, bytes, idempotency_key, order_key,
-				traceparent, body)
-			VALUES (id, tenant, event_type, content_type, hotdash._now(), octet_length(body), idempotency_key, order_key,
-				traceparent, body);
-		RETURN id;
+		m.part := hotdash._webhook_file(ARRAY[m]);
+		RETURN m;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._message_insert(text, bytea, text, text, text, text, text) IS
-	'Writes a message, unless its idempotency key was used already';
+	'Writes a message, unless its idempotency key was used already and is still remembered';
 REVOKE ALL ON FUNCTION hotdash._message_insert(text, bytea, text, text, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._delivery_backoff() RETURNS jsonb
@@ -43,30 +49,40 @@ CREATE FUNCTION hotdash._delivery_backoff() RETURNS jsonb
 COMMENT ON FUNCTION hotdash._delivery_backoff() IS 'Schedule of an endpoint that states none: 10 s, 1 min, 6 min, 36 min';
 REVOKE ALL ON FUNCTION hotdash._delivery_backoff() FROM PUBLIC;
 
-CREATE FUNCTION hotdash._deliver(message_id text, tenant text, order_key text, traceparent text, endpoints bigint[])
-	RETURNS void
+CREATE FUNCTION hotdash._deliver(m hotdash._message, endpoints bigint[]) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
+	-- What is gained by knowing how many endpoints there are costs more: a plan for each call.
+	SET plan_cache_mode = force_generic_plan
 	AS $$
 	/*
 	 * One statement for all endpoints. Jobs of one call share their options, so endpoints with the same ones go
-	 * together.
+	 * together. The part in the payload is where to look for the message first.
 	 */
+	DECLARE
+		now constant timestamptz := hotdash._now();
+		message_id constant text := m.id;
+		message_part constant smallint := m.part;
+		owner constant text := m.tenant;
+		order_key constant text := m.order_key;
+		traceparent constant text := m.traceparent;
+		event_type constant text := m.event_type;
 	BEGIN
-		INSERT INTO hotdash._delivery (id, endpoint_id, created_at, tenant, message_id)
-		SELECT d.job_id, d.endpoint_id, hotdash._now(), _deliver.tenant, _deliver.message_id
+		PERFORM hotdash._webhook_file(array_agg(
+			ROW(d.job_id, d.endpoint_id, now, 0, owner, message_id, event_type)::hotdash._delivery))
 		FROM (
 			SELECT array_agg(e.id ORDER BY e.id) AS endpoints,
 				hotdash.job_enqueue_many('webhook.delivery',
-					array_agg(jsonb_build_object('message', _deliver.message_id, 'endpoint', e.id::text) ORDER BY e.id),
+					array_agg(jsonb_build_object('message', message_id, 'part', message_part, 'endpoint', e.id::text)
+						ORDER BY e.id),
 					queue => 'webhooks',
 					max_attempts => e.max_attempts,
-					order_keys => array_agg(CASE WHEN e.ordered THEN e.id || '/' || _deliver.order_key END ORDER BY e.id),
-					tenant => _deliver.tenant,
+					order_keys => array_agg(CASE WHEN e.ordered THEN e.id || '/' || order_key END ORDER BY e.id),
+					tenant => owner,
 					options => jsonb_strip_nulls(jsonb_build_object(
 						'backoff', coalesce(e.backoff, hotdash._delivery_backoff()),
-						'expires_at', hotdash._now() + e.max_age,
-						'traceparent', _deliver.traceparent,
+						'expires_at', now + e.max_age,
+						'traceparent', traceparent,
 						'flows', jsonb_agg(hotdash._endpoint_flow_name(e.id) ORDER BY e.id)))) AS jobs
 			FROM hotdash._endpoint AS e
 			WHERE e.id = ANY (_deliver.endpoints)
@@ -74,8 +90,8 @@ CREATE FUNCTION hotdash._deliver(message_id text, tenant text, order_key text, t
 		) AS batch, unnest(batch.jobs, batch.endpoints) AS d (job_id, endpoint_id);
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._deliver(text, text, text, text, bigint[]) IS 'A delivery of a message to each of the endpoints';
-REVOKE ALL ON FUNCTION hotdash._deliver(text, text, text, text, bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION hotdash._deliver(hotdash._message, bigint[]) IS 'A delivery of a message to each of the endpoints';
+REVOKE ALL ON FUNCTION hotdash._deliver(hotdash._message, bigint[]) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._publish(event_type text, body bytea, content_type text, document jsonb, idempotency_key text,
 		order_key text, tenant text, options jsonb)
@@ -87,6 +103,7 @@ CREATE FUNCTION hotdash._publish(event_type text, body bytea, content_type text,
 		owner constant text := hotdash._webhook_tenant(tenant);
 		traceparent constant text := coalesce(options ->> 'traceparent', hotdash.trace_current());
 		endpoints bigint[];
+		m hotdash._message;
 		id text;
 	BEGIN
 		PERFORM hotdash._message_check(event_type, octet_length(body));
@@ -99,16 +116,16 @@ CREATE FUNCTION hotdash._publish(event_type text, body bytea, content_type text,
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'order_key must be 1 to 255 bytes long';
 		END IF;
 		LOOP
-			id := hotdash._message_insert(event_type, body, content_type, idempotency_key, order_key, owner, traceparent);
-			IF id IS NOT NULL THEN
+			m := hotdash._message_insert(event_type, body, content_type, idempotency_key, order_key, owner, traceparent);
+			IF m.id IS NOT NULL THEN
 				endpoints := ARRAY(
 					SELECT e.id FROM hotdash._endpoint AS e
 					WHERE e.tenant = owner AND e.enabled AND e.events && hotdash._event_patterns(event_type)
 						AND (e.filter IS NULL OR hotdash._filter_accepts(document, e.filter)));
 				IF cardinality(endpoints) > 0 THEN
-					PERFORM hotdash._deliver(id, owner, order_key, traceparent, endpoints);
+					PERFORM hotdash._deliver(m, endpoints);
 				END IF;
-				RETURN id;
+				RETURN m.id;
 			END IF;
 			SELECT k.message_id INTO id FROM hotdash._message_key AS k
 				WHERE k.tenant = owner AND k.key = idempotency_key;
@@ -157,14 +174,14 @@ CREATE FUNCTION hotdash._event_operational(event_type text, payload jsonb, order
 			WHERE e.tenant = _event_operational.tenant AND e.enabled AND e.id IS DISTINCT FROM about
 				AND e.events && hotdash._event_patterns(event_type)
 				AND (e.filter IS NULL OR hotdash._filter_accepts(payload, e.filter)));
-		id text;
+		m hotdash._message;
 	BEGIN
 		IF cardinality(endpoints) > 0 THEN
-			id := hotdash._message_insert(event_type, convert_to(payload::text, 'UTF8'), 'application/json', NULL, order_key,
+			m := hotdash._message_insert(event_type, convert_to(payload::text, 'UTF8'), 'application/json', NULL, order_key,
 				tenant, traceparent);
-			PERFORM hotdash._deliver(id, tenant, order_key, traceparent, endpoints);
+			PERFORM hotdash._deliver(m, endpoints);
 		END IF;
-		RETURN id;
+		RETURN m.id;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._event_operational(text, jsonb, text, text, bigint) IS
