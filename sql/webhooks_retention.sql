@@ -20,8 +20,9 @@
  * says why.
  *
  * Readers (edge_claim, edge_report) go through the parents, so these locks are never free under load: the tick waits
- * a twentieth of a second for each, once a minute, when a part is due, and everybody who comes meanwhile waits behind
- * it. Publishing takes no lock but on the part that it writes to.
+ * a twentieth of a second for each, once a minute, when a part is due, and every reader who comes meanwhile waits
+ * behind it. A publisher locks the part that it writes to and no parent, but for a session's first look at the type of
+ * a table's rows.
  *
  * Idempotency keys are rows of one table and are deleted as rows: what is unique over all of them cannot lie in parts.
  * A key is remembered for the retention of messages, to the microsecond, whenever the tick comes; its message is kept
@@ -204,7 +205,7 @@ COMMENT ON FUNCTION hotdash._deliveries_rescue(smallint, int) IS
 	'Moves open deliveries out of a part; true when it holds none any more, null when that cannot be told now';
 REVOKE ALL ON FUNCTION hotdash._deliveries_rescue(smallint, int) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._webhooks_keep() RETURNS bool
+CREATE FUNCTION hotdash._webhooks_keep(patient bool DEFAULT true) RETURNS bool
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
@@ -235,14 +236,15 @@ CREATE FUNCTION hotdash._webhooks_keep() RETURNS bool
 				rescued := CASE f.family WHEN 'webhook_messages' THEN hotdash._messages_rescue(due[1], at_once)
 					ELSE hotdash._deliveries_rescue(due[1], at_once) END;
 			END IF;
-			dropped := hotdash._part_keep(f.family, f.parents, ARRAY[class], CASE WHEN rescued THEN due[2:] ELSE due END, true);
-			more := more OR NOT rescued OR dropped AND cardinality(due) > 1;
+			dropped := hotdash._part_keep(f.family, f.parents, ARRAY[class], CASE WHEN rescued THEN due[2:] ELSE due END,
+				patient);
+			more := more OR rescued IS FALSE OR dropped AND coalesce(rescued, false) AND cardinality(due) > 1;
 		END LOOP;
 		RETURN more;
 	EXCEPTION WHEN lock_not_available THEN
 		RETURN false;
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._webhooks_keep() IS
-	'Closes, makes and drops parts of messages and of the history of deliveries; true when there is more to do at once';
-REVOKE ALL ON FUNCTION hotdash._webhooks_keep() FROM PUBLIC;
+COMMENT ON FUNCTION hotdash._webhooks_keep(bool) IS
+	'Closes, makes and drops parts of messages and of the history of deliveries, patient: waits a little for readers; true when there is more to do at once';
+REVOKE ALL ON FUNCTION hotdash._webhooks_keep(bool) FROM PUBLIC;

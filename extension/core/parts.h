@@ -49,10 +49,10 @@ typedef struct HdPartsWriter
 {
 	const char *family;
 	const char *parent;
-	int16 part;			 /* that takes rows as of generation */
-	Oid table;			 /* of that part */
-	Oid rows_type;		 /* array of the parent's rows, that insert was made for */
-	uint64 generation;	 /* 0: nothing is known */
+	int16 part;		   /* that takes rows as of generation */
+	Oid table;		   /* of that part */
+	Oid rows_type;	   /* array of the parent's rows, that insert was made for */
+	uint64 generation; /* 0: nothing is known */
 	HdSpiPlan insert;
 } HdPartsWriter;
 
