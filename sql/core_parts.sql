@@ -15,7 +15,12 @@
  *
  * Rows go straight into a part's table, and not through the parent: whoever writes through the parent locks all
  * parts, and under steady load none could ever be dropped. So dropping a part has to wait for readers only. It does
- * not wait for them either: it takes its locks at once or tries again at the next tick.
+ * not wait for them either: it takes its locks at once or tries again at the next tick. Where readers never cease it
+ * may be told to be patient, and then waits a twentieth of a second for each of its locks, while others wait behind it.
+ *
+ * A family of one class asks for _part_open and leaves the class to the tick. What must outlive its part, its module
+ * moves to another before the part is dropped: it has _part_keep spare the part until then. A mark tells it where to
+ * look (hd_parts_file says why it holds).
  *
  * Parts other than 0 are not members of the extension. A dump therefore has them as tables of their own, and a
  * restore makes and attaches them; DROP EXTENSION drops them with their parents. Indexes are the parts' own: one of
@@ -28,12 +33,15 @@ CREATE TABLE hotdash._part (
 	days smallint NOT NULL,
 	opened_at timestamptz NOT NULL,
 	closed_at timestamptz,
+	mark bigint,
 	CONSTRAINT _part_pkey PRIMARY KEY (family, part)
 );
 CREATE UNIQUE INDEX _part_open ON hotdash._part (family, days) WHERE closed_at IS NULL;
 COMMENT ON TABLE hotdash._part IS 'Parts of tables that are kept for a time: from when to when each took rows';
 COMMENT ON COLUMN hotdash._part.days IS 'Class of retention: how long rows are kept after closed_at';
 COMMENT ON COLUMN hotdash._part.closed_at IS 'NULL while rows of the class go there';
+COMMENT ON COLUMN hotdash._part.mark IS
+	'Where the module takes one, after closed_at: ids of what refers to the rows are no higher';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._part', '');
 
 CREATE FUNCTION hotdash._part_changed() RETURNS trigger
@@ -67,6 +75,16 @@ CREATE FUNCTION hotdash._part_current(family text, days smallint) RETURNS smalli
 	$$;
 COMMENT ON FUNCTION hotdash._part_current(text, smallint) IS 'Part of a family that takes the rows of a class now';
 REVOKE ALL ON FUNCTION hotdash._part_current(text, smallint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._part_open(family text) RETURNS smallint
+	LANGUAGE sql STABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT coalesce((SELECT p.part FROM hotdash._part AS p
+			WHERE p.family = _part_open.family AND p.closed_at IS NULL ORDER BY p.opened_at DESC LIMIT 1), 0::smallint)
+	$$;
+COMMENT ON FUNCTION hotdash._part_open(text) IS 'Part of a family with one class that takes rows now';
+REVOKE ALL ON FUNCTION hotdash._part_open(text) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._part_make(family text, parents text[], days smallint) RETURNS void
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -106,27 +124,28 @@ CREATE FUNCTION hotdash._part_summarize(parents text[], part smallint) RETURNS v
 COMMENT ON FUNCTION hotdash._part_summarize(text[], smallint) IS 'Sums up the BRIN indexes of a part that was closed';
 REVOKE ALL ON FUNCTION hotdash._part_summarize(text[], smallint) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._part_drop(family text, parents text[], part smallint) RETURNS bool
+CREATE FUNCTION hotdash._part_drop(family text, parents text[], part smallint, patient bool DEFAULT false) RETURNS bool
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
-	SET lock_timeout = '100ms'
+	SET lock_timeout = '50ms'
 	AS $$
 DECLARE
 	tables CONSTANT text := (SELECT string_agg(format('hotdash.%s_%s', p, part), ', ') FROM unnest(parents) AS p);
 BEGIN
 	-- Whoever waits for such a lock holds up all who come after: take it at once or not at all.
-	EXECUTE format('LOCK TABLE %s, %s IN ACCESS EXCLUSIVE MODE NOWAIT',
-		(SELECT string_agg('ONLY hotdash.' || p, ', ') FROM unnest(parents) AS p), tables);
+	EXECUTE format('LOCK TABLE %s, %s IN ACCESS EXCLUSIVE MODE%s',
+		(SELECT string_agg('ONLY hotdash.' || p, ', ') FROM unnest(parents) AS p), tables,
+		CASE WHEN patient THEN '' ELSE ' NOWAIT' END);
 	EXECUTE CASE part WHEN 0 THEN 'TRUNCATE ' ELSE 'DROP TABLE ' END || tables;
 	DELETE FROM hotdash._part AS p WHERE p.family = _part_drop.family AND p.part = _part_drop.part;
 	RETURN true;
-EXCEPTION WHEN lock_not_available OR object_in_use THEN
+EXCEPTION WHEN lock_not_available OR object_in_use OR deadlock_detected THEN
 	RETURN false;
 END
 $$;
-COMMENT ON FUNCTION hotdash._part_drop(text, text[], smallint) IS
-	'Drops a part, empties part 0; false when somebody is using it';
-REVOKE ALL ON FUNCTION hotdash._part_drop(text, text[], smallint) FROM PUBLIC;
+COMMENT ON FUNCTION hotdash._part_drop(text, text[], smallint, bool) IS
+	'Drops a part, empties part 0; false when somebody is using it, patient: still after a twentieth of a second';
+REVOKE ALL ON FUNCTION hotdash._part_drop(text, text[], smallint, bool) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._part_has_rows(parents text[], part smallint) RETURNS bool
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -143,7 +162,9 @@ $$;
 COMMENT ON FUNCTION hotdash._part_has_rows(text[], smallint) IS 'Whether a part has rows';
 REVOKE ALL ON FUNCTION hotdash._part_has_rows(text[], smallint) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._part_keep(family text, parents text[], wanted smallint[]) RETURNS bool
+CREATE FUNCTION hotdash._part_keep(family text, parents text[], wanted smallint[], spared smallint[] DEFAULT '{}',
+		patient bool DEFAULT false)
+	RETURNS bool
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	SET lock_timeout = '100ms'
@@ -162,9 +183,9 @@ BEGIN
 	SET opened_at = least(p.opened_at, now_at), closed_at = CASE WHEN p.closed_at > now_at THEN now_at ELSE p.closed_at END
 	WHERE p.family = kin AND greatest(p.opened_at, p.closed_at) > now_at;
 	FOR old IN SELECT * FROM hotdash._part AS p
-		WHERE p.family = kin AND p.closed_at + make_interval(days => p.days) <= now_at
+		WHERE p.family = kin AND p.closed_at + make_interval(days => p.days) <= now_at AND p.part <> ALL (spared)
 	LOOP
-		done := hotdash._part_drop(kin, parents, old.part) AND done;
+		done := hotdash._part_drop(kin, parents, old.part, patient) AND done;
 	END LOOP;
 
 	-- A part takes rows for an eighth of the time that they are kept, so rows stay that much longer.
@@ -202,6 +223,6 @@ EXCEPTION WHEN lock_not_available THEN
 	RETURN false;
 END
 $$;
-COMMENT ON FUNCTION hotdash._part_keep(text, text[], smallint[]) IS
-	'Closes, makes and drops parts of a family as their time has come; false when a lock was not to be had';
-REVOKE ALL ON FUNCTION hotdash._part_keep(text, text[], smallint[]) FROM PUBLIC;
+COMMENT ON FUNCTION hotdash._part_keep(text, text[], smallint[], smallint[], bool) IS
+	'Closes, makes and drops parts of a family as their time has come, but for those to be spared; false when a lock was not to be had';
+REVOKE ALL ON FUNCTION hotdash._part_keep(text, text[], smallint[], smallint[], bool) FROM PUBLIC;

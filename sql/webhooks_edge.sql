@@ -100,8 +100,10 @@ CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[]) RETURNS void
 	/* What cannot be built into a request never will be: dead, and visible, instead of claimed for ever. */
 	BEGIN
 		PERFORM hotdash.job_fail_many(array_agg(j.id), array_agg(j.token),
-				array_agg(CASE WHEN m.id IS NULL THEN 'the message does not exist any more'
-					ELSE 'the endpoint does not exist any more' END),
+				array_agg(CASE WHEN m.id IS NOT NULL THEN 'the endpoint does not exist any more'
+					ELSE format('message %s does not exist any more: bodies are kept for '
+						'hotdash.webhook_message_retention, which is %s', j.payload ->> 'message',
+						current_setting('hotdash.webhook_message_retention')) END),
 				finals => array_agg(true))
 			FROM unnest(claimed) AS j
 			LEFT JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
@@ -145,6 +147,8 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 	SET enable_hashjoin = off
 	SET enable_mergejoin = off
 	SET jit = off
+	-- There is one good plan, and it has many parts of tables: not to be made for each call.
+	SET plan_cache_mode = force_generic_plan
 	-- What is returned, keys of client certificates among it, stays in memory: no file of a spilled result holds one.
 	SET work_mem = '64MB'
 	AS $$
@@ -188,7 +192,14 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 							o.proxy, o.proxy_login AS sealed_login, o.cert AS sealed_cert
 						FROM unnest(claimed) WITH ORDINALITY AS j
 						JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
-						JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
+						-- In the part that it was filed in; or it has moved since.
+						CROSS JOIN LATERAL (
+							SELECT x.id, x.content_type, x.traceparent, x.bytes, x.body FROM hotdash._message AS x
+							WHERE x.part = (j.payload ->> 'part')::smallint AND x.id = j.payload ->> 'message'
+							UNION ALL
+							SELECT x.id, x.content_type, x.traceparent, x.bytes, x.body FROM hotdash._message AS x
+							WHERE x.id = j.payload ->> 'message'
+							LIMIT 1) AS m
 						CROSS JOIN LATERAL (
 							SELECT array_agg(x.key ORDER BY x.version DESC) AS keys FROM hotdash._endpoint_key AS x
 							WHERE x.endpoint_id = e.id AND (x.retires_at IS NULL OR x.retires_at > at)) AS k
@@ -303,13 +314,21 @@ REVOKE ALL ON FUNCTION hotdash._delivery_retry_in(jsonb, int, interval, interval
 
 CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamptz)
 	RETURNS SETOF hotdash._edge_verdict
-	LANGUAGE sql VOLATILE
+	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off
 	SET enable_hashjoin = off
 	SET enable_mergejoin = off
 	SET jit = off
+	SET plan_cache_mode = force_generic_plan
 	AS $$
+	/*
+	 * What a delivery is, its job says while there is one; only reports that come late are looked for in the history.
+	 * Not in SQL: the tables have many parts, and a statement of a function in SQL is planned at each call.
+	 */
+	#variable_conflict use_column
+	BEGIN
+		RETURN QUERY
 		SELECT r.result::int, r.id, r.token, a.attempt, d.tenant, e.id, x.action, x.reason,
 			CASE WHEN x.action = 'retry' THEN h.asked END,
 			CASE WHEN x.action = 'retry' AND (h.asked IS NOT NULL OR v.pause OR v.floor IS DISTINCT FROM interval '0')
@@ -327,13 +346,23 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
 			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date,
 			headers, sent_at, result)
-		JOIN hotdash._delivery AS d ON d.id = r.id
+		LEFT JOIN hotdash._job AS j ON j.id = r.id AND j.kind IN ('webhook.delivery', 'http.request')
+		CROSS JOIN LATERAL (
+			SELECT j.tenant, (j.payload ->> 'endpoint')::bigint AS endpoint_id, j.payload ->> 'message' AS message_id
+			WHERE j.id IS NOT NULL
+			UNION ALL
+			SELECT x.tenant, x.endpoint_id, x.message_id FROM hotdash._delivery AS x WHERE x.id = r.id AND j.id IS NULL
+			) AS d
 		LEFT JOIN hotdash._endpoint AS e ON e.id = d.endpoint_id
 		LEFT JOIN hotdash._http_request AS q ON q.id = r.id AND d.endpoint_id IS NULL
-		LEFT JOIN hotdash._message AS m ON m.id = d.message_id
+		LEFT JOIN LATERAL (
+			SELECT x.event_type, x.order_key, x.traceparent FROM hotdash._message AS x
+			WHERE x.part = (j.payload ->> 'part')::smallint AND x.id = d.message_id
+			UNION ALL
+			SELECT x.event_type, x.order_key, x.traceparent FROM hotdash._message AS x WHERE x.id = d.message_id
+			LIMIT 1) AS m ON true
 		-- Without a row to look for, the index is not looked at.
 		LEFT JOIN hotdash._endpoint_option AS o ON o.consent_request = CASE WHEN d.endpoint_id IS NULL THEN r.id END
-		LEFT JOIN hotdash._job AS j ON j.id = r.id
 		CROSS JOIN LATERAL (SELECT coalesce(j.attempt + 1,
 			(SELECT max(x.attempt) FROM hotdash._delivery_attempt AS x WHERE x.delivery_id = r.id), 1) AS attempt) AS a
 		CROSS JOIN LATERAL (SELECT hotdash._retry_after(r.retry_after, at, r.http_date) AS asked) AS h
@@ -347,7 +376,8 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			-- Whatever answers a request that is no delivery has answered it.
 			SELECT CASE WHEN d.endpoint_id IS NULL AND r.class = 'http' AND v.action IN ('dead', 'disable')
 				THEN 'complete' ELSE v.action END, v.reason
-			WHERE o.endpoint_id IS NULL OR r.class <> 'http') AS x
+			WHERE o.endpoint_id IS NULL OR r.class <> 'http') AS x;
+	END
 	$$;
 COMMENT ON FUNCTION hotdash._edge_judge(hotdash._edge_result[], timestamptz) IS
 	'A verdict on each result whose delivery is known';
@@ -404,20 +434,21 @@ REVOKE ALL ON FUNCTION hotdash._edge_apply(hotdash._edge_verdict[]) FROM PUBLIC;
 CREATE FUNCTION hotdash._edge_log(edge text, results hotdash._edge_result[], verdicts hotdash._edge_verdict[],
 		states text[], at timestamptz)
 	RETURNS void
-	LANGUAGE sql VOLATILE
+	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
+	SET plan_cache_mode = force_generic_plan
 	AS $$
-		INSERT INTO hotdash._delivery_attempt (delivery_id, finished_at, attempt, dns_us, connect_us, tls_us, ttfb_us,
-			total_us, status, sent, reused, truncated, late, outcome, reason, tenant, edge, error_class, error, remote_ip,
-			retry_after, response_excerpt, sent_at, traceparent, parent_id)
-		SELECT v.id, at, v.attempt, r.dns_us, r.connect_us, r.tls_us, r.ttfb_us, r.total_us, r.status,
-			coalesce(r.sent, true), coalesce(r.reused, false), coalesce(r.truncated, false), s.state = 'lost', s.state,
-			v.reason, v.tenant, edge, r.class, hotdash._clean_text(r.error, 500), hotdash._clean_text(r.remote_ip, 64), v.asked,
-			hotdash._clean_text(decode(r.excerpt, 'base64'), 1024), to_timestamp(r.sent_at / 1000000.0), v.traceparent,
-			v.parent_id
+	BEGIN
+		-- In the order of the table's columns.
+		PERFORM hotdash._webhook_file(array_agg(ROW(v.id, at, v.attempt, r.dns_us, r.connect_us, r.tls_us, r.ttfb_us,
+			r.total_us, r.status, 0, coalesce(r.sent, true), coalesce(r.reused, false), coalesce(r.truncated, false),
+			s.state = 'lost', s.state, v.reason, v.tenant, edge, r.class,
+			hotdash._clean_text(r.error, 500), hotdash._clean_text(r.remote_ip, 64), v.asked, to_timestamp(r.sent_at / 1000000.0),
+			hotdash._clean_text(decode(r.excerpt, 'base64'), 1024), v.traceparent, v.parent_id)::hotdash._delivery_attempt))
 		FROM unnest(verdicts) WITH ORDINALITY AS v
 		JOIN unnest(results) WITH ORDINALITY AS r ON r.ordinality = v.result
-		CROSS JOIN LATERAL (SELECT states[v.ordinality] AS state) AS s
+		CROSS JOIN LATERAL (SELECT states[v.ordinality] AS state) AS s;
+	END
 	$$;
 COMMENT ON FUNCTION hotdash._edge_log(text, hotdash._edge_result[], hotdash._edge_verdict[], text[], timestamptz) IS
 	'One row in the attempt log for each verdict';

@@ -153,7 +153,7 @@ CREATE FUNCTION hotdash.http_request(url text, method text DEFAULT NULL, headers
 				'traceparent', q.traceparent,
 				'flow', 'host:' || left(substring(lower(url) FROM '^https?://([^/?#]*)'), 250))));
 		INSERT INTO hotdash._http_request VALUES (q.*);
-		INSERT INTO hotdash._delivery (id, created_at, tenant) VALUES (q.id, now, q.tenant);
+		PERFORM hotdash._webhook_file(ARRAY[ROW(q.id, NULL, now, 0, q.tenant, NULL, NULL)::hotdash._delivery]);
 		RETURN q.id;
 	END
 	$$;

@@ -195,6 +195,7 @@ CREATE FUNCTION hotdash._webhooks_tidy() RETURNS bool
 	/* Waits for nobody: what somebody else holds is there in a minute too. */
 	DECLARE
 		now constant timestamptz := hotdash._now();
+		more bool;
 	BEGIN
 		DELETE FROM hotdash._endpoint_key AS k WHERE (k.endpoint_id, k.version) IN (
 			SELECT x.endpoint_id, x.version FROM hotdash._endpoint_key AS x WHERE x.retires_at <= now
@@ -204,7 +205,8 @@ CREATE FUNCTION hotdash._webhooks_tidy() RETURNS bool
 		PERFORM hotdash._inbound_sweep(20000);
 		PERFORM hotdash._consent_tidy();
 		PERFORM hotdash._deliveries_expire();
-		RETURN hotdash._http_sweep();
+		more := hotdash._messages_forget_keys();
+		RETURN hotdash._http_sweep() OR more;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._webhooks_tidy() IS

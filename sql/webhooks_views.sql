@@ -51,10 +51,12 @@ COMMENT ON VIEW hotdash.endpoints IS
 	'Receivers of webhooks; no secret but the public key, of headers the names alone, of a proxy host and port';
 
 CREATE VIEW hotdash.messages WITH (security_invoker = true) AS
-	SELECT m.id, m.tenant, m.event_type, m.content_type, m.bytes, m.idempotency_key, m.order_key, m.traceparent, m.created_at
+	SELECT m.id, m.tenant, m.event_type, m.content_type, m.bytes, m.idempotency_key, m.order_key, m.traceparent, m.created_at,
+		hotdash._message_expires(m.created_at) AS kept_until
 	FROM hotdash._message AS m
 	WHERE hotdash._tenant_sees(m.tenant);
-COMMENT ON VIEW hotdash.messages IS 'Published events; message_body() shows what was sent';
+COMMENT ON VIEW hotdash.messages IS
+	'Published events; message_body() shows what was sent; kept_until: at least, null: for good';
 
 CREATE VIEW hotdash.delivery_attempts WITH (security_invoker = true) AS
 	SELECT a.delivery_id, d.message_id, d.endpoint_id, a.tenant, a.attempt, a.outcome, a.reason, a.status, a.error_class,
@@ -84,7 +86,8 @@ CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
 			THEN greatest(j.at, h.paused_until, h.probe_at)
 			END AS next_attempt_at,
 		a.status AS last_status, a.reason AS last_reason, coalesce(j.last_error, x.last_error, a.error) AS last_error,
-		a.finished_at AS last_attempt_at, d.created_at
+		a.finished_at AS last_attempt_at, d.created_at, d.event_type,
+		EXISTS (SELECT FROM hotdash._message AS m WHERE m.id = d.message_id) AS body_kept
 	FROM hotdash._delivery AS d
 	LEFT JOIN hotdash._endpoint AS e ON e.id = d.endpoint_id
 	LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = d.endpoint_id
@@ -100,11 +103,12 @@ CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
 		LIMIT 1) AS a ON true
 	WHERE d.endpoint_id IS NOT NULL AND hotdash._tenant_sees(d.tenant);
 COMMENT ON VIEW hotdash.deliveries IS
-	'Each message on its way to each endpoint: ready, scheduled, running, parked, completed, dead or cancelled';
+	'Each message on its way to each endpoint: ready, scheduled, running, parked, completed, dead or cancelled; body_kept: it can be replayed';
 
 CREATE VIEW hotdash.dead_deliveries WITH (security_invoker = true) AS
 	SELECT d.id, d.message_id, d.endpoint_id, d.tenant, x.reason, x.attempt::int AS attempt, x.died_at, x.last_error,
-		a.status AS last_status, a.reason AS last_reason, d.created_at
+		a.status AS last_status, a.reason AS last_reason, d.created_at, d.event_type,
+		EXISTS (SELECT FROM hotdash._message AS m WHERE m.id = d.message_id) AS body_kept
 	FROM hotdash._job_dead AS x
 	JOIN hotdash._delivery AS d ON d.id = x.id
 	LEFT JOIN LATERAL (
@@ -115,7 +119,7 @@ CREATE VIEW hotdash.dead_deliveries WITH (security_invoker = true) AS
 		LIMIT 1) AS a ON true
 	WHERE a.reason IS DISTINCT FROM 'delivered' AND hotdash._tenant_sees(d.tenant);
 COMMENT ON VIEW hotdash.dead_deliveries IS
-	'Deliveries that were given up, with the reason; delivery_replay() starts them again';
+	'Deliveries that were given up, with the reason; delivery_replay() starts them again while their bodies are kept';
 
 CREATE FUNCTION hotdash.message_body(id text) RETURNS bytea
 	LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -127,5 +131,5 @@ CREATE FUNCTION hotdash.message_body(id text) RETURNS bytea
 			WHERE m.id = message_body.id AND hotdash._tenant_sees(m.tenant));
 	END
 	$$;
-COMMENT ON FUNCTION hotdash.message_body(text) IS 'The bytes of a published event; NULL when there is none of that id';
+COMMENT ON FUNCTION hotdash.message_body(text) IS 'The bytes of a published event; NULL when there is none of that id, or none any more';
 REVOKE ALL ON FUNCTION hotdash.message_body(text) FROM PUBLIC;

@@ -44,6 +44,31 @@ extern uint64 hd_parts_generation(void);
  */
 extern Oid hd_parts_relation(const char *parent, int16 part);
 
+/* What a session knows of a table into whose parts it files rows; a static of the module. */
+typedef struct HdPartsWriter
+{
+	const char *family;
+	const char *parent;
+	int16 part;		   /* that takes rows as of generation */
+	Oid table;		   /* of that part */
+	Oid rows_type;	   /* array of the parent's rows, that insert was made for */
+	uint64 generation; /* 0: nothing is known */
+	HdSpiPlan insert;
+} HdPartsWriter;
+
+/*
+ * hd_parts_file
+ *		File rows, an array of the parent's row type, into the part that takes
+ *		them now; their own part column is not looked at.  Returns the part.  For
+ *		families of one class.
+ *
+ * The part is known to be open while its table is locked, until the
+ * transaction ends.  So whoever finds a part closed, and then gets a lock on
+ * its table that excludes writers, knows that all of its rows are there and
+ * none will come.
+ */
+extern int16 hd_parts_file(HdPartsWriter *writer, Datum rows, Oid rows_type);
+
 /*
  * hd_parts_tick
  *		Close, make and drop parts where it is time, in the current transaction.

@@ -2,7 +2,7 @@
  * edge.c
  *		What the edge needs and SQL cannot do: to wait.
  *
- * Model: the rest of the edge's protocol is in sql/webhooks.sql.
+ * Model: the rest of the edge's protocol is in sql/webhooks_edge.sql.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"

@@ -2,7 +2,7 @@
  * webhooks.c
  *		Settings of the webhooks module.
  *
- * Purpose: the module's entry.  Its logic is in SQL (sql/webhooks.sql) and
+ * Purpose: the module's entry.  Its logic is in SQL (sql/webhooks*.sql) and
  * in the pure functions beside this file; it has no shared memory.  What is
  * periodic is SQL too, called by the tick once a minute.
  *-------------------------------------------------------------------------
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "core/clock.h"
+#include "core/parts.h"
 #include "core/settings.h"
 #include "core/spi.h"
 #include "core/tick.h"
@@ -29,12 +30,18 @@ int hd_webhooks_retry_after_max = 86400;
 /* Read by SQL alone; the variables are where the settings live. */
 static bool allow_private = false;
 static int disable_after = 5 * 24 * 60;
+static int message_retention = 30 * 24 * 60;
+static int history_retention = 90 * 24 * 60;
 
 #define ORIGIN_MAX 253
 static char *origin = NULL;
 static char host_name[ORIGIN_MAX + 1] = "";
 
-static HdSpiPlan tidy_plan = {.sql = "SELECT hotdash._webhooks_tidy()"};
+/* What the tick does each minute, one after the other, each in a transaction of its own. */
+static HdSpiPlan steps[] = {
+	{.sql = "SELECT hotdash._webhooks_tidy()"},
+	{.sql = "SELECT hotdash._webhooks_keep()"},
+};
 
 static TimestampTz tick_task(void);
 
@@ -44,18 +51,23 @@ static bool
 tick(void)
 {
 	static TimestampTz tidied_at = 0;
+	static int step = 0;
 	bool more;
 	HdSpi spi;
 
 	if (hd_clock_real() < tidied_at + TIDY_US)
 		return false;
 	hd_spi_begin(&spi);
-	(void) hd_spi_run(&tidy_plan, NULL, NULL, false, 0);
+	(void) hd_spi_run(&steps[step], NULL, NULL, false, 0);
 	more = DatumGetBool(hd_spi_result(0, 1));
 	hd_spi_end(&spi);
-	if (!more)
-		tidied_at = hd_clock_real();
-	return more;
+	if (more)
+		return true;
+	step = (step + 1) % lengthof(steps);
+	if (step > 0)
+		return true;
+	tidied_at = hd_clock_real();
+	return false;
 }
 
 static TimestampTz
@@ -104,10 +116,20 @@ hd_webhooks_init(void)
 							"An endpoint that has done nothing but fail for so long is disabled.",
 							"0: never.", &disable_after, 5 * 24 * 60, 0, PG_INT32_MAX, PGC_SUSET,
 							GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.webhook_history_retention",
+							"How long deliveries and their attempts are kept.",
+							"Rounded up to 1, 3, 7, 14, 30, 90 or 365 days; 0: for good.",
+							&history_retention, 90 * 24 * 60, 0, HD_PARTS_MAX_DAYS * 24 * 60,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 	DefineCustomIntVariable("hotdash.webhook_max_payload",
 							"Largest body that may be published as an event.", NULL,
 							&hd_webhooks_max_payload, 1024, 1, 1024 * 1024 - 1, PGC_SUSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.webhook_message_retention",
+							"How long published events are kept, and idempotency keys remembered.",
+							"Rounded up to 1, 3, 7, 14, 30, 90 or 365 days; 0: for good.",
+							&message_retention, 30 * 24 * 60, 0, HD_PARTS_MAX_DAYS * 24 * 60,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 	DefineCustomStringVariable("hotdash.webhook_origin",
 							   "What receivers that are asked for their consent know us as.",
 							   "A DNS name; the default is the host's.", &origin, default_origin(),
