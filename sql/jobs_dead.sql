@@ -78,9 +78,7 @@ CREATE FUNCTION hotdash.job_retry(id bigint) RETURNS bool
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 BEGIN
-	IF id IS NULL THEN
-		RAISE EXCEPTION 'argument "id" must not be null' USING ERRCODE = 'null_value_not_allowed';
-	END IF;
+	PERFORM hotdash._require_arg(id, 'id');
 	RETURN hotdash._job_revive(ARRAY[id]) = 1;
 END
 $$;

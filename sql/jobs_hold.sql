@@ -138,10 +138,9 @@ CREATE FUNCTION hotdash._job_approval_lock(id bigint, by_whom text) RETURNS bool
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 BEGIN
-	IF id IS NULL OR by_whom IS NULL THEN
-		RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
-			MESSAGE = format('argument "%s" must not be null', CASE WHEN id IS NULL THEN 'id' ELSE 'by' END);
-	ELSIF btrim(by_whom) = '' THEN
+	PERFORM hotdash._require_arg(id, 'id');
+	PERFORM hotdash._require_arg(by_whom, 'by');
+	IF btrim(by_whom) = '' THEN
 		RAISE EXCEPTION 'by must name who decides' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
 
@@ -223,9 +222,8 @@ DECLARE
 	own CONSTANT text[] := ARRAY['queue', 'priority', 'max_attempts', 'tenant', 'needs_approval', 'tags'];
 	wrong text;
 BEGIN
-	IF callback_kind IS NULL THEN
-		RAISE EXCEPTION 'argument "callback_kind" must not be null' USING ERRCODE = 'null_value_not_allowed';
-	ELSIF jsonb_typeof(callback_payload) <> 'object' THEN
+	PERFORM hotdash._require_arg(callback_kind, 'callback_kind');
+	IF jsonb_typeof(callback_payload) <> 'object' THEN
 		RAISE EXCEPTION 'callback_payload must be a JSON object' USING ERRCODE = 'invalid_parameter_value',
 			DETAIL = 'The numbers of the batch are added to it under the key "batch".';
 	ELSIF jsonb_typeof(options) <> 'object' THEN
@@ -256,9 +254,7 @@ CREATE FUNCTION hotdash.batch_close(id bigint) RETURNS void
 DECLARE
 	closed boolean;
 BEGIN
-	IF batch_close.id IS NULL THEN
-		RAISE EXCEPTION 'argument "id" must not be null' USING ERRCODE = 'null_value_not_allowed';
-	END IF;
+	PERFORM hotdash._require_arg(batch_close.id, 'id');
 
 	-- Waits for open transactions that are adding members, and lets no other begin.
 	PERFORM FROM hotdash._job AS j

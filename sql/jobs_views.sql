@@ -337,9 +337,7 @@ DECLARE
 	code text;
 	why text;
 BEGIN
-	IF job_explain.id IS NULL THEN
-		RAISE EXCEPTION 'argument "id" must not be null' USING ERRCODE = 'null_value_not_allowed';
-	END IF;
+	PERFORM hotdash._require_arg(job_explain.id, 'id');
 	SELECT * INTO job FROM hotdash.jobs j
 		WHERE j.id = job_explain.id AND hotdash._tenant_sees(j.tenant);
 	attempts := format('attempt %s of %s', job.attempt, job.max_attempts);

@@ -268,12 +268,8 @@ DECLARE
 	levels CONSTANT text[] := ARRAY['viewer', 'producer', 'worker', 'edge', 'operator', 'admin'];
 	is_superuser boolean;
 BEGIN
-	IF access_grant.role IS NULL OR access_grant.level IS NULL THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'null_value_not_allowed',
-			MESSAGE = format('argument "%s" must not be null',
-				CASE WHEN access_grant.role IS NULL THEN 'role' ELSE 'level' END);
-	END IF;
+	PERFORM hotdash._require_arg(access_grant.role, 'role');
+	PERFORM hotdash._require_arg(access_grant.level, 'level');
 	IF access_grant.level <> ALL (levels) THEN
 		RAISE EXCEPTION USING
 			ERRCODE = 'invalid_parameter_value',
@@ -319,11 +315,7 @@ CREATE FUNCTION hotdash.access_revoke(role regrole) RETURNS void
 DECLARE
 	had_tenant boolean;
 BEGIN
-	IF access_revoke.role IS NULL THEN
-		RAISE EXCEPTION USING
-			ERRCODE = 'null_value_not_allowed',
-			MESSAGE = 'argument "role" must not be null';
-	END IF;
+	PERFORM hotdash._require_arg(access_revoke.role, 'role');
 	PERFORM hotdash._access_forget_dropped();
 	WITH gone AS (
 		DELETE FROM hotdash._access AS a WHERE a.role = access_revoke.role RETURNING a.tenant

@@ -136,7 +136,7 @@ CREATE FUNCTION hotdash._alert_check_name(name text) RETURNS text
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	BEGIN
-		PERFORM hotdash._webhook_require(name, 'name');
+		PERFORM hotdash._require_arg(name, 'name');
 		IF name !~ '^[a-zA-Z0-9_.:/-]{1,128}$' THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = 'invalid name of an alert',
@@ -172,7 +172,7 @@ CREATE FUNCTION hotdash._alert_check_by(by text) RETURNS text
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	BEGIN
-		PERFORM hotdash._webhook_require(by, 'by');
+		PERFORM hotdash._require_arg(by, 'by');
 		IF btrim(by) = '' OR octet_length(by) > 200 THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = 'argument "by" must name somebody, in at most 200 bytes';
@@ -631,8 +631,8 @@ CREATE FUNCTION hotdash.alert_raise(name text, severity text, message text, fiel
 	AS $$
 	BEGIN
 		PERFORM hotdash._alert_check_name(name);
-		PERFORM hotdash._webhook_require(severity, 'severity');
-		PERFORM hotdash._webhook_require(message, 'message');
+		PERFORM hotdash._require_arg(severity, 'severity');
+		PERFORM hotdash._require_arg(message, 'message');
 		PERFORM hotdash._alert_check_fields(fields);
 		PERFORM hotdash._alert_raise(name, severity, message, fields, hotdash._webhook_tenant(NULL));
 	END
@@ -660,7 +660,7 @@ CREATE FUNCTION hotdash.alert_ack(id bigint, by text) RETURNS void
 	DECLARE
 		s hotdash._alert_signal;
 	BEGIN
-		PERFORM hotdash._webhook_require(id, 'id');
+		PERFORM hotdash._require_arg(id, 'id');
 		s.by_whom := hotdash._alert_check_by(by);
 		SELECT a.tenant, a.name INTO s.tenant, s.name FROM hotdash._alert AS a
 			WHERE a.id = alert_ack.id AND hotdash._tenant_sees(a.tenant);
@@ -684,7 +684,7 @@ CREATE FUNCTION hotdash.alert_silence(name text, until_ts timestamptz, by text) 
 		s hotdash._alert_signal;
 	BEGIN
 		s.name := hotdash._alert_check_name(name);
-		PERFORM hotdash._webhook_require(until_ts, 'until_ts');
+		PERFORM hotdash._require_arg(until_ts, 'until_ts');
 		s.by_whom := hotdash._alert_check_by(by);
 		s.verb := 'silence';
 		s.tenant := hotdash._webhook_tenant(NULL);

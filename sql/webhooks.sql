@@ -282,20 +282,6 @@ REVOKE ALL ON FUNCTION hotdash._filter_accepts(jsonb, jsonpath) FROM PUBLIC;
  * Helpers
  */
 
-CREATE FUNCTION hotdash._webhook_require(value anyelement, name text) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-	BEGIN
-		IF value IS NULL THEN
-			RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
-				MESSAGE = format('argument "%s" must not be null', name);
-		END IF;
-	END
-	$$;
-COMMENT ON FUNCTION hotdash._webhook_require(anyelement, text) IS 'Raises 22004 for a required argument that is NULL';
-REVOKE ALL ON FUNCTION hotdash._webhook_require(anyelement, text) FROM PUBLIC;
-
 CREATE FUNCTION hotdash._webhook_tenant(tenant text) RETURNS text
 	LANGUAGE plpgsql STABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp

@@ -49,7 +49,7 @@ CREATE FUNCTION hotdash._edge_check_name(edge text) RETURNS void
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	BEGIN
-		PERFORM hotdash._webhook_require(edge, 'edge');
+		PERFORM hotdash._require_arg(edge, 'edge');
 		IF edge !~ '^[!-~]{1,63}$' THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = 'name of the edge must be 1 to 63 printable ASCII characters without spaces';
@@ -64,7 +64,7 @@ CREATE FUNCTION hotdash.edge_hello(protocol int, edge text, version text) RETURN
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	BEGIN
-		PERFORM hotdash._webhook_require(protocol, 'protocol');
+		PERFORM hotdash._require_arg(protocol, 'protocol');
 		PERFORM hotdash._edge_check_name(edge);
 		IF protocol <> 1 THEN
 			RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
@@ -162,7 +162,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 		flags constant int := current_setting('hotdash.webhook_allow_private')::bool::int;
 	BEGIN
 		PERFORM hotdash._edge_check_name(edge);
-		PERFORM hotdash._webhook_require(up_to, 'up_to');
+		PERFORM hotdash._require_arg(up_to, 'up_to');
 		IF up_to NOT BETWEEN 1 AND 512 THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'up_to must be between 1 and 512';
 		END IF;
@@ -270,7 +270,7 @@ CREATE FUNCTION hotdash._edge_parse(results jsonb) RETURNS hotdash._edge_result[
 	DECLARE
 		parsed hotdash._edge_result[];
 	BEGIN
-		PERFORM hotdash._webhook_require(results, 'results');
+		PERFORM hotdash._require_arg(results, 'results');
 		IF jsonb_typeof(results) <> 'array' OR jsonb_path_exists(results, 'strict $[*] ? (@.type() != "object")') THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = 'results must be a JSON array of objects';
@@ -549,7 +549,7 @@ CREATE FUNCTION hotdash.edge_renew(edge text, ids bigint[], tokens bigint[], lea
 	AS $$
 	BEGIN
 		PERFORM hotdash._edge_check_name(edge);
-		PERFORM hotdash._webhook_require(lease_ms, 'lease_ms');
+		PERFORM hotdash._require_arg(lease_ms, 'lease_ms');
 		IF lease_ms NOT BETWEEN 1000 AND 3600000 THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = 'lease_ms must be between 1000 and 3600000';

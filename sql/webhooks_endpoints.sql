@@ -143,7 +143,7 @@ CREATE FUNCTION hotdash.endpoint_create(
 		now constant timestamptz := hotdash._now();
 		e hotdash._endpoint;
 	BEGIN
-		PERFORM hotdash._webhook_require(url, 'url');
+		PERFORM hotdash._require_arg(url, 'url');
 		PERFORM hotdash._endpoint_check_options(options);
 		e.tenant := hotdash._webhook_tenant(tenant);
 		e.url := url;
@@ -187,7 +187,7 @@ CREATE FUNCTION hotdash._endpoint_get(id bigint) RETURNS hotdash._endpoint
 		own text := hotdash._webhook_tenant(NULL);
 		e hotdash._endpoint;
 	BEGIN
-		PERFORM hotdash._webhook_require(id, 'id');
+		PERFORM hotdash._require_arg(id, 'id');
 		SELECT * INTO e FROM hotdash._endpoint AS x
 			WHERE x.id = _endpoint_get.id AND (own = '' OR x.tenant = own)
 			FOR NO KEY UPDATE;
@@ -216,13 +216,13 @@ CREATE FUNCTION hotdash.endpoint_update(id bigint, changes jsonb) RETURNS void
 		options jsonb := '{}';
 		change record;
 	BEGIN
-		PERFORM hotdash._webhook_require(changes, 'changes');
+		PERFORM hotdash._require_arg(changes, 'changes');
 		PERFORM hotdash._webhook_check_options(changes, known);
 		FOR change IN SELECT c.key, nullif(c.value, 'null') AS value, c.value #>> '{}' AS text
 			FROM jsonb_each(changes) AS c LOOP
 			CASE change.key
 				WHEN 'url' THEN
-					PERFORM hotdash._webhook_require(change.text, 'url');
+					PERFORM hotdash._require_arg(change.text, 'url');
 					e.url := change.text;
 				WHEN 'events' THEN
 					e.events := coalesce(hotdash._json_texts(change.value, 'events'), '{*}');

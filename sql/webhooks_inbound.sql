@@ -171,7 +171,7 @@ CREATE FUNCTION hotdash._inbound_get(source text) RETURNS hotdash._inbound
 	DECLARE
 		i hotdash._inbound;
 	BEGIN
-		PERFORM hotdash._webhook_require(source, 'source');
+		PERFORM hotdash._require_arg(source, 'source');
 		SELECT * INTO i FROM hotdash._inbound AS x
 			WHERE x.source = _inbound_get.source AND hotdash._tenant_sees(x.tenant)
 			FOR NO KEY UPDATE;
@@ -284,9 +284,9 @@ CREATE FUNCTION hotdash.inbound_set(source text, scheme text, secret text, route
 		i hotdash._inbound;
 		sealed bytea;
 	BEGIN
-		PERFORM hotdash._webhook_require(source, 'source');
-		PERFORM hotdash._webhook_require(scheme, 'scheme');
-		PERFORM hotdash._webhook_require(secret, 'secret');
+		PERFORM hotdash._require_arg(source, 'source');
+		PERFORM hotdash._require_arg(scheme, 'scheme');
+		PERFORM hotdash._require_arg(secret, 'secret');
 		sealed := hotdash._inbound_seal(source, scheme, secret);
 		i := hotdash._inbound_row(source, scheme, routes, payload_schema, options);
 		PERFORM hotdash._inbound_check_kinds(i.routes);
@@ -315,7 +315,7 @@ CREATE FUNCTION hotdash.inbound_rotate_secret(source text, new_secret text, over
 		i hotdash._inbound := hotdash._inbound_get(source);
 		sealed bytea;
 	BEGIN
-		PERFORM hotdash._webhook_require(new_secret, 'new_secret');
+		PERFORM hotdash._require_arg(new_secret, 'new_secret');
 		sealed := hotdash._inbound_seal(i.source, i.scheme, new_secret);
 		PERFORM hotdash._inbound_key_replace(i.source, sealed, hotdash._secret_overlap(overlap));
 	END
@@ -571,9 +571,9 @@ CREATE FUNCTION hotdash.inbound_receive(source text, headers jsonb, body bytea,
 		secrets bytea[];
 	BEGIN
 		IF source IS NULL OR headers IS NULL OR body IS NULL THEN
-			PERFORM hotdash._webhook_require(source, 'source');
-			PERFORM hotdash._webhook_require(headers, 'headers');
-			PERFORM hotdash._webhook_require(body, 'body');
+			PERFORM hotdash._require_arg(source, 'source');
+			PERFORM hotdash._require_arg(headers, 'headers');
+			PERFORM hotdash._require_arg(body, 'body');
 		END IF;
 		IF jsonb_typeof(headers) <> 'object' THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',

@@ -147,8 +147,8 @@ CREATE FUNCTION hotdash.event_publish(event_type text, payload jsonb, idempotenc
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	BEGIN
-		PERFORM hotdash._webhook_require(event_type, 'event_type');
-		PERFORM hotdash._webhook_require(payload, 'payload');
+		PERFORM hotdash._require_arg(event_type, 'event_type');
+		PERFORM hotdash._require_arg(payload, 'payload');
 		RETURN hotdash._publish(event_type, convert_to(payload::text, 'UTF8'), 'application/json', payload,
 			idempotency_key, order_key, tenant, options);
 	END
@@ -223,8 +223,8 @@ CREATE FUNCTION hotdash.event_publish_raw(event_type text, body bytea, content_t
 		type constant text := coalesce(content_type, 'application/octet-stream');
 		document jsonb;
 	BEGIN
-		PERFORM hotdash._webhook_require(event_type, 'event_type');
-		PERFORM hotdash._webhook_require(body, 'body');
+		PERFORM hotdash._require_arg(event_type, 'event_type');
+		PERFORM hotdash._require_arg(body, 'body');
 		IF type !~ '^[a-zA-Z0-9!#$&^_.+-]+/[a-zA-Z0-9!#$&^_.+-]+([ \t]*;[ -~\t]*)?$' OR length(type) > 200 THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'malformed content_type';
 		END IF;

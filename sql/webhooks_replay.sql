@@ -14,7 +14,7 @@ CREATE FUNCTION hotdash.delivery_replay(id bigint) RETURNS bool
 		d hotdash._delivery;
 		m hotdash._message;
 	BEGIN
-		PERFORM hotdash._webhook_require(id, 'id');
+		PERFORM hotdash._require_arg(id, 'id');
 		SELECT * INTO d FROM hotdash._delivery AS x
 			WHERE x.id = delivery_replay.id AND hotdash._tenant_sees(x.tenant);
 		IF NOT FOUND THEN
@@ -53,7 +53,7 @@ CREATE FUNCTION hotdash.endpoint_replay(id bigint, since timestamptz, until_ts t
 	DECLARE
 		e hotdash._endpoint := hotdash._endpoint_get(id);
 	BEGIN
-		PERFORM hotdash._webhook_require(since, 'since');
+		PERFORM hotdash._require_arg(since, 'since');
 		RETURN hotdash._job_revive(ARRAY(
 			SELECT d.id FROM hotdash._delivery AS d JOIN hotdash._job_dead AS x ON x.id = d.id
 			WHERE d.endpoint_id = e.id AND d.created_at >= since AND d.created_at < coalesce(until_ts, 'infinity')

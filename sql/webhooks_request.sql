@@ -126,7 +126,7 @@ CREATE FUNCTION hotdash.http_request(url text, method text DEFAULT NULL, headers
 		now constant timestamptz := hotdash._now();
 		q hotdash._http_request;
 	BEGIN
-		PERFORM hotdash._webhook_require(url, 'url');
+		PERFORM hotdash._require_arg(url, 'url');
 		PERFORM hotdash._webhook_check_options(options,
 			ARRAY['backoff', 'keep', 'max_age', 'max_response', 'retry_statuses', 'tenant', 'traceparent']);
 		q.tenant := hotdash._webhook_tenant(options ->> 'tenant');
@@ -168,7 +168,7 @@ CREATE FUNCTION hotdash.http_response(id bigint) RETURNS hotdash.http_result
 	DECLARE
 		q hotdash._http_request;
 	BEGIN
-		PERFORM hotdash._webhook_require(id, 'id');
+		PERFORM hotdash._require_arg(id, 'id');
 		SELECT * INTO q FROM hotdash._http_request AS x
 			WHERE x.id = http_response.id AND hotdash._tenant_sees(x.tenant);
 		IF NOT FOUND THEN

@@ -126,7 +126,7 @@ CREATE FUNCTION hotdash.message_body(id text) RETURNS bytea
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	BEGIN
-		PERFORM hotdash._webhook_require(id, 'id');
+		PERFORM hotdash._require_arg(id, 'id');
 		RETURN (SELECT m.body FROM hotdash._message AS m
 			WHERE m.id = message_body.id AND hotdash._tenant_sees(m.tenant));
 	END
