@@ -35,7 +35,7 @@ my @cases = (
 	[ "$url/trailers", 'completed|http|200|t|t' ],
 	[ "$url/afterthought", 'completed|http|200|t|f' ],
 	[ "$url/chunks", 'completed|http|200|t|t' ],
-	[ "$url/line", 'dead|reset||t|f' ],
+	[ "$url/line", qr/^dead\|(reset|protocol)\|\|t\|f$/ ],    # depends on the version of libcurl
 	[ "$url/bigheaders", 'dead|protocol||t|t' ],
 	[ "$url/bomb", 'completed|http|200|t|f' ],
 	[ "$url/trickle", 'completed|http|200|t|t' ],
@@ -73,10 +73,10 @@ poll_until(
 
 foreach my $case (@cases)
 {
-	is( $node->safe_psql($db,
+	like( $node->safe_psql($db,
 			'SELECT DISTINCT a.outcome, a.error_class, a.status, a.sent, a.truncated FROM hotdash.delivery_attempts a '
 			. "JOIN hotdash.endpoints e ON e.id = a.endpoint_id WHERE e.url = '$case->[0]'"),
-		$case->[1], $case->[0] =~ s/:\d+//r);
+		ref $case->[1] ? $case->[1] : qr/^\Q$case->[1]\E$/, $case->[0] =~ s/:\d+//r);
 }
 is($node->safe_psql($db, 'SELECT count(*) FROM hotdash.delivery_attempts'), $rounds * @cases, 'none was tried twice');
 is( $node->safe_psql($db,

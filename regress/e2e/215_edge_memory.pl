@@ -50,11 +50,15 @@ foreach my $round (1 .. 4)
 	push @empty, memory();
 }
 note("kB at rest $idle; with $many in flight @full; after each @empty");
+
+# Most of it is libcurl's: 15 kB with 7.88, 27 kB with 8.14.
+my ($version) = qx($ENV{HOTDASH_EDGE} --version) =~ m{libcurl/(\d+)};
+my $most = $version < 8 ? 17 : 30;
 SKIP:
 {
 	skip 'memory is not measured under a watcher', 2 if $watched;
-	cmp_ok($full[0] - $idle, '<', 17 * $many, sprintf 'a request in flight takes %.1f kB', ($full[0] - $idle) / $many);
-	cmp_ok($full[3] - $full[1], '<', 1024, 'and not more the fourth time than the second');
+	cmp_ok($full[0] - $idle, '<', $most * $many, sprintf 'a request in flight takes %.1f kB', ($full[0] - $idle) / $many);
+	cmp_ok($full[3] - $full[1], '<', 0.03 * $full[1], 'and hardly more the fourth time than the second');
 }
 is($edge->stop, 0, 'the edge ends');
 

@@ -121,8 +121,13 @@ sub test_runs_without_a_gap
 		SELECT cron.schedule('theirs', '* * * * *', 'SELECT 1')});
 	$node->safe_psql($other, 'DROP EXTENSION hotdash');
 	$node->safe_psql('home', $greet);
-	poll_until(sub { $node->safe_psql('home', q{SELECT count(*) FROM hotdash.jobs WHERE state = 'completed'}) eq '1' }, 90,
-		'the first run');
+	poll_until(
+		sub {
+			# pg_cron overlooks a change that comes while it is taking in another, until there is a third.
+			$node->safe_psql('home', q{SELECT cron.unschedule(cron.schedule('nudge', '0 0 1 1 *', 'SELECT 1'))});
+			return $node->safe_psql('home', q{SELECT count(*) FROM hotdash.jobs WHERE state = 'completed'}) eq '1';
+		},
+		90, 'the first run');
 	is($node->safe_psql('home', q{SELECT state, result FROM hotdash.jobs}),
 		'completed|{"by": "ticker", "session": "ticker"}', 'a job that waited is done, as a role without further rights');
 
