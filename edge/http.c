@@ -180,6 +180,19 @@ socket_ready(void *context, int fd, uint32_t events)
 }
 
 /*
+ * A socket that is being connected is watched for being writable alone, so when libcurl wants
+ * to read, the connection is there. What it would tell of that itself depends on its version.
+ */
+static void
+note_connected(CURL *easy)
+{
+	HdTransfer *transfer = NULL;
+
+	if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer) == CURLE_OK && transfer != NULL)
+		transfer->connected = true;
+}
+
+/*
  * Always answers 0: to libcurl a failure here is the end of the whole multi handle, with all
  * its transfers. A socket that cannot be watched costs one of them its deadline.
  */
@@ -189,13 +202,14 @@ watch_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *unused
 	HdHttp *http = context;
 	uint32_t events = 0;
 
-	(void) easy;
 	(void) unused;
 	if (what == CURL_POLL_REMOVE)
 	{
 		hd_loop_forget(http->loop, fd);
 		return 0;
 	}
+	if (what == CURL_POLL_IN)
+		note_connected(easy);
 	if (what == CURL_POLL_IN || what == CURL_POLL_INOUT)
 		events |= EPOLLIN;
 	if (what == CURL_POLL_OUT || what == CURL_POLL_INOUT)

@@ -378,6 +378,7 @@ hd_transfer_begin(HdTransfer *transfer, HdRequest *request)
 	transfer->looked_up_at = 0;
 	transfer->refused_address = false;
 	transfer->opened_socket = false;
+	transfer->connected = false;
 	transfer->local_failure = false;
 	transfer->sent = false;
 	transfer->too_many_headers = false;
@@ -483,20 +484,18 @@ is_receivers_fault(CURL *easy, CURLcode code, long connect_status)
  * is blamed for is put off without end.
  */
 static HdOutcome
-outcome_through_proxy(CURL *easy, CURLcode code)
+outcome_through_proxy(const HdTransfer *transfer, CURLcode code)
 {
 	HdOutcome outcome = outcome_of_code(code, false);
 	long connect_status = 0;
-	long connected_port = 0;
 
-	if (curl_easy_getinfo(easy, CURLINFO_HTTP_CONNECTCODE, &connect_status) != CURLE_OK ||
-		curl_easy_getinfo(easy, CURLINFO_PRIMARY_PORT, &connected_port) != CURLE_OK)
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status) != CURLE_OK)
 		return HD_OUTCOME_PROXY;
 	if (outcome == HD_OUTCOME_TLS || (connect_status >= 200 && connect_status <= 299))
 		return outcome;
-	if (is_receivers_fault(easy, code, connect_status))
+	if (is_receivers_fault(transfer->easy, code, connect_status))
 		return HD_OUTCOME_CONNECT;
-	return outcome == HD_OUTCOME_TIMEOUT && connected_port > 0 ? outcome : HD_OUTCOME_PROXY;
+	return outcome == HD_OUTCOME_TIMEOUT && transfer->connected ? outcome : HD_OUTCOME_PROXY;
 }
 
 /* After these libcurl may leave a handle half set up, which then fails every request. */
@@ -533,7 +532,7 @@ outcome_of(const HdTransfer *transfer, CURLcode code)
 	if (transfer->too_many_headers)
 		return HD_OUTCOME_PROTOCOL;
 	if (through_proxy && !transfer->sent)
-		return outcome_through_proxy(transfer->easy, code);
+		return outcome_through_proxy(transfer, code);
 	return outcome_of_code(code, transfer->sent);
 }
 

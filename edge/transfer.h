@@ -46,6 +46,7 @@ typedef struct HdTransfer
 	/* What the callbacks saw of this request. */
 	bool refused_address;
 	bool opened_socket;
+	bool connected;		/* to the receiver or the proxy */
 	bool local_failure; /* no descriptor or memory of our own */
 	bool sent;
 	bool too_many_headers;

@@ -10,6 +10,8 @@
 
 #include "core/trace.h"
 
+#include <inttypes.h>
+
 #include "common/hashfn.h"
 #include "core/compat.h"
 #include "fmgr.h"
@@ -139,7 +141,7 @@ hd_trace_child(const char *parent, char *buf)
 static void
 hex_id(char *buf, uint64 id)
 {
-	snprintf(buf, HD_SPAN_ID_LENGTH + 1, "%016" INT64_MODIFIER "x", Max(id, 1));
+	snprintf(buf, HD_SPAN_ID_LENGTH + 1, "%016" PRIx64, Max(id, 1));
 }
 
 void
