@@ -147,32 +147,24 @@ sql(q{SET hotdash.now_override = '2100-01-01'; CALL hotdash._tick()});
 is_empty('hand edits');
 
 # Scheduled jobs of keys come due; the clock is set back an hour with leases live
-sub set_clock
-{
-	my ($offset) = @_;
-
-	$node->append_conf('postgresql.conf', "hotdash.test_clock_offset = $offset");
-	$node->reload;
-	poll_until(sub { sql(q{SELECT setting FROM pg_settings WHERE name = 'hotdash.test_clock_offset'}) eq $offset }, 30, 'the clock to be set');
-}
 my @later = map { sql("SELECT hotdash.job_enqueue('k', order_key => 's$_', run_at => hotdash._now() + interval '10 minutes')") } 1 .. 3;
 my @behind = map { enqueue("s$_") } 1 .. 3;
 is_deeply(claim(), [], 'scheduled heads hold up their keys');
-set_clock(660);
+$node->set_clock(660);
 my $due = claim();
 is($due->[0], $later[0], 'until they are due');
-set_clock(-2940);
+$node->set_clock(-2940);
 is(sql("SELECT state FROM hotdash.job_renew(ARRAY[$due->[0]], ARRAY[$due->[1]], '1 hour')"), 'renewed', 'an hour earlier its lease is live');
 is(complete($due), 't', 'and it is completed');
 is(claim()->[0], $behind[0], 'the next of its key is due, as it was enqueued for at once');
 is(sql('SELECT count(*) FROM hotdash.job_claim(batch => 10)'), '0', 'the other keys wait for their heads once more');
 my $now = enqueue('now');
 is(claim()->[0], $now, 'a job that is enqueued now is due now');
-set_clock(660);
+$node->set_clock(660);
 is(sql('SELECT array_agg(id ORDER BY id) FROM hotdash.job_claim(batch => 10)'), "{$later[1],$later[2]}", 'and come due again');
 sql('DELETE FROM hotdash._job');
 sql(q{SET hotdash.now_override = '2100-01-01'; CALL hotdash._tick()});
-set_clock(0);
+$node->set_clock(0);
 is_empty('the clock');
 
 # Fairness: a flood of one tenant, in memory for a hundredth of it; then memory is lost

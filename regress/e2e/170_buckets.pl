@@ -112,20 +112,12 @@ $node->safe_psql('other', 'DROP EXTENSION hotdash; CREATE EXTENSION hotdash');
 is(take('both', 5, q{'log'}, 9, db => 'other'), '5', 'and after CREATE EXTENSION');
 
 # The clock of the cluster, forth and back
-sub move_clock
-{
-	my ($seconds) = @_;
-
-	$node->append_conf('postgresql.conf', "hotdash.test_clock_offset = $seconds");
-	$node->reload;
-	poll_until(sub { abs($node->safe_psql('app', 'SELECT extract(epoch FROM hotdash._now() - hotdash._now_real())') - $seconds) < 1 }, 60, 'the clock to move');
-}
 is(take('clock', 4, q{'log'}, 4, period => q{'1 h'}), '4', 'four in an hour');
 is(take('steady', 4, q{'gcra'}, 4, period => q{'1 h'}), '4', 'of each algorithm');
-move_clock(3600);
+$node->set_clock(3600);
 is(take('clock', 4, q{'log'}, 2, period => q{'1 h'}), '2', 'an hour later there is more');
 is(take('steady', 4, q{'gcra'}, 2, period => q{'1 h'}), '2', 'of each algorithm');
-move_clock(0);
+$node->set_clock(0);
 is(take('clock', 4, q{'log'}, 4, period => q{'1 h'}), '2', 'the clock goes back: the rest is there, and no more');
 is(take('steady', 4, q{'gcra'}, 4, period => q{'1 h'}), '2', 'of each algorithm');
 is(take('new', 4, q{'gcra'}, 4, period => q{'1 h'}), '4', 'and a new key has its own');
@@ -152,7 +144,7 @@ is(take('g', 5, q{'gcra'}, 1), '0', 'one that is not strict likewise');
 is($node->safe_psql('app', "SET hotdash.now_override = '2100-01-01'; SELECT granted FROM hotdash._limit_take('m', 5, '1 day', 'gcra', 1)"), '0', 'a stopped clock takes nobody\'s slot');
 is($node->safe_psql('app', "SELECT sum(granted) FROM generate_series(1, 16) AS i, LATERAL hotdash._limit_take('s' || i, 5, '1 day', NULL, 4)"), '16', 'none of the sixteen lost what it knew');
 is(counter('limits_evicted'), '0', 'nothing was given up');
-move_clock(2 * 86400);
+$node->set_clock(2 * 86400);
 is($node->safe_psql('app', "SELECT sum(granted) FROM generate_series(1, 1000) AS i, LATERAL hotdash._limit_take('g' || i, 5, '1 day', 'gcra', 5)"), '5000', 'drained slots are taken over, by a thousand keys');
 is(counter('limits_evicted'), '984', 'each bucket given up in debt is counted');
 is(take('s18', 5, 'NULL', 4), '4', 'a strict key finds room among them');

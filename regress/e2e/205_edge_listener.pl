@@ -209,8 +209,8 @@ my @cases = (
 	[ "POST /in/shop HTTP/1.1\r\n${host}Content-Length: 99999999999999999999999\r\n\r\n", qr/^4\d\d$/, 'a length beyond numbers' ],
 	[ "POST /in/shop HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n" . "10000\r\n" . 'z' x 65536 . "\r\n" x 1
 		  . ("10000\r\n" . 'z' x 65536 . "\r\n") x 16 . "0\r\n\r\n", 413, 'a body too large in chunks' ],
-	[ "POST /in/shop HTTP/1.1\r\n${host}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", 400, 'two lengths' ],
-	[ "POST /in/shop HTTP/1.1\r\n${host}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", qr/^400$/, 'a length and chunks' ],    # libmicrohttpd 1.0 answers itself
+	[ "POST /in/shop HTTP/1.1\r\n${host}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!", qr/^400$/, 'two lengths' ],    # libmicrohttpd 1.0 answers itself, here and next
+	[ "POST /in/shop HTTP/1.1\r\n${host}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", qr/^400$/, 'a length and chunks' ],
 	[ "POST /in/shop HTTP/1.1\r\n${host}Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello", 415, 'a compressed body' ],
 	[ "GET /health HTTP/1.1\r\n$host" . "X-A: b\r\n" x 70 . "\r\n", 431, 'too many headers' ],
 	[ "GET /health HTTP/1.1\r\n${host}X-A: " . 'b' x 20000 . "\r\n\r\n", 431, 'too large headers' ],

@@ -58,19 +58,6 @@ sub finish
 	return;
 }
 
-my $offset = 0;
-
-sub pass_time
-{
-	my ($seconds) = @_;
-
-	$offset += $seconds;
-	$node->append_conf('postgresql.conf', "hotdash.test_clock_offset = $offset");
-	$node->reload;
-	poll_until(sub { sql(q{SELECT setting FROM pg_settings WHERE name = 'hotdash.test_clock_offset'}) eq $offset }, 30, 'the clock to be set');
-	return;
-}
-
 sub why { my ($id, $what) = @_; return sql("SELECT hotdash.job_explain(min(id)) ->> '$what' FROM hotdash.deliveries WHERE endpoint_id = $id AND state IN ('ready', 'scheduled') AND last_status IS NULL") }
 
 # Kill a backend, which restarts all of them.
@@ -113,7 +100,7 @@ subtest 'fast answers' => sub {
 	report([ splice @under_way, 0, 10 ], 200);
 	push @under_way, claim();
 	is(scalar(@under_way), 64, 'fast answers do not change that at once');
-	pass_time(31);
+	$node->pass_time(31);
 	report([ splice @under_way, 0, 10 ], 200);
 	push @under_way, claim();
 	is(scalar(@under_way), 128, 'but half a minute later');
@@ -223,7 +210,7 @@ subtest 'while the breaker is open' => sub {
 	is(scalar(@under_way), 128, 'it was fast');
 	report([ splice @under_way, 0, 3 ], 500);
 	is(sql("SELECT breaker FROM hotdash.endpoints WHERE id = $id"), 'open', 'three failures');
-	pass_time(31);
+	$node->pass_time(31);
 	report([ splice @under_way, 0, 60 ], 404);
 	is(scalar(claim()), 0, 'half open it has one, which is not widened');
 	report(\@under_way, 200);
@@ -245,7 +232,7 @@ subtest '429, by the rules' => sub {
 	report(\@under_way, 429);
 	is($pace->(), '3.000|t', 'what was under way meanwhile says nothing new');
 
-	pass_time(3);
+	$node->pass_time(3);
 	my ($next, $more, $why) = split /\n/, sql("SELECT string_agg(id || '|' || token, ' ') FROM hotdash.edge_claim('test', 512); "
 		. "SELECT count(*) FROM hotdash.edge_claim('test', 512); "
 		. "SELECT hotdash.job_explain(min(id)) FROM hotdash.deliveries WHERE endpoint_id = $id AND last_status IS NULL AND state = 'ready'");
@@ -257,26 +244,26 @@ subtest '429, by the rules' => sub {
 	is($pace->(), '6.000|', 'a second passed: doubled');
 	crash();
 	is($pace->(), '6.000|', 'a crash forgets nothing of it');
-	pass_time(1);
+	$node->pass_time(1);
 	@next = claim();
 	report(\@next, 429, 0);
 	is($pace->(), '3.000|t', 'refused again: half');
-	pass_time(2);
+	$node->pass_time(2);
 	@next = claim();
 	report(\@next, 429, 0);
 	is($pace->(), '3.000|t', 'refused after the pause: it is not halved again');
-	pass_time(1);
+	$node->pass_time(1);
 	is(scalar(claim()), 0, 'but the pause is longer');
-	pass_time(2);
+	$node->pass_time(2);
 	@next = claim();
 	report(\@next, 200, 0);
 	like($pace->(), qr/^3\.[1-5]\d+\|$/, 'taken: a fortieth more for each second');
-	pass_time(1);
+	$node->pass_time(1);
 	@next = claim();
 	my ($was) = split /\|/, $pace->();
 	report(\@next, 429, 0);
 	is($pace->(), sprintf('%.3f|t', $was * 0.8), 'refused: four fifths');
-	pass_time(301);
+	$node->pass_time(301);
 	@next = claim();
 	report(\@next, 200, 0);
 	is($pace->(), '|', 'five minutes later it is forgotten');
@@ -325,7 +312,7 @@ subtest 'those that were fast begin to hang' => sub {
 	poll_until(sub { sql("SELECT count(*) FROM hotdash.deliveries WHERE endpoint_id = $sound AND state <> 'completed'") eq '0' }, 30, 'the others to be delivered');
 	$edge->stop;
 	# The edge does not know how far the clock was moved.
-	my $slowest = $offset + sql("SELECT max(extract(epoch FROM a.sent_at - d.created_at)) FROM hotdash.delivery_attempts AS a JOIN hotdash.deliveries AS d ON d.id = a.delivery_id WHERE d.endpoint_id = $sound");
+	my $slowest = $node->pass_time(0) + sql("SELECT max(extract(epoch FROM a.sent_at - d.created_at)) FROM hotdash.delivery_attempts AS a JOIN hotdash.deliveries AS d ON d.id = a.delivery_id WHERE d.endpoint_id = $sound");
 	my %hung;
 	$hung{ $_->{path} }++ foreach grep { $_->{path} =~ /hang/ && $_->{status} == 0 } $node->witnessed($receiver);
 	my $hung = 0;

@@ -100,19 +100,6 @@ sub report
 	return sql(qq{SELECT state FROM hotdash.edge_report('test', '[{"id":"$claim->[0]","token":"$claim->[1]",$outcome}]')});
 }
 
-my $offset = 0;
-
-sub pass_time
-{
-	my ($seconds) = @_;
-
-	$offset += $seconds;
-	$node->append_conf('postgresql.conf', "hotdash.test_clock_offset = $offset");
-	$node->reload;
-	poll_until(sub { sql(q{SELECT setting FROM pg_settings WHERE name = 'hotdash.test_clock_offset'}) eq $offset }, 30, 'the clock to be set');
-	return;
-}
-
 my $grant = "WebHook-Allowed-Origin: *\r\nWebHook-Allowed-Rate: 60\r\n";
 
 subtest 'refused until the end' => sub {
@@ -127,7 +114,7 @@ subtest 'refused until the end' => sub {
 		is(report($claims[0], @{ $outcomes[ $n - 1 ] }), $n < 5 ? 'scheduled' : 'dead', 'refused');
 		is(column($id, 'consent || enabled'), $n < 5 ? 'pendingtrue' : 'refusedfalse', $n < 5 ? 'it is tried again' : 'then the endpoint is disabled');
 		is(scalar(claim()), 0, 'not at once');
-		pass_time(60 * 6**($n - 1) + 1);
+		$node->pass_time(60 * 6**($n - 1) + 1);
 	}
 	is(column($id, 'disabled_reason'), 'no consent of the receiver: HTTP 410: consent_refused', 'with the reason');
 	is(delivery($id), 'parked 0', 'what waits goes on waiting');
@@ -148,9 +135,9 @@ subtest 'the rate' => sub {
 	my @claims = claim();
 	is(scalar(@claims), 3, 'three are sent');
 	report($_, 200) foreach @claims;
-	pass_time(55);
+	$node->pass_time(55);
 	is(scalar(claim()), 0, 'no more within a minute');
-	pass_time(7);
+	$node->pass_time(7);
 	@claims = claim();
 	is(scalar(@claims), 3, 'then three again');
 	report($_, 200) foreach @claims;
@@ -172,11 +159,11 @@ subtest 'what comes late, or twice, or not at all' => sub {
 	my $results = qq([{"id":"$new->[0]","token":"$new->[1]","class":"http","status":200,"headers":"@{[ encode_base64("HTTP/1.1 200 X\r\n$grant\r\n", '') ]}"}]);
 	sql("BEGIN; SELECT FROM hotdash.edge_report('test', '$results'); ROLLBACK");
 	is(column($id, 'consent'), 'pending', 'a report that is rolled back grants nothing');
-	pass_time(300);
+	$node->pass_time(300);
 	poll_until(sub { sql('CALL hotdash._tick()'); sql("SELECT count(*) FROM hotdash._job_running() WHERE id = $new->[0]") eq '0' }, 30, 'the lease to end');
 	is(report($new, 200, $grant), 'lost', 'one after the lease');
 	is(column($id, 'consent'), 'granted', 'grants');
-	pass_time(100);
+	$node->pass_time(100);
 	is(scalar(claim()), 0, 'and ends the retry');
 
 	my ($event2, $lost) = endpoint('http://127.0.0.1:1/lost');

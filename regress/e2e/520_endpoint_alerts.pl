@@ -35,17 +35,6 @@ sub answer
 	return scalar @claims;
 }
 
-my $offset = 0;
-
-sub pass_time
-{
-	$offset += shift;
-	$node->append_conf('postgresql.conf', "hotdash.test_clock_offset = $offset");
-	$node->reload;
-	poll_until(sub { sql(q{SELECT setting FROM pg_settings WHERE name = 'hotdash.test_clock_offset'}) eq $offset }, 30, 'the clock to be set');
-	return;
-}
-
 # Until nothing is due any more, but not for ever; returns the rounds.
 sub run
 {
@@ -55,7 +44,7 @@ sub run
 	while ($rounds < 40 && sql(q{SELECT count(*) FROM hotdash._job WHERE at < 'infinity'}) > 0)
 	{
 		answer($choose->($rounds++));
-		pass_time(3 * 3600);
+		$node->pass_time(3 * 3600);
 	}
 	return $rounds;
 }

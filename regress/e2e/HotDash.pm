@@ -270,6 +270,35 @@ sub session
 
 =pod
 
+=item $node->set_clock(SECONDS)
+
+=item $node->pass_time(SECONDS)
+
+Have the running cluster's clock show the time in SECONDS from now; or SECONDS later than it shows already.
+Returns how far it is ahead.
+
+=cut
+
+sub set_clock
+{
+	my ($self, $offset) = @_;
+	my $shown = q{SELECT setting FROM pg_settings WHERE name = 'hotdash.test_clock_offset'};
+
+	$self->append_conf('postgresql.conf', "hotdash.test_clock_offset = $offset");
+	$self->reload;
+	poll_until(sub { $self->safe_psql('postgres', "LOAD 'hotdash'; $shown") eq $offset }, 30, 'the clock to be set');
+	return $self->{hotdash_clock} = $offset;
+}
+
+sub pass_time
+{
+	my ($self, $seconds) = @_;
+
+	return $self->set_clock(($self->{hotdash_clock} // 0) + $seconds);
+}
+
+=pod
+
 =item $node->start_edge(DATABASE, SETTINGS, OPTION => VALUE, ...)
 
 Start an edge that serves DATABASE. SETTINGS is a hash of the edge's settings, passed as flags.
