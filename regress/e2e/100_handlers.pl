@@ -101,7 +101,7 @@ is($session->query("SELECT coalesce(current_setting('app.planted', true), '')"),
 is($session->query("SELECT count(*) FROM pg_catalog.pg_class WHERE relnamespace = pg_my_temp_schema() AND relkind = 'r'"),
 	'0', 'no temporary table is left to shadow anything');
 is($session->query('SELECT count(*) FROM pg_cursors WHERE is_holdable'), '0', 'no cursor is left open');
-is($session->query('SELECT current_user'), 'postgres', 'and the session is who it was');
+is($session->query('SELECT current_user'), $node->safe_psql('app', 'SELECT current_user'), 'and the session is who it was');
 
 # From PL/pgSQL with a cursor of its own
 $node->safe_psql('app', qq{SELECT hotdash.job_enqueue('handle', '{"sql":"SELECT 1"}') FROM generate_series(1, 3)});
