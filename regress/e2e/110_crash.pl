@@ -43,10 +43,7 @@ sub claim { return split /\|/, sql("SELECT id, token, attempt FROM hotdash.job_c
 sql(q{SELECT hotdash.job_enqueue('outside') FROM generate_series(1, 6)});
 my @held = map { [ claim() ] } 1 .. 5;
 sql('SELECT 1');
-my $victim = $node->session('app');
-my $pid = $victim->query('SELECT pg_backend_pid()');
-kill 'KILL', $pid;
-sql('SELECT 1');
+$node->kill_backend('app');
 is(sql("SELECT hotdash.job_complete($held[0][0], $held[0][1])"), 't', 'a token holds after a backend was killed');
 $node->kill_postmaster();
 is(sql("SELECT hotdash.job_complete($held[1][0], $held[1][1])"), 't', 'and after the postmaster was');

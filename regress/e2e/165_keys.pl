@@ -29,14 +29,6 @@ sub claim { return [ split /\|/, sql('SELECT id, token, lease_expires FROM hotda
 sub complete { my ($job) = @_; return sql("SELECT hotdash.job_complete($job->[0], $job->[1])") }
 sub enqueue { return sql("SELECT hotdash.job_enqueue('k', order_key => '$_[0]')") }
 
-sub kill_backend
-{
-	my $pid = $node->session('app')->query('SELECT pg_backend_pid()');
-
-	kill 'KILL', $pid;
-	poll_until(sub { my ($status, $out) = $node->psql('app', 'SELECT 1'); $status == 0 && $out eq '1' }, 60, 'the server to be up again');
-}
-
 sub kill_postmaster
 {
 	my $postmaster = $node->{_pid};
@@ -86,7 +78,7 @@ sub is_empty
 my @ids = map { enqueue('a') } 1 .. 3;
 my $first = claim();
 is($first->[0], $ids[0], 'the first of a key');
-kill_backend();
+$node->kill_backend('app');
 is_deeply(claim(), [], 'a killed backend does not free the key');
 kill_postmaster();
 is_deeply(claim(), [], 'nor does a killed postmaster');

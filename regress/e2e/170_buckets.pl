@@ -27,11 +27,6 @@ sub counter { return $node->safe_psql('app', "SELECT value FROM hotdash._counter
 
 sub got { return $node->safe_psql('app', "SELECT coalesce(sum(n), 0) FROM got WHERE run = '$_[0]'") }
 
-sub wait_until_up
-{
-	poll_until(sub { my ($status, $out) = $node->psql('app', 'SELECT 1'); $status == 0 && $out eq '1' }, 60, 'the server to be up');
-}
-
 # Arguments of pgbench: eight sessions run a script.
 sub sessions
 {
@@ -126,10 +121,7 @@ is($node->safe_psql('app', "SET hotdash.now_override = '2100-01-01'; SELECT gran
 
 # kill -9: each bucket is full again, once
 is(take('crash', 100, q{'gcra'}, 60) + take('crashlog', 100, q{'log'}, 60), 120, 'partly used');
-my $victim = $node->session('app');
-my $pid = $victim->query('SELECT pg_backend_pid()');
-kill 'KILL', $pid;
-wait_until_up();
+$node->kill_backend('app');
 is(take('crash', 100, q{'gcra'}, 999), '100', 'after a crash a bucket is full, and no more than that');
 is(take('crashlog', 100, q{'log'}, 999), '100', 'and a log');
 is(take('crash', 100, q{'gcra'}, 1) + take('crashlog', 100, q{'log'}, 1), 0, 'once');

@@ -65,17 +65,6 @@ sub why { my ($tenant) = @_; return sql("SELECT hotdash.job_explain(min(id)) ->>
 sub breaker { my ($id) = @_; return sql("SELECT breaker FROM hotdash.endpoints WHERE id = $id") }
 
 # Kill a backend, which restarts all of them.
-sub crash
-{
-	my $session = $node->session('app');
-	my ($pid) = $session->query('SELECT pg_backend_pid()') =~ /(\d+)/;
-
-	kill 'KILL', $pid;
-	$node->poll_query_until('app', 'SELECT true') or die 'the server did not come back';
-	$session->quit;
-	return;
-}
-
 subtest 'concurrency' => sub {
 	my ($tenant, $id) = endpoint('concurrency => 3');
 	publish($tenant, 10);
@@ -92,7 +81,7 @@ subtest 'concurrency' => sub {
 	is(sql(qq{BEGIN; SELECT hotdash.endpoint_update($id, '{"concurrency": 9}'); ROLLBACK; SELECT count(*) FROM hotdash.edge_claim('test', 512)}) =~ s/\n//r,
 		0, 'one that is rolled back does not');
 
-	crash();
+	$node->kill_backend('app');
 	is(scalar(claim()), 0, 'after a crash those that are out still count');
 	is(report(\@claims, http(200)), join(' ', ('completed') x 5), 'their tokens hold');
 	is(scalar(claim()), 4, 'and the rest goes out');
@@ -167,7 +156,7 @@ subtest 'the breaker' => sub {
 	is(report(\@probe, http(502)), 'scheduled', 'it fails');
 	$node->pass_time(50);
 	is(scalar(claim()), 0, 'so it is open for a minute');
-	crash();
+	$node->kill_backend('app');
 	is(scalar(claim()), 0, 'a crash of the server does not close it');
 	$node->pass_time(12);
 	@probe = claim();

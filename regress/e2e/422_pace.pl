@@ -61,17 +61,6 @@ sub finish
 sub why { my ($id, $what) = @_; return sql("SELECT hotdash.job_explain(min(id)) ->> '$what' FROM hotdash.deliveries WHERE endpoint_id = $id AND state IN ('ready', 'scheduled') AND last_status IS NULL") }
 
 # Kill a backend, which restarts all of them.
-sub crash
-{
-	my $session = $node->session($db);
-	my ($pid) = $session->query('SELECT pg_backend_pid()') =~ /(\d+)/;
-
-	kill 'KILL', $pid;
-	$node->poll_query_until($db, 'SELECT true') or die 'the server did not come back';
-	$session->quit;
-	return;
-}
-
 subtest 'fast answers' => sub {
 	my $id = endpoint(2000);
 	my $wrote = sub { sql("SELECT xmin FROM hotdash._job_flow WHERE flow = 'endpoint:$id'") };
@@ -105,7 +94,7 @@ subtest 'fast answers' => sub {
 	push @under_way, claim();
 	is(scalar(@under_way), 128, 'but half a minute later');
 
-	crash();
+	$node->kill_backend($db);
 	report([ splice @under_way, 0, 100 ], 200);
 	push @under_way, claim();
 	is(scalar(@under_way), 64, 'a crash forgets that it is fast');
@@ -191,7 +180,7 @@ subtest 'all endpoints together' => sub {
 	is(scalar(my @claims = claim()), 64, 'another has its 64 all the same');
 	report(\@claims, 200);
 	finish($fifth);
-	crash();
+	$node->kill_backend($db);
 	report([ splice @{ $under_way{$_} }, 0, 100 ], 200) foreach @ids;
 	$take->();
 	is_deeply([ $out->() ], [ 64, 64, 64, 64 ], 'a crash does not lose count of what is out');
@@ -242,7 +231,7 @@ subtest '429, by the rules' => sub {
 	like($why, qr/ is 1 in 00:00:00\.33333\d, since the receiver of endpoint $id answered 429, last at .*\(3\.00 a second are tried\)/, 'and whence it is');
 	report(\@next, 200, 0);
 	is($pace->(), '6.000|', 'a second passed: doubled');
-	crash();
+	$node->kill_backend($db);
 	is($pace->(), '6.000|', 'a crash forgets nothing of it');
 	$node->pass_time(1);
 	@next = claim();

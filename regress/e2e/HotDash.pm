@@ -254,6 +254,28 @@ sub kill_postmaster
 
 =pod
 
+=item $node->kill_backend(DATABASE)
+
+SIGKILL a session of DATABASE, idle and begun for that, and wait until the server has noticed and is up again.
+
+=cut
+
+sub kill_backend
+{
+	my ($self, $database) = @_;
+	my $checkpointer = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'};
+	my $before = $self->sql_through($database, $checkpointer);
+	my $victim = $self->session($database);
+	my ($pid) = $victim->query('SELECT pg_backend_pid()') =~ /(\d+)/;
+
+	kill 'KILL', $pid;
+	poll_until(sub { my $now = $self->sql_through($database, $checkpointer); $now ne '' && $now ne $before }, 60, 'the server to restart');
+	$victim->{run}->finish;
+	return;
+}
+
+=pod
+
 =item $node->session(DATABASE)
 
 A psql session that stays open (PostgreSQL::Test::BackgroundPsql) and survives errors. query(SQL)
