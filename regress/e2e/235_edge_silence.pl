@@ -72,7 +72,7 @@ poll_until(sub { $relay->log =~ /relaying/ }, 30, 'the relay');
 
 my $edge = $node->start_edge($db, { allow_addresses => '127.0.0.0/8', backstop => '1s', query_timeout => '2s',
 		listen => '0', listen_timeout => '1s' },
-	connstr => "host=127.0.0.1 port=$port dbname=$db user=postgres");
+	connstr => "host=127.0.0.1 port=$port dbname=$db user=" . $node->safe_psql($db, 'SELECT current_user'));
 my $place = poll_until(sub { $edge->log =~ /listening on (\S+)/ && $1 }, 30, 'the listener');
 my @names = qw(claim report listener);
 poll_until(sub { @names == grep { $edge->log =~ /$_ connection: ready/ } @names }, 30, 'all three connections');
