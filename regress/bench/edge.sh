@@ -89,12 +89,13 @@ delivered()
 }
 
 # forget: no endpoint, no message, nothing that waits. Parts before may have emptied the table of jobs under the
-# list's feet, after which flows wait until no lease of before can be out: not for that are we here, so wait it out.
+# list's feet, after which flows with a concurrency wait until no lease of before can be out: not for that are we
+# here, so wait it out.
 forget()
 {
 	sql -c "SELECT count(hotdash.job_cancel(id)) FROM hotdash._job WHERE queue = 'webhooks'" >/dev/null
 	forget_tables
-	sql -c "SELECT hotdash.endpoint_create('http://127.0.0.1:1/', events => ARRAY['bench.settled'])" \
+	sql -c "SELECT hotdash.endpoint_create('http://127.0.0.1:1/', events => ARRAY['bench.settled'], concurrency => 1)" \
 		-c "SELECT hotdash.event_publish('bench.settled', '{}')" >/dev/null
 	until_true 120 "SELECT count(*) = 1 FROM ($(report_of 1 200)) AS done"
 	forget_tables
@@ -112,7 +113,7 @@ report_of()
 
 forget_tables()
 {
-	sql -c 'TRUNCATE hotdash._endpoint, hotdash._endpoint_key, hotdash._endpoint_health, hotdash._message,
+	sql -c 'TRUNCATE hotdash._endpoint, hotdash._endpoint_option, hotdash._endpoint_key, hotdash._endpoint_health, hotdash._message,
 		hotdash._delivery, hotdash._delivery_attempt, hotdash._job_flow CASCADE' >/dev/null
 }
 

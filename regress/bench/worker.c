@@ -142,7 +142,7 @@ claim(PGconn *conn, Job *job)
 {
 	PGresult *result = run(
 		conn,
-		"SELECT id, token, payload ->> 'key' FROM hotdash.job_claim(ARRAY[$1], 1, lease => '1 hour', session_bound => true)",
+		"SELECT id, token, payload ->> 'key' FROM hotdash.job_claim(ARRAY[$1], 1, lease => '30 s', session_bound => true)",
 		1, &queue);
 
 	job->id[0] = '\0';
