@@ -4,7 +4,7 @@
 # their own, which run starts once the queue bench stands.
 #
 # measure runs pgbench and prints one line: rate, latency, ratio to a rate of the same run, WAL and
-# transaction ids a job. goal says what issue asks for and what came out; run repeats all of them at the end.
+# transaction ids a job. goal says what is wanted and what came out; run repeats all of them at the end.
 
 set -euo pipefail
 
