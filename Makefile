@@ -45,8 +45,9 @@ check-matrix: ## build and test on PostgreSQL 17 and 18, each in its own Debian
 check-asan: ## the tests under the address and undefined behaviour sanitizers
 	@$(TOP)/regress/check --variant asan build pgtap isolation e2e
 
-check-valgrind: ## the database tests on a server under valgrind
+check-valgrind: ## the database tests on a server under valgrind, those of the edge with the edge under it
 	@$(TOP)/regress/check --variant valgrind build pgtap isolation
+	@$(TOP)/regress/check --variant valgrind-edge build e2e
 
 fuzz: ## feed every parser with random bytes, SECONDS=60 each
 	@$(MAKE) -s -C $(TOP)/regress/fuzz BUILD='$(TOP)/.build/fuzz' fuzz

@@ -59,7 +59,8 @@ build_edge()
 	mkdir -p "$(dirname "$HOTDASH_EDGE")" "$HOTDASH_BUILD/log"
 	quietly "$HOTDASH_BUILD/log/build-edge.log" \
 		make -C "$HOTDASH_SRC/edge" "BUILD=$(dirname "$HOTDASH_EDGE")" \
-		${HD_STRICT:+WERROR=1} ${HD_EDGE_SANITIZE:+"SANITIZE=$HD_EDGE_SANITIZE" OPTIMIZE='-O1 -g'} all
+		${HD_STRICT:+WERROR=1} ${HD_EDGE_SANITIZE:+"SANITIZE=$HD_EDGE_SANITIZE" OPTIMIZE='-O1 -g'} all || return
+	[ "${HD_VARIANT:-}" != valgrind-edge ] || variant_valgrind_edge_wrap
 }
 
 # What tests and demo read: the tree without what git or we keep in it.

@@ -8,6 +8,9 @@
 #   valgrind  Debian's server under memcheck; only reports with a frame in hotdash.so count, since the
 #             server itself writes uninitialised padding to WAL and files. What it cannot see in a
 #             server built without USE_VALGRIND: overflows inside palloc's blocks below 8 kB.
+#   valgrind-edge
+#             the edge under memcheck, leaks included, in those end-to-end tests that start it; every report
+#             counts. An edge that a test kills cannot tell what it leaked; those that end in order do
 
 variant_prepare()
 {
@@ -15,8 +18,8 @@ variant_prepare()
 	case $HD_VARIANT in
 		'') ;;
 		asan) variant_asan ;;
-		valgrind) ;;
-		*) die "there is no variant \"$HD_VARIANT\": asan, valgrind" ;;
+		valgrind | valgrind-edge) ;;
+		*) die "there is no variant \"$HD_VARIANT\": asan, valgrind, valgrind-edge" ;;
 	esac
 	place_names
 	rm -f "$HOTDASH_BUILD/seen"
@@ -61,6 +64,25 @@ variant_valgrind_wrap()
 	chmod 755 "$postgres"
 }
 
+# A script takes the place of the edge's program; make goes on knowing the program itself.
+variant_valgrind_edge_wrap()
+{
+	local program=$HOTDASH_EDGE
+	export HOTDASH_EDGE=${program%/*}/watched/hotdash-edge
+	mkdir -p "${HOTDASH_EDGE%/*}" &&
+		cat >"$HOTDASH_EDGE" <<-SCRIPT && chmod 755 "$HOTDASH_EDGE"
+			#!/bin/sh
+			exec valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite \
+				--num-callers=30 --log-file='$HD_WATCH.%p' '$program' "\$@"
+		SCRIPT
+}
+
+# variant_wants FILE: is this end-to-end test one for the variant?
+variant_wants()
+{
+	[ "$HD_VARIANT" != valgrind-edge ] || grep -q 'start_edge' "$1"
+}
+
 # variant_verdict LOG: fails when a watcher reported something since the last call; the reports are
 # added to the end of LOG.
 variant_verdict()
@@ -84,6 +106,13 @@ variant_reports_asan()
 	{ grep -rsn --include='*.log' 'runtime error: ' "$HOTDASH_RUN" || true; } | sort >"$seen.new"
 	comm -13 "$seen" "$seen.new"
 	mv "$seen.new" "$seen"
+}
+
+# The file of an edge that still runs is read again with the next test.
+variant_reports_valgrind-edge()
+{
+	cat "$HD_WATCH".* 2>/dev/null || true
+	truncate -s 0 "$HD_WATCH".* 2>/dev/null || true
 }
 
 # Only blocks with a frame of ours. The files are emptied and not removed: their processes go on
