@@ -309,7 +309,8 @@ subtest 'those that were fast begin to hang' => sub {
 	diag("hung: $hung, " . join(' ', map { "$_ $hung{$_}" } sort keys %hung) . "; $published events beside them, the slowest sent after $slowest s");
 	cmp_ok($hung, '>', 192, 'they had more than their 64');
 	cmp_ok($hung, '<=', 192 + 384, 'and no more than is lent');
-	cmp_ok($slowest, '<', 1, 'another endpoint is sent to meanwhile');
+	# a watcher makes the edge slow
+	cmp_ok($slowest, '<', $ENV{HOTDASH_EDGE} =~ /asan|valgrind/ ? 5 : 1, 'another endpoint is sent to meanwhile');
 	finish($_) foreach @hanging, $sound;
 };
 
