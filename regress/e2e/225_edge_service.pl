@@ -87,4 +87,8 @@ foreach my $nonsense ("relative", '@', '/' . 'x' x 200, "$folder/nobody")
 	is($edge->stop, 0, 'and nothing more: ' . substr($nonsense =~ s/^\Q$folder\E//r, 0, 10));
 }
 
+# Without this line systemd leaves a service that failed five times in ten seconds for good.
+my ($unit) = PostgreSQL::Test::Utils::slurp_file("$ENV{HOTDASH_TREE}/edge/hotdash-edge\@.service") =~ /^\[Unit\]\n(.*?)^\[/ms;
+like($unit, qr/^StartLimitIntervalSec=0$/m, 'the unit never gives up');
+
 done_testing();
