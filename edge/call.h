@@ -14,7 +14,8 @@
 #include "desk.h"
 #include "metrics.h"
 
-#define HD_SOURCE_MAX 63
+/* As much as inbound_set() allows. */
+#define HD_SOURCE_MAX 64
 
 typedef struct HdCall
 {

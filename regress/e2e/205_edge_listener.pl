@@ -184,6 +184,8 @@ ok(!decode_json($refused->{content})->{accepted}, 'in so many words');
 like(post('msg_5', 'x', headers => { 'webhook-signature' => [ 'v1,' . 'A' x 43 . '=', 'v1,' . 'B' x 43 . '=' ] })->{status},
 	qr/^4\d\d$/, 'two headers of one name cannot hide one another');
 like(post('msg_6', 'x', source => 'nobody')->{status}, qr/^4\d\d$/, 'an unknown source is refused');
+$node->safe_psql($db, "SELECT hotdash.inbound_set(repeat('s', 64), 'standard', '$secret')");
+like(post('msg_9', 'x', source => 's' x 64)->{status}, qr/^2\d\d$/, 'a source with the longest name that it may have');
 # A client that does not let itself be stopped from sending such a thing is needed for it.
 my %odd = signed('msg_7', 'x');
 my $lines = join '', map { "$_: $odd{$_}\r\n" } keys %odd;
@@ -201,7 +203,7 @@ my @cases = (
 	[ "POST /in/a/b HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n", 404, 'a source with a slash' ],
 	[ "POST /in/a%2fb HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n", 404, 'the same in disguise' ],
 	[ "POST /in/a%00b HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n", qr/^40[04]$/, 'a source with a NUL' ],
-	[ 'POST /in/' . 'a' x 64 . " HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n", 404, 'a source that is too long' ],
+	[ 'POST /in/' . 'a' x 65 . " HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n", 404, 'a source that is too long' ],
 	[ "GET /in/shop HTTP/1.1\r\n$host\r\n", 405, 'GET of a source' ],
 	[ "DELETE /health HTTP/1.1\r\n$host\r\n", 405, 'DELETE of the health' ],
 	[ "GET /health HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nhello", 413, 'a probe with a body' ],
