@@ -20,6 +20,9 @@
 #include "header.h"
 
 #define HEADERS_MOST 256
+
+/* Past 1 MB of head libcurl has "no memory" for the request, after it counts as sent. */
+#define HEADER_BYTES_MOST ((size_t) 512 * 1024)
 #define TEXT_OID 25
 
 /* Lines that stop libcurl from adding a header of its own; added unless the claim has it. */
@@ -153,6 +156,8 @@ measure(const HdField fields[HD_COLUMN_COUNT], Layout *layout)
 			return problem;
 		header_bytes += line.length + 2;
 	}
+	if (header_bytes > HEADER_BYTES_MOST)
+		return "the headers are longer than 512 kB";
 	layout->url_length = fields[HD_COLUMN_URL].length;
 	layout->method_length = fields[HD_COLUMN_METHOD].length;
 	layout->header_count = reader.count;

@@ -232,6 +232,23 @@ CREATE FUNCTION hotdash._webhook_check_header(name text, value text) RETURNS voi
 COMMENT ON FUNCTION hotdash._webhook_check_header(text, text) IS 'Raises 22023 unless the header can be sent';
 REVOKE ALL ON FUNCTION hotdash._webhook_check_header(text, text) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._webhook_check_header_room(headers jsonb) RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* The edge takes 256 lines, ours among them, and libcurl 1 MB of all that stands before a body. */
+	BEGIN
+		IF (SELECT count(*) > 200 OR sum(octet_length(h.key) + octet_length(h.value)) > 262144
+				FROM jsonb_each_text(headers) AS h) THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = 'headers must be at most 200, of at most 262144 bytes together';
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._webhook_check_header_room(jsonb) IS
+	'Raises 22023 for an object of more headers than one request can be sent with';
+REVOKE ALL ON FUNCTION hotdash._webhook_check_header_room(jsonb) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._webhook_check_pattern(pattern text) RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_check_pattern' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash._webhook_check_pattern(text) IS

@@ -35,6 +35,7 @@ CREATE FUNCTION hotdash._endpoint_check_headers(headers jsonb) RETURNS void
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = 'headers must be a JSON object of names and texts';
 		END IF;
+		PERFORM hotdash._webhook_check_header_room(headers);
 		FOR header IN SELECT h.key, h.value, jsonb_typeof(h.value) AS type FROM jsonb_each(headers) AS h LOOP
 			IF header.type <> 'string' THEN
 				RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',

@@ -56,6 +56,7 @@ CREATE FUNCTION hotdash._http_check_headers(headers jsonb) RETURNS void
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = 'headers must be a JSON object of names and texts';
 		END IF;
+		PERFORM hotdash._webhook_check_header_room(headers);
 		FOR h IN SELECT e.key, e.value, e.value #>> '{}' AS text, count(*) OVER (PARTITION BY lower(e.key)) AS n
 				FROM jsonb_each(headers) AS e LOOP
 			IF h.key !~ '^[!#$%&''*+.^_`|~0-9A-Za-z-]{1,100}$' THEN

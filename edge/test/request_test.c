@@ -195,9 +195,23 @@ test_headers(void)
 
 	test_spoilt(HD_COLUMN_HEADERS, (HdField){bad.bytes, bad.length}, "a CR and LF in a header");
 
+	/* One line after the array's 20 bytes and its own length. */
+	Array large = array_of(lines, 1);
+	size_t length = 600000;
+	char *text = malloc(24 + length);
+
+	if (text == NULL)
+		return;
+	memset(text, 'a', 24 + length);
+	memcpy(text, large.bytes, 26);
+	for (int i = 0; i < 4; i++)
+		text[20 + i] = (char) (length >> (24 - 8 * i) & 0xff);
+	test_spoilt(HD_COLUMN_HEADERS, (HdField){text, 24 + length}, "headers of 600 kB");
+	free(text);
+
 	/* Cut at every length, and with every byte of its lengths turned huge: never past the end. */
 	fill(fields, &good);
-	for (size_t length = 0; length < good.length; length++)
+	for (length = 0; length < good.length; length++)
 	{
 		char *copy = malloc(length + 1);
 		HdRequest *request;

@@ -18,7 +18,7 @@ use HotDash;
 my $node = HotDash->cluster('requests');
 $node->create_db_with_extension('app');
 my $receiver =
-  HotDash::Process->start('receiver', undef, 'node', "$ENV{HOTDASH_TREE}/edge/test/receiver.mjs");
+  HotDash::Process->start('receiver', undef, 'node', '--max-http-header-size=1048576', "$ENV{HOTDASH_TREE}/edge/test/receiver.mjs");
 my $url = poll_until(sub { $receiver->log =~ m{(http://\S+)} && $1 }, 30, 'the receiver');
 
 sub sql { return $node->safe_psql('app', shift) }
@@ -52,6 +52,15 @@ subtest 'what is sent' => sub {
 	is(sql("SELECT headers ->> 'content-type', headers ->> 'x-twice', headers ->> 'set-cookie' FROM hotdash.http_response($id)"),
 		"application/json|a, b|c=1\nd=2", 'and its headers');
 	is(sql("SELECT count(*) FROM hotdash.delivery_attempts WHERE delivery_id = $id AND remote_ip = '127.0.0.1' AND sent_at <= finished_at"), 1, 'the attempt is in the log');
+	# The most that may be asked for, in number and in bytes: so much the edge can send.
+	foreach my $most ([ 200, 1000 ], [ 32, 8180 ])
+	{
+		my ($count, $length) = @$most;
+		my $id = ask("'$url/json/most$count', headers => (SELECT jsonb_object_agg('X-' || i, repeat('v', $length)) FROM generate_series(1, $count) AS i)");
+		is(sql("SELECT state, status FROM hotdash.http_response($id)"), 'completed|200', "$count headers of $length bytes");
+		my ($seen) = grep { $_->{path} eq "/json/most$count" } @{ decode_json(HTTP::Tiny->new->get("$url/_seen")->{content}) };
+		is(length(join '', map { $seen->{headers}{"x-$_"} } 1 .. $count), $count * $length, 'all of them');
+	}
 	my $other = ask("'$url/ok', 'delete'");
 	is(scalar(grep { $_->{method} eq 'DELETE' } @{ decode_json(HTTP::Tiny->new->get("$url/_seen")->{content}) }), 1, 'any method');
 	is(ask("'$url/ok', 'HEAD'") && 'ended', 'ended', 'HEAD has no body to wait for');
@@ -93,6 +102,8 @@ subtest 'refused' => sub {
 		[ q(NULL), '22004' ], [ q('ftp://x/'), '22023' ], [ q('http://u:p@x/'), '22023' ], [ q('http://x/', 'BREW'), '22023' ],
 		[ q('http://x/', 'GET', body => 'x'), '22023' ], [ q('http://x/', headers => '[]'), '22023' ], [ q('http://x/', headers => '{"Host": "y"}'), '22023' ],
 		[ q('http://x/', headers => '{"A b": "y"}'), '22023' ], [ q('http://x/', headers => '{"A": "y\r\nB: z"}'), '22023' ], [ q('http://x/', headers => '{"A": 1}'), '22023' ],
+		[ q('http://x/', headers => (SELECT jsonb_object_agg('X-' || i, '') FROM generate_series(1, 201) AS i)), '22023' ],
+		[ q('http://x/', headers => (SELECT jsonb_object_agg('X-' || i, repeat('v', 8000)) FROM generate_series(1, 33) AS i)), '22023' ],
 		[ q('http://x/', headers => '{"A": "1", "a": "2"}'), '22023' ], [ q('http://x/', timeout => '61 s'), '22023' ], [ q('http://x/', timeout => '0'), '22023' ],
 		[ q('http://x/', max_attempts => 0), '22023' ], [ q('http://x/', options => '{"x": 1}'), '22023' ], [ q('http://x/', options => '{"keep": "-1 s"}'), '22023' ],
 		[ q('http://x/', options => '{"max_response": 0}'), '22023' ], [ q('http://x/', options => '{"retry_statuses": [200]}'), '22023' ],

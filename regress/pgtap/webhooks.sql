@@ -255,6 +255,8 @@ FROM unnest(ARRAY['http://a', 'HTTPS://EXAMPLE.com:443/x/y?z=%20', 'http://127.0
 SELECT throws_ok(format('SELECT hotdash.endpoint_create(%L, %s)', 'http://a', args), state, NULL, 'endpoint_create refuses ' || args) FROM (VALUES
 	($$headers => '{"Host":"x"}'$$, '22023'), ($$headers => '{"webhook-id":"x"}'$$, '22023'), ($$headers => '{"Content-Length":"1"}'$$, '22023'), ($$headers => '{"X A":"x"}'$$, '22023'),
 	($$headers => '{"X-A":"a\r\nX-B: b"}'$$, '22023'), ($$headers => '{"X-A":"a\nb"}'$$, '22023'), ($$headers => '{"X-A":1}'$$, '22023'), ($$headers => '{"":"x"}'$$, '22023'), ($$headers => '{"X-A":""}'$$, '22023'),
+	($$headers => (SELECT jsonb_object_agg('X-' || i, 'a') FROM generate_series(1, 201) AS i)$$, '22023'),
+	($$headers => (SELECT jsonb_object_agg('X-' || i, repeat('a', 4000)) FROM generate_series(1, 66) AS i)$$, '22023'),
 	($$headers => '{"X-A":"1","x-a":"2"}'$$, '22023'), ($$headers => '[]'$$, '22023'), ($$events => '{}'$$, '22023'), ($$events => '{NULL}'$$, '22023'), ($$events => '{or*er}'$$, '22023'), ($$events => '{.*}'$$, '22023'),
 	($$timeout => '0.5 s'$$, '22023'), ($$timeout => '61 s'$$, '22023'), ($$timeout => '-1 s'$$, '22023'), ($$timeout => '1 month'$$, '22023'), ($$max_attempts => 0$$, '22023'), ($$max_age => '0'$$, '22023'), ($$max_age => '1 year'$$, '22023'),
 	($$backoff => '{"type":"lunar"}'$$, '22023'), ($$retry_statuses => '{200}'$$, '22023'), ($$retry_statuses => '{410}'$$, '22023'), ($$retry_statuses => '{NULL}'$$, '22023'),
