@@ -265,6 +265,16 @@ metrics_told(void *context, const PGresult *result)
 	send_next(desk);
 }
 
+/* A sender that asks whose URL this is wants to hear what it said, and nothing else. */
+static bool
+is_challenge(const PGresult *result, long status)
+{
+	const char *reason = text_of(result, 3);
+
+	return status == 200 && reason != NULL && strcmp(reason, "challenge") == 0 &&
+		   text_of(result, 2) != NULL;
+}
+
 static void
 read_receipt(const PGresult *result, HdReply *reply)
 {
@@ -273,6 +283,8 @@ read_receipt(const PGresult *result, HdReply *reply)
 
 	if (status < 200 || status > 599)
 		hd_reply_error(reply, 500, "the database gave no status");
+	else if (is_challenge(result, status))
+		hd_reply_set(reply, 200, strdup(text_of(result, 2)), HD_REPLY_TEXT);
 	else
 		hd_reply_receipt(reply, (int) status, *PQgetvalue(result, 0, 0) == 't', text_of(result, 2),
 						 text_of(result, 3));

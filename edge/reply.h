@@ -34,6 +34,7 @@ void hd_reply_receipt(HdReply *reply, int status, bool accepted, const char *mes
 void hd_reply_free(HdReply *reply);
 
 #define HD_REPLY_JSON "application/json"
+#define HD_REPLY_TEXT "text/plain; charset=utf-8"
 #define HD_REPLY_PROMETHEUS "text/plain; version=0.0.4; charset=utf-8"
 
 #endif

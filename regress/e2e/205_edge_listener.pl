@@ -5,6 +5,7 @@
 use strict;
 use warnings FATAL => 'all';
 
+use Digest::SHA qw(hmac_sha256_hex);
 use FindBin;
 use HTTP::Tiny;
 use IO::Select;
@@ -183,9 +184,21 @@ like($refused->{status}, qr/^4\d\d$/, 'a wrong signature is refused');
 ok(!decode_json($refused->{content})->{accepted}, 'in so many words');
 like(post('msg_5', 'x', headers => { 'webhook-signature' => [ 'v1,' . 'A' x 43 . '=', 'v1,' . 'B' x 43 . '=' ] })->{status},
 	qr/^4\d\d$/, 'two headers of one name cannot hide one another');
-like(post('msg_6', 'x', source => 'nobody')->{status}, qr/^4\d\d$/, 'an unknown source is refused');
 $node->safe_psql($db, "SELECT hotdash.inbound_set(repeat('s', 64), 'standard', '$secret')");
 like(post('msg_9', 'x', source => 's' x 64)->{status}, qr/^2\d\d$/, 'a source with the longest name that it may have');
+like(post('msg_6', 'x', source => 'nobody')->{status}, qr/^4\d\d$/, 'an unknown source is refused');
+# Slack takes a URL only when it is told, as text, what it said; and only Slack is told.
+$node->safe_psql($db, q(SELECT hotdash.inbound_set('chat', 'slack', 'hush')));
+my $challenge = '{"type":"url_verification","token":"x","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"}';
+foreach my $case ([ 'hush', '200 text/plain; charset=utf-8 3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P' ],
+	[ 'hash', '401 application/json {"accepted":false,"reason":"mismatch"}' ])
+{
+	my $at = int(time);
+	my $answer = $http->post("$url/in/chat", { content => $challenge,
+		headers => { 'X-Slack-Request-Timestamp' => $at, 'X-Slack-Signature' => 'v0=' . hmac_sha256_hex("v0:$at:$challenge", $case->[0]) } });
+	is("$answer->{status} $answer->{headers}{'content-type'} $answer->{content}", $case->[1], "Slack's challenge under the secret $case->[0]");
+}
+
 # A client that does not let itself be stopped from sending such a thing is needed for it.
 my %odd = signed('msg_7', 'x');
 my $lines = join '', map { "$_: $odd{$_}\r\n" } keys %odd;
