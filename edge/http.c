@@ -349,9 +349,11 @@ use_resolution(HdHttp *http, HdTransfer *transfer, const HdTarget *target,
 	HdWayStep step = transfer->way.step;
 
 	transfer->looked_up_at = hd_clock_us();
-	if (!resolution->found && step == HD_WAY_PROXY)
+	if (resolution->answer == HD_ANSWER_SHORTAGE)
+		finish(http, transfer, NULL);
+	else if (resolution->answer != HD_ANSWER_ADDRESSES && step == HD_WAY_PROXY)
 		fail(http, transfer, HD_OUTCOME_PROXY, "the proxy's name could not be looked up");
-	else if (!resolution->found)
+	else if (resolution->answer != HD_ANSWER_ADDRESSES)
 		fail(http, transfer, HD_OUTCOME_DNS, resolution->text);
 	else
 		switch (hd_way_use(&transfer->way, target, resolution->text))

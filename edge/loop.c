@@ -345,5 +345,6 @@ hd_loop_run(HdLoop *loop)
 			loop->after(loop->after_context);
 		hd_metrics_round(loop->name, hd_clock_us() - began);
 	}
+	loop->stopping = false;
 	return true;
 }

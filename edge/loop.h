@@ -37,7 +37,7 @@ void hd_loop_forget(HdLoop *loop, int fd);
 /* Calls fn after each round of events: the place to do once what many events asked for. */
 void hd_loop_set_after(HdLoop *loop, HdLoopFn fn, void *context);
 
-/* Runs until hd_loop_stop(); false when waiting itself failed. */
+/* Runs until hd_loop_stop(), after which it may be run again; false when waiting itself failed. */
 bool hd_loop_run(HdLoop *loop) HD_MUSTCHECK;
 void hd_loop_stop(HdLoop *loop);
 

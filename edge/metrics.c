@@ -56,8 +56,10 @@ static const char *const class_labels[] = {"class=\"2xx\"", "class=\"3xx\"", "cl
 										   "class=\"5xx\""};
 static const char *const connection_labels[] = {"connection=\"claim\"", "connection=\"report\"",
 												"connection=\"listener\""};
-static const char *const lookup_labels[] = {"result=\"remembered\"", "result=\"asked\"",
-											"result=\"failed\""};
+/* From REMEMBERED to SLOW. */
+static const char *const lookup_labels[] = {"result=\"remembered\"", "result=\"stale\"",
+											"result=\"asked\"", "result=\"failed\"",
+											"result=\"slow\""};
 /* In the order of HdOutcome. */
 static const char *const outcome_labels[] = {
 	"outcome=\"http\"",		"outcome=\"dns\"",	   "outcome=\"connect\"", "outcome=\"tls\"",
@@ -83,7 +85,7 @@ static const Family families[] = {
 	{"answers_total", "counter", "Answers of receivers, by class of their status.",
 	 HD_METRIC_ANSWERS, MANY(class_labels)},
 	{"resolver_names", "gauge", "Names that are remembered.", HD_METRIC_NAMES, ONE},
-	{"resolver_lookups_total", "counter", "Lookups of names; failed ones were asked, too.",
+	{"resolver_lookups_total", "counter", "Lookups of names; failed and slow ones were asked, too.",
 	 HD_METRIC_NAMES_REMEMBERED, MANY(lookup_labels)},
 	{"database_up", "gauge", "Whether the connection to the database is ready.", HD_METRIC_DB_UP,
 	 MANY(connection_labels)},

@@ -1,35 +1,35 @@
 /*
  * resolver.c
- *	  Host names to addresses, on a few threads of our own, remembered for a while.
+ *	  Host names to addresses, remembered for a while.
  *
- * Model: a table of names (loop thread only) and a Pool that threads and loop share.
- * A name not remembered becomes a Job, which the loop hands to the pool's queue; a
- * thread fills it in and puts it on the done list; an eventfd wakes the loop, which
- * copies the answer into the table and calls who waits. A Job belongs to whoever took
- * it off a list; threads touch nothing else of ours.
+ * Model: a table of names, of the loop's thread alone. What is not remembered is asked of the
+ * pool, once for all who want it; they wait in the name's list. A name is
  *
- * Locking: Pool.mutex protects every field of Pool. The pool is counted: it is freed by
- * the last of the resolver and its threads to leave, so that getaddrinfo(), which
- * cannot be interrupted, never holds up the end of the process.
+ *	  unknown	nothing of it may be used; whoever asks waits
+ *	  fresh		answered from memory, until fresh_until
+ *	  stale		addresses alone: answered from memory, until stale_until, while the pool is asked
+ *				again, so that no request waits for a name that goes on resolving
  *
- * Bounds: a job exists per name asked for, so no more than requests in flight; the table
- * drops answers that are out of date when it is full of them.
+ * and whether a question is out does not depend on which. Addresses are fresh for ttl_us and then
+ * stale for as long again, at most a minute. What ends that earlier is an answer: other addresses,
+ * or that the name does not exist any more, which is believed at once. That nobody could tell
+ * is no such answer: the addresses stay until stale_until, and the pool is asked again in a
+ * few seconds. A shortage of our own is remembered of no name.
+ *
+ * A stale address is judged like any other, when a connection to it is opened or used (transfer.c).
+ *
+ * A question stays in its lane when those who waited for it have gone: their deliveries are tried
+ * again later, and would else lose their place in the queue each time.
+ *
+ * Bounds: the table drops answers that are out of date when it is full of them.
  */
 #include "resolver.h"
 
 #include <errno.h>
-#include <netdb.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "clock.h"
 #include "log.h"
@@ -37,219 +37,36 @@
 
 #define BUCKETS 1024
 #define NAMES_BEFORE_SWEEP 4096
-#define ADDRESSES_MOST 16
-#define THREAD_STACK_BYTES (256 * 1024)
-#define LEAVE_WAIT_S 1
 
-/* "try again" from a name server says nothing about the name: remembered for less. */
-#define AGAIN_TTL_US (INT64_C(5) * HD_US_PER_S)
+/* However long addresses are good, no longer than this beyond that. */
+#define STALE_MOST_US (INT64_C(60) * HD_US_PER_S)
 
-typedef struct Job
-{
-	struct Job *next;
-	int64_t ttl_limit_us; /* 0: as configured */
-	HdResolution answer;
-	char name[HD_RESOLVER_NAME_MAX + 1];
-} Job;
+/* That nobody could tell says nothing about the name: remembered for less. */
+#define FAILED_TTL_US (INT64_C(5) * HD_US_PER_S)
 
-typedef struct Pool
-{
-	pthread_mutex_t mutex;
-	pthread_cond_t wanted;
-	Job *queue_head;
-	Job *queue_tail;
-	Job *done;
-	int wake_fd; /* eventfd; -1 once the resolver is gone */
-	bool stopping;
-	unsigned users; /* the resolver and each thread */
-} Pool;
-
-/* One name: being looked up (job_out) or answered until `expires`. */
 typedef struct HdName
 {
 	struct HdName *next; /* in its bucket */
-	bool job_out;
-	int64_t expires;
+	bool asked;			 /* a question is out */
+	HdLane lane;		 /* of the next one */
+	int64_t fresh_until;
+	int64_t stale_until;
 	HdLookup *waiting;
-	HdResolution answer;
-	char name[HD_RESOLVER_NAME_MAX + 1];
+	HdResolution resolution;
+	char name[HD_NAME_MAX + 1];
 } HdName;
 
 struct HdResolver
 {
 	HdLoop *loop;
 	HdResolverOptions options;
-	Pool *pool;
-	int wake_fd;
-	pthread_t threads[HD_RESOLVER_THREADS_MOST];
-	size_t thread_count;
+	HdPool *pool;
 	size_t name_count;
 	HdName *buckets[BUCKETS];
 	HdResolution scratch; /* an answer that is not kept */
 };
 
-/* ---- the threads' side ---- */
-
-static void
-pool_lock(Pool *pool)
-{
-	/* An error here means a corrupt mutex: there is nothing safe to go on with. */
-	if (pthread_mutex_lock(&pool->mutex) != 0)
-		abort();
-}
-
-static void
-pool_unlock(Pool *pool)
-{
-	if (pthread_mutex_unlock(&pool->mutex) != 0)
-		abort();
-}
-
-static void
-free_jobs(Job *job)
-{
-	while (job != NULL)
-	{
-		Job *next = job->next;
-
-		free(job);
-		job = next;
-	}
-}
-
-/* Gives up one use of the pool; called with the mutex held, which it releases. */
-static void
-pool_leave(Pool *pool)
-{
-	bool last = --pool->users == 0;
-
-	pool_unlock(pool);
-	if (!last)
-		return;
-	free_jobs(pool->queue_head);
-	free_jobs(pool->done);
-	pthread_cond_destroy(&pool->wanted);
-	pthread_mutex_destroy(&pool->mutex);
-	free(pool);
-}
-
-static void
-format_addresses(const struct addrinfo *list, HdResolution *answer)
-{
-	size_t used = 0;
-	unsigned count = 0;
-
-	for (; list != NULL && count < ADDRESSES_MOST; list = list->ai_next)
-	{
-		char host[NI_MAXHOST];
-		bool is_ipv6 = list->ai_family == AF_INET6;
-		int length;
-
-		if ((!is_ipv6 && list->ai_family != AF_INET) ||
-			getnameinfo(list->ai_addr, list->ai_addrlen, host, sizeof(host), NULL, 0,
-						NI_NUMERICHOST) != 0)
-			continue;
-		/* A scoped address ("fe80::1%eth0") can only be link-local, which is never allowed. */
-		if (strchr(host, '%') != NULL)
-			continue;
-		length = snprintf(answer->text + used, sizeof(answer->text) - used, "%s%s%s%s",
-						  count > 0 ? "," : "", is_ipv6 ? "[" : "", host, is_ipv6 ? "]" : "");
-		if (length < 0 || (size_t) length >= sizeof(answer->text) - used)
-			break;
-		used += (size_t) length;
-		count++;
-	}
-	answer->text[used] = '\0';
-	answer->found = count > 0;
-	if (!answer->found)
-		snprintf(answer->text, sizeof(answer->text), "the name has no address");
-}
-
-static void
-resolve(Job *job)
-{
-	struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
-	struct addrinfo *list = NULL;
-	int code = getaddrinfo(job->name, NULL, &hints, &list);
-
-	if (code == 0)
-	{
-		format_addresses(list, &job->answer);
-		freeaddrinfo(list);
-		return;
-	}
-	job->answer.found = false;
-	if (code != EAI_NONAME && code != EAI_NODATA)
-		job->ttl_limit_us = AGAIN_TTL_US;
-	snprintf(job->answer.text, sizeof(job->answer.text), "%s",
-			 code == EAI_SYSTEM ? "the name could not be looked up" : gai_strerror(code));
-}
-
-static void *
-thread_main(void *argument)
-{
-	Pool *pool = argument;
-
-	pool_lock(pool);
-	while (!pool->stopping)
-	{
-		Job *job = pool->queue_head;
-
-		if (job == NULL)
-		{
-			if (pthread_cond_wait(&pool->wanted, &pool->mutex) != 0)
-				abort();
-			continue;
-		}
-		pool->queue_head = job->next;
-		pool_unlock(pool);
-		resolve(job);
-		pool_lock(pool);
-		job->next = pool->done;
-		pool->done = job;
-		/* An eventfd add of 1 blocks only at 2^64-2 unread wake-ups. */
-		if (pool->wake_fd >= 0 && eventfd_write(pool->wake_fd, 1) != 0)
-			abort();
-	}
-	pool_leave(pool);
-	return NULL;
-}
-
-/* Threads start with every signal blocked: signals are the loop's, by signalfd. */
-static bool
-start_thread(Pool *pool, pthread_t *thread)
-{
-	pthread_attr_t attributes;
-	sigset_t all;
-	sigset_t before;
-	int code;
-
-	if (pthread_attr_init(&attributes) != 0)
-		return false;
-	sigfillset(&all);
-	code = pthread_attr_setstacksize(&attributes, THREAD_STACK_BYTES);
-	if (code == 0)
-		code = pthread_sigmask(SIG_BLOCK, &all, &before);
-	if (code == 0)
-	{
-		/* Counted before it runs: it may leave before pthread_create() returns. */
-		pool_lock(pool);
-		pool->users++;
-		pool_unlock(pool);
-		code = pthread_create(thread, &attributes, thread_main, pool);
-		if (code != 0)
-		{
-			pool_lock(pool);
-			pool_leave(pool);
-		}
-		if (pthread_sigmask(SIG_SETMASK, &before, NULL) != 0)
-			abort();
-	}
-	pthread_attr_destroy(&attributes);
-	return code == 0;
-}
-
-/* ---- the loop's side ---- */
+/* ---- the table ---- */
 
 static size_t
 bucket_of(const char *name)
@@ -271,7 +88,19 @@ find_name(HdResolver *resolver, const char *text)
 	return name;
 }
 
-/* Drops answers that are out of date and that nobody waits for. */
+static bool
+is_fresh(const HdName *name, int64_t now)
+{
+	return now < name->fresh_until;
+}
+
+static bool
+is_stale(const HdName *name, int64_t now)
+{
+	return !is_fresh(name, now) && now < name->stale_until;
+}
+
+/* Drops names that nothing is remembered of and nobody waits for. */
 static void
 sweep(HdResolver *resolver)
 {
@@ -285,7 +114,7 @@ sweep(HdResolver *resolver)
 		{
 			HdName *name = *link;
 
-			if (name->job_out || name->expires > now)
+			if (name->asked || is_fresh(name, now) || is_stale(name, now))
 			{
 				link = &name->next;
 				continue;
@@ -312,6 +141,7 @@ add_name(HdResolver *resolver, const char *text)
 	if (name == NULL)
 		return NULL;
 	snprintf(name->name, sizeof(name->name), "%s", text);
+	name->lane = HD_LANE_OPEN;
 	name->next = resolver->buckets[bucket];
 	resolver->buckets[bucket] = name;
 	resolver->name_count++;
@@ -319,44 +149,90 @@ add_name(HdResolver *resolver, const char *text)
 	return name;
 }
 
+/* ---- questions and answers ---- */
+
 static bool
-send_job(HdResolver *resolver, HdName *name)
+ask(HdResolver *resolver, HdName *name)
 {
-	Pool *pool = resolver->pool;
-	Job *job = calloc(1, sizeof(*job));
+	if (name->asked)
+		return true;
+	name->asked = hd_pool_ask(resolver->pool, name->name, name->lane);
+	if (name->asked)
+		hd_metrics_add(HD_METRIC_NAMES_ASKED, 1);
+	return name->asked;
+}
 
-	if (job == NULL)
-		return false;
-	memcpy(job->name, name->name, sizeof(job->name));
-	name->job_out = true;
-	hd_metrics_add(HD_METRIC_NAMES_ASKED, 1);
-
-	pool_lock(pool);
-	if (pool->queue_head == NULL)
-		pool->queue_head = job;
-	else
-		pool->queue_tail->next = job;
-	pool->queue_tail = job;
-	if (pthread_cond_signal(&pool->wanted) != 0)
-		abort();
-	pool_unlock(pool);
-	return true;
+static int64_t
+least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
 }
 
 static void
-accept_answer(HdResolver *resolver, const Job *job)
+choose_lane(HdName *name, const HdQuestion *question)
 {
-	HdName *name = find_name(resolver, job->name);
-	int64_t ttl = job->answer.found ? resolver->options.ttl_us : resolver->options.negative_ttl_us;
+	if (question->took_us >= HD_RESOLVER_SLOW_US)
+		name->lane = HD_LANE_SLOW;
+	else if (question->resolution.answer == HD_ANSWER_ADDRESSES)
+		name->lane = HD_LANE_PROVEN;
+	else if (question->resolution.answer != HD_ANSWER_SHORTAGE)
+		name->lane = HD_LANE_OPEN;
+}
 
+/* Takes over what the answer says of the name, and for how long. */
+static void
+remember(const HdResolver *resolver, HdName *name, const HdResolution *resolution)
+{
+	const HdResolverOptions *options = &resolver->options;
+	int64_t now = hd_clock_us();
+	int64_t failed_ttl_us = least(options->negative_ttl_us, FAILED_TTL_US);
+
+	switch (resolution->answer)
+	{
+		case HD_ANSWER_ADDRESSES:
+			name->resolution = *resolution;
+			name->fresh_until = now + options->ttl_us;
+			name->stale_until = name->fresh_until + least(options->ttl_us, STALE_MOST_US);
+			break;
+		case HD_ANSWER_NONE:
+			name->resolution = *resolution;
+			name->fresh_until = now + options->negative_ttl_us;
+			name->stale_until = 0;
+			break;
+		case HD_ANSWER_FAILED:
+			if (is_stale(name, now))
+			{
+				name->fresh_until = least(now + failed_ttl_us, name->stale_until);
+				break;
+			}
+			name->resolution = *resolution;
+			name->fresh_until = now + failed_ttl_us;
+			name->stale_until = 0;
+			break;
+		case HD_ANSWER_SHORTAGE:
+			break;
+	}
+}
+
+static void
+count_answer(const HdQuestion *question)
+{
+	if (question->resolution.answer != HD_ANSWER_ADDRESSES)
+		hd_metrics_add(HD_METRIC_NAMES_FAILED, 1);
+	if (question->took_us >= HD_RESOLVER_SLOW_US)
+		hd_metrics_add(HD_METRIC_NAMES_SLOW, 1);
+}
+
+static void
+accept_answer(HdResolver *resolver, const HdQuestion *question)
+{
+	HdName *name = find_name(resolver, question->name);
+
+	count_answer(question);
 	if (name == NULL)
 		return;
-	if (job->ttl_limit_us > 0 && ttl > job->ttl_limit_us)
-		ttl = job->ttl_limit_us;
-	name->answer = job->answer;
-	name->expires = hd_clock_us() + ttl;
-	if (!job->answer.found)
-		hd_metrics_add(HD_METRIC_NAMES_FAILED, 1);
+	choose_lane(name, question);
+	remember(resolver, name, &question->resolution);
 
 	/* Whoever is called may look up another name: until all were, this one must not be swept. */
 	while (name->waiting != NULL)
@@ -364,53 +240,25 @@ accept_answer(HdResolver *resolver, const Job *job)
 		HdLookup *lookup = name->waiting;
 
 		hd_resolver_cancel(lookup);
-		lookup->fn(lookup->context, &name->answer);
+		lookup->fn(lookup->context, &question->resolution);
 	}
-	name->job_out = false;
+	name->asked = false;
 }
 
 static void
-woken(void *context, int fd, uint32_t events)
+answers_ready(void *context, int fd, uint32_t events)
 {
 	HdResolver *resolver = context;
-	Job *jobs;
-	eventfd_t count;
+	HdQuestion *answered = hd_pool_take(resolver->pool);
 
+	(void) fd;
 	(void) events;
-	if (eventfd_read(fd, &count) != 0)
-		return;
-	pool_lock(resolver->pool);
-	jobs = resolver->pool->done;
-	resolver->pool->done = NULL;
-	pool_unlock(resolver->pool);
-
-	for (const Job *job = jobs; job != NULL; job = job->next)
-		accept_answer(resolver, job);
-	free_jobs(jobs);
+	for (const HdQuestion *question = answered; question != NULL; question = question->next)
+		accept_answer(resolver, question);
+	hd_question_free_list(answered);
 }
 
-static Pool *
-create_pool(void)
-{
-	Pool *pool = calloc(1, sizeof(*pool));
-
-	if (pool == NULL)
-		return NULL;
-	if (pthread_mutex_init(&pool->mutex, NULL) != 0)
-	{
-		free(pool);
-		return NULL;
-	}
-	if (pthread_cond_init(&pool->wanted, NULL) != 0)
-	{
-		pthread_mutex_destroy(&pool->mutex);
-		free(pool);
-		return NULL;
-	}
-	pool->users = 1;
-	pool->wake_fd = -1;
-	return pool;
-}
+/* ---- for those who ask ---- */
 
 HdResolver *
 hd_resolver_create(HdLoop *loop, const HdResolverOptions *options)
@@ -421,49 +269,15 @@ hd_resolver_create(HdLoop *loop, const HdResolverOptions *options)
 		return NULL;
 	resolver->loop = loop;
 	resolver->options = *options;
-	resolver->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	resolver->pool = create_pool();
-	if (resolver->wake_fd < 0 || resolver->pool == NULL ||
-		!hd_loop_watch(loop, resolver->wake_fd, EPOLLIN, woken, resolver))
-		goto failed;
-	resolver->pool->wake_fd = resolver->wake_fd;
-	for (; resolver->thread_count < options->threads; resolver->thread_count++)
+	resolver->pool = hd_pool_create(options->threads);
+	if (resolver->pool == NULL ||
+		!hd_loop_watch(loop, hd_pool_fd(resolver->pool), EPOLLIN, answers_ready, resolver))
 	{
-		if (!start_thread(resolver->pool, &resolver->threads[resolver->thread_count]))
-			goto failed;
+		hd_log(HD_LOG_ERROR, "cannot start the resolver: %s", strerror(errno));
+		hd_resolver_free(resolver);
+		return NULL;
 	}
 	return resolver;
-
-failed:
-	hd_log(HD_LOG_ERROR, "cannot start the resolver: %s", strerror(errno));
-	hd_resolver_free(resolver);
-	return NULL;
-}
-
-/*
- * Idle threads are waited for, which takes no time; one inside getaddrinfo() is left to end by
- * itself, since it may take half a minute.
- */
-static void
-leave_threads(HdResolver *resolver)
-{
-	struct timespec deadline;
-
-	pool_lock(resolver->pool);
-	resolver->pool->stopping = true;
-	resolver->pool->wake_fd = -1;
-	if (pthread_cond_broadcast(&resolver->pool->wanted) != 0)
-		abort();
-	pool_leave(resolver->pool);
-
-	if (clock_gettime(CLOCK_MONOTONIC, &deadline) != 0)
-		abort();
-	deadline.tv_sec += LEAVE_WAIT_S;
-	for (size_t i = 0; i < resolver->thread_count; i++)
-	{
-		if (pthread_clockjoin_np(resolver->threads[i], NULL, CLOCK_MONOTONIC, &deadline) != 0)
-			pthread_detach(resolver->threads[i]);
-	}
 }
 
 void
@@ -472,12 +286,8 @@ hd_resolver_free(HdResolver *resolver)
 	if (resolver == NULL)
 		return;
 	if (resolver->pool != NULL)
-		leave_threads(resolver);
-	if (resolver->wake_fd >= 0)
-	{
-		hd_loop_forget(resolver->loop, resolver->wake_fd);
-		close(resolver->wake_fd);
-	}
+		hd_loop_forget(resolver->loop, hd_pool_fd(resolver->pool));
+	hd_pool_free(resolver->pool);
 	for (size_t i = 0; i < BUCKETS; i++)
 	{
 		while (resolver->buckets[i] != NULL)
@@ -492,37 +302,52 @@ hd_resolver_free(HdResolver *resolver)
 }
 
 static const HdResolution *
-failed_answer(HdResolver *resolver, const char *why)
+not_kept(HdResolver *resolver, HdAnswer answer, const char *why)
 {
-	resolver->scratch.found = false;
+	resolver->scratch.answer = answer;
 	snprintf(resolver->scratch.text, sizeof(resolver->scratch.text), "%s", why);
 	return &resolver->scratch;
+}
+
+static void
+wait_for(HdName *name, HdLookup *lookup)
+{
+	lookup->name = name;
+	lookup->previous = NULL;
+	lookup->next = name->waiting;
+	if (name->waiting != NULL)
+		name->waiting->previous = lookup;
+	name->waiting = lookup;
 }
 
 const HdResolution *
 hd_resolver_lookup(HdResolver *resolver, const char *name, HdLookup *lookup)
 {
+	int64_t now = hd_clock_us();
 	HdName *known;
 
-	if (strlen(name) > HD_RESOLVER_NAME_MAX)
-		return failed_answer(resolver, "the name is too long");
+	if (strlen(name) > HD_NAME_MAX)
+		return not_kept(resolver, HD_ANSWER_NONE, "the name is too long");
 	known = find_name(resolver, name);
-	if (known != NULL && !known->job_out && known->expires > hd_clock_us())
+	if (known != NULL && is_fresh(known, now))
 	{
 		hd_metrics_add(HD_METRIC_NAMES_REMEMBERED, 1);
-		return &known->answer;
+		return &known->resolution;
 	}
 	if (known == NULL)
 		known = add_name(resolver, name);
-	if (known == NULL || (!known->job_out && !send_job(resolver, known)))
-		return failed_answer(resolver, "out of memory");
-
-	lookup->name = known;
-	lookup->previous = NULL;
-	lookup->next = known->waiting;
-	if (known->waiting != NULL)
-		known->waiting->previous = lookup;
-	known->waiting = lookup;
+	if (known == NULL)
+		return not_kept(resolver, HD_ANSWER_SHORTAGE, "out of memory");
+	if (is_stale(known, now))
+	{
+		/* Without memory to ask, the next one will. */
+		(void) ask(resolver, known);
+		hd_metrics_add(HD_METRIC_NAMES_STALE, 1);
+		return &known->resolution;
+	}
+	if (!ask(resolver, known))
+		return not_kept(resolver, HD_ANSWER_SHORTAGE, "out of memory");
+	wait_for(known, lookup);
 	return NULL;
 }
 

@@ -1,10 +1,11 @@
 /*
  * resolver.h
- *	  Host names to addresses, on a few threads of our own, remembered for a while.
+ *	  Host names to addresses, remembered for a while; a slow name server is waited for by nobody
+ *	  but those who ask for its own names.
  *
  * libcurl's own resolver thread is joined when its handle is removed, so one slow
  * name server would stall every transfer; here a lookup that nobody waits for any more
- * simply ends by itself. Lookups of one name are made once for all who ask.
+ * simply ends by itself (pool.h). Lookups of one name are made once for all who ask.
  *
  * All functions are for the loop's thread.
  */
@@ -13,26 +14,19 @@
 
 #include "common.h"
 #include "loop.h"
+#include "pool.h"
 
-#define HD_RESOLVER_NAME_MAX 255
-#define HD_RESOLVER_TEXT 1024
-#define HD_RESOLVER_THREADS_MOST 16
+/* A lookup that takes longer makes its name a slow one. */
+#define HD_RESOLVER_SLOW_US INT64_C(1000000)
 
 typedef struct HdResolver HdResolver;
 
 typedef struct HdResolverOptions
 {
-	size_t threads;			 /* 1 to HD_RESOLVER_THREADS_MOST */
-	int64_t ttl_us;			 /* how long addresses are remembered */
-	int64_t negative_ttl_us; /* how long a failure is */
+	size_t threads;			 /* most of them: 1 to HD_POOL_THREADS_MOST */
+	int64_t ttl_us;			 /* how long addresses are good */
+	int64_t negative_ttl_us; /* how long it is that a name does not exist */
 } HdResolverOptions;
-
-/* What a name resolved to: numeric addresses as CURLOPT_RESOLVE wants them, or an error. */
-typedef struct HdResolution
-{
-	bool found;
-	char text[HD_RESOLVER_TEXT]; /* "192.0.2.1,[2001:db8::1]", or why not */
-} HdResolution;
 
 typedef void (*HdResolvedFn)(void *context, const HdResolution *resolution);
 
@@ -48,12 +42,12 @@ typedef struct HdLookup
 
 HdResolver *hd_resolver_create(HdLoop *loop, const HdResolverOptions *options) HD_MUSTCHECK;
 
-/* Waits a second at most: a lookup that takes longer outlives the resolver and cleans up itself. */
+/* Waits a second at most, see hd_pool_free(). */
 void hd_resolver_free(HdResolver *resolver);
 
 /*
  * Returns the answer when it is remembered (valid until the next call); else NULL, and
- * lookup->fn is called later with it. Running out of memory is answered as a failure.
+ * lookup->fn is called later with it.
  */
 const HdResolution *hd_resolver_lookup(HdResolver *resolver, const char *name,
 									   HdLookup *lookup) HD_MUSTCHECK;

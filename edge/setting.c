@@ -101,9 +101,9 @@ static const Setting settings[] = {
 	NUMBER(query_timeout, TYPE_DURATION, "30s", 1000, 600000, "longest wait for the database to answer before reconnecting"),
 	NUMBER(report_batch, TYPE_INT, "256", 1, 512, "most results in one report"),
 	NUMBER(report_delay, TYPE_DURATION, "5ms", 0, 1000, "how long a result waits for others to be reported with"),
-	NUMBER(resolver_negative_ttl, TYPE_DURATION, "30s", 0, 30000, "how long a failed name lookup is remembered"),
-	NUMBER(resolver_threads, TYPE_INT, "4", 1, 16, "threads that look names up"),
-	NUMBER(resolver_ttl, TYPE_DURATION, "30s", 0, 3600000, "how long a name's addresses are remembered"),
+	NUMBER(resolver_negative_ttl, TYPE_DURATION, "30s", 0, 30000, "how long a name that does not exist is remembered"),
+	NUMBER(resolver_threads, TYPE_INT, "32", 1, 64, "most threads that look names up"),
+	NUMBER(resolver_ttl, TYPE_DURATION, "30s", 0, 3600000, "how long a name's addresses are used without asking again"),
 	NUMBER(shutdown_grace, TYPE_DURATION, "30s", 0, 600000, "how long SIGTERM lets requests in flight finish"),
 	TEXT(user_agent, "hotdash-edge/" HD_EDGE_VERSION, "User-Agent of requests that name none"),
 };

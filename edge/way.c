@@ -135,7 +135,7 @@ hd_way_next(HdWay *way, const HdTarget *target)
 static HdWayAnswer
 set_resolved(HdWay *way, const char *host, const char *port, const char *addresses)
 {
-	char entry[HD_RESOLVER_NAME_MAX + HD_RESOLVER_TEXT + 16];
+	char entry[HD_NAME_MAX + HD_RESOLUTION_TEXT + 16];
 	int length = snprintf(entry, sizeof(entry), "+%s:%s:%s", host, port, addresses);
 
 	if (length < 0 || (size_t) length >= sizeof(entry))
