@@ -17,6 +17,7 @@ use Test::More;
 
 use lib $FindBin::RealBin;
 use HotDash;
+use Names;
 
 my $node = HotDash->cluster('main', conf => "hotdash.worker_role = 'worker'\n");
 $node->safe_psql('postgres', 'CREATE ROLE worker LOGIN');
@@ -61,69 +62,16 @@ my $receiver = HotDash::Process->start('receiver', undef, 'perl', '-e', <<'RECEI
 RECEIVER
 poll_until(sub { $receiver->log =~ /receiving/ }, 30, 'the receiver');
 
-# ---- a name server whose answers are good for no time at all ----
+# ---- names whose answers are good for no time at all ----
 
 # turn.test says the permitted neighbour and the canary in turn; both.test says both.
-my $dns = HotDash::Process->start('dns', undef, 'perl', '-e', <<'DNS');
-	use strict; use IO::Socket::INET; use Socket qw(inet_aton inet_pton AF_INET6);
-	my %fixed = ('canary.test' => ['127.0.0.1'], 'both.test' => ['127.0.0.1', '127.0.0.2'], 'meta.test' => ['169.254.169.254'],
-		'zero.test' => ['0.0.0.0'], 'ten.test' => ['10.0.0.1'], 'good.test' => ['127.0.0.2']);
-	my %six = ('six.test' => '::1', 'mapped.test' => '::ffff:127.0.0.1', 'nat64.test' => '64:ff9b::127.0.0.1', 'local.test' => 'fe80::1',
-		'compat.test' => '::127.0.0.1', 'sixtofour.test' => '2002:7f00:1::1', 'teredo.test' => '2001:0:7f00:1::1');
-	my $socket = IO::Socket::INET->new(Proto => 'udp', LocalAddr => '127.0.0.1', LocalPort => 0) or die $!;
-	my $turn = 0;
-	print STDERR 'serving ', $socket->sockport, "\n";
-	while (my $from = recv($socket, my $query, 512, 0)) {
-		my ($id, $flags) = unpack('nn', $query);
-		my ($at, @labels) = (12);
-		while (my $length = ord(substr($query, $at, 1))) { push @labels, substr($query, $at + 1, $length); $at += $length + 1 }
-		my $question = substr($query, 12, $at + 5 - 12);
-		my $type = unpack('n', substr($query, $at + 1, 2));
-		my $name = lc join '.', @labels;
-		my @data;
-		@data = map { inet_aton($_) } @{ $fixed{$name} } if $type == 1 && $fixed{$name};
-		@data = inet_aton($turn++ % 2 ? '127.0.0.1' : '127.0.0.2') if $type == 1 && $name eq 'turn.test';
-		@data = inet_pton(AF_INET6, $six{$name}) if $type == 28 && $six{$name};
-		my $known = $fixed{$name} || $six{$name} || $name eq 'turn.test';
-		my $answer = pack('n6', $id, $known ? 0x8180 : 0x8183, 1, scalar @data, 0, 0) . $question;
-		$answer .= pack('nnnNn/a*', 0xc00c, $type, 1, 0, $_) foreach @data;
-		print STDERR "asked $name\n" if $type == 1;
-		send($socket, $answer, 0, $from);
-	}
-DNS
-my $dns_port = poll_until(sub { $dns->log =~ /serving (\d+)/ && $1 }, 30, 'the name server');
-
-# The C library's resolver takes a name server's port from no setting, so a shim tells each thread.
-my $folder = PostgreSQL::Test::Utils::tempdir();
-open(my $source, '>', "$folder/shim.c") or die "cannot write: $!";
-print $source <<'SHIM';
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <dlfcn.h>
-#include <netdb.h>
-#include <resolv.h>
-#include <stdlib.h>
-
-int
-getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list)
-{
-	int (*next)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = dlsym(RTLD_NEXT, "getaddrinfo");
-
-	res_init();
-	_res.nscount = 1;
-	_res.nsaddr_list[0].sin_family = AF_INET;
-	_res.nsaddr_list[0].sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	_res.nsaddr_list[0].sin_port = htons(atoi(getenv("TEST_DNS_PORT")));
-	_res.options &= ~(RES_DNSRCH | RES_DEFNAMES);
-	return next(node, service, hints, list);
-}
-SHIM
-close($source);
-system_or_bail('gcc', '-shared', '-fPIC', '-o', "$folder/shim.so", "$folder/shim.c", '-ldl', '-lresolv');
-
-my $preload = join ':', grep { defined && $_ ne '' } $ENV{LD_PRELOAD}, "$folder/shim.so";
+my $names = Names->start(
+	'canary.test' => '127.0.0.1', 'both.test' => '127.0.0.1 127.0.0.2', 'turn.test' => 'turn 127.0.0.2 127.0.0.1',
+	'meta.test' => '169.254.169.254', 'zero.test' => '0.0.0.0', 'ten.test' => '10.0.0.1', 'good.test' => '127.0.0.2',
+	'six.test' => '::1', 'mapped.test' => '::ffff:127.0.0.1', 'nat64.test' => '64:ff9b::127.0.0.1', 'local.test' => 'fe80::1',
+	'compat.test' => '::127.0.0.1', 'sixtofour.test' => '2002:7f00:1::1', 'teredo.test' => '2001:0:7f00:1::1');
 my $edge = $node->start_edge($db, { allow_addresses => '127.0.0.2/32', resolver_ttl => 0, resolver_negative_ttl => 0 },
-	env => { LD_PRELOAD => $preload, TEST_DNS_PORT => $dns_port });
+	env => $names->env);
 
 # ---- help ----
 
@@ -198,7 +146,7 @@ sub outcomes
 }
 
 is_deeply(outcomes('turn', 40), { http => 20, blocked => 20 }, 'a name is delivered to while it says what is permitted');
-is(() = $dns->log =~ /^asked turn\.test$/mg, 40, 'it was asked for each time');
+is($names->asked('turn.test'), 40, 'it was asked for each time');
 is(visits(), 0, 'the canary was not connected to');
 
 # Where a connection is open, it goes on to whom it was opened; a name that has turned opens none.
@@ -224,7 +172,7 @@ is(visits(), 0, 'which nobody follows');
 my $before = () = $receiver->log =~ /^request/mg;
 is($edge->stop, 0, 'the edge ends');
 my $strict = $node->start_edge($db, { resolver_ttl => 0 }, name => 'strict',
-	env => { LD_PRELOAD => $preload, TEST_DNS_PORT => $dns_port });
+	env => $names->env);
 my $good = endpoint("http://good.test:$port/good", 'good');
 $node->safe_psql($db, q(SELECT hotdash.event_publish('good', '{}')));
 is(poll_until(sub { attempts('error_class', $good) }, 30, 'an attempt'), 'blocked', 'without the list even the neighbour is blocked');
