@@ -249,6 +249,7 @@ CREATE FUNCTION hotdash._inbound_check_kinds(routes jsonb) RETURNS void
 	DECLARE
 		missing text;
 	BEGIN
+		PERFORM hotdash._job_refuse_own(r.value ->> 'kind', r.value ->> 'queue') FROM jsonb_each(routes) AS r;
 		IF routes = hotdash._inbound_check_routes(NULL)
 			AND NOT EXISTS (SELECT FROM hotdash._kind AS k WHERE k.kind = 'process-webhook') THEN
 			PERFORM hotdash.job_kind_set('process-webhook');
@@ -271,7 +272,7 @@ CREATE FUNCTION hotdash._inbound_check_kinds(routes jsonb) RETURNS void
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._inbound_check_kinds(jsonb) IS
-	'Raises 42704 for a route to a kind or queue that is not there; makes kind process-webhook, once';
+	'Raises 42704 for a route to a kind or queue that is not there, 42501 for the server''s own; makes kind process-webhook, once';
 REVOKE ALL ON FUNCTION hotdash._inbound_check_kinds(jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.inbound_set(source text, scheme text, secret text, routes jsonb DEFAULT NULL,

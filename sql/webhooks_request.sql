@@ -145,7 +145,7 @@ CREATE FUNCTION hotdash.http_request(url text, method text DEFAULT NULL, headers
 		PERFORM hotdash._endpoint_check_duration('max_age', (options ->> 'max_age')::interval, '1 second', '365 days')
 			WHERE options ? 'max_age';
 		PERFORM hotdash._webhook_register();
-		q.id := hotdash.job_enqueue('http.request', '{}', queue => 'webhooks', max_attempts => coalesce(max_attempts, 5),
+		q.id := hotdash._job_enqueue('http.request', '{}', queue => 'webhooks', max_attempts => coalesce(max_attempts, 5),
 			tenant => q.tenant,
 			options => jsonb_strip_nulls(jsonb_build_object(
 				'backoff', coalesce(nullif(options -> 'backoff', 'null'), hotdash._delivery_backoff()),
