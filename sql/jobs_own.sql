@@ -25,6 +25,12 @@ COMMENT ON FUNCTION hotdash._job_enqueue_many IS
 	'job_enqueue_many of kinds, queues and flows that are the server''s own';
 REVOKE ALL ON FUNCTION hotdash._job_enqueue_many FROM PUBLIC;
 
+CREATE FUNCTION hotdash._job_token_given(id bigint, token bigint) RETURNS bool
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_token_given' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_token_given(bigint, bigint) IS
+	'Whether a job may have been claimed under a token, now or before; not whether the token is still good';
+REVOKE ALL ON FUNCTION hotdash._job_token_given(bigint, bigint) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._job_refuse_own(kind text, queue text) RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_own_refuse' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash._job_refuse_own(text, text) IS
