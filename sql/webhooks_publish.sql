@@ -101,7 +101,7 @@ CREATE FUNCTION hotdash._publish(event_type text, body bytea, content_type text,
 	AS $$
 	DECLARE
 		owner constant text := hotdash._webhook_tenant(tenant);
-		traceparent constant text := coalesce(options ->> 'traceparent', hotdash.trace_current());
+		traceparent constant text := coalesce(hotdash._trace_check(options ->> 'traceparent'), hotdash.trace_current());
 		endpoints bigint[];
 		m hotdash._message;
 		id text;
