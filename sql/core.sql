@@ -78,6 +78,11 @@ COMMENT ON FUNCTION hotdash.trace_set(text) IS
 	'The jobs and messages of this transaction belong to a trace; null ends that';
 REVOKE ALL ON FUNCTION hotdash.trace_set(text) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._trace_check(traceparent text) RETURNS text
+	AS 'MODULE_PATHNAME', 'hd_trace_sql_check' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._trace_check(text) IS 'A traceparent that is valid, as it is; 22023 for any other text';
+REVOKE ALL ON FUNCTION hotdash._trace_check(text) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._trace_attempt(traceparent text, origin text, id bigint, token bigint) RETURNS text
 	AS 'MODULE_PATHNAME', 'hd_trace_sql_attempt' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash._trace_attempt(text, text, bigint, bigint) IS

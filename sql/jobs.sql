@@ -341,7 +341,7 @@ CREATE FUNCTION hotdash.job_claim(queues text[] DEFAULT NULL, batch int DEFAULT 
 	RETURNS SETOF hotdash.claimed_job
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_claim' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash.job_claim IS
-	'Claims ready jobs, first by priority and then by age; never blocks';
+	'Claims ready jobs, first by priority and then by age, of all queues but the server''s own where none is named; never blocks';
 REVOKE ALL ON FUNCTION hotdash.job_claim FROM PUBLIC;
 
 CREATE FUNCTION hotdash.job_next(id bigint, token bigint, result jsonb DEFAULT NULL, queues text[] DEFAULT NULL,

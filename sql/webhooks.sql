@@ -390,6 +390,28 @@ CREATE FUNCTION hotdash._json_texts(value jsonb, name text) RETURNS text[]
 COMMENT ON FUNCTION hotdash._json_texts(jsonb, text) IS 'Elements of a JSON array as text; NULL for NULL';
 REVOKE ALL ON FUNCTION hotdash._json_texts(jsonb, text) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._webhook_read(given text, name text, missing anyelement) RETURNS anyelement
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* A cast would do, but for the SQLSTATE: each type has one of its own. */
+	DECLARE
+		value ALIAS FOR $0;
+	BEGIN
+		IF given IS NULL THEN
+			RETURN missing;
+		END IF;
+		value := given;
+		RETURN value;
+	EXCEPTION WHEN data_exception OR syntax_error THEN
+		RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+			MESSAGE = format('malformed %s: "%s"', name, left(given, 100)), DETAIL = SQLERRM || '.';
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._webhook_read(text, text, anyelement) IS
+	'A text as a value of the type of the last argument, which is returned where there is none; 22023 for one that is malformed';
+REVOKE ALL ON FUNCTION hotdash._webhook_read(text, text, anyelement) FROM PUBLIC;
+
 /*
  * Rights
  */

@@ -93,11 +93,32 @@ CREATE FUNCTION hotdash._edge_lease() RETURNS interval
 COMMENT ON FUNCTION hotdash._edge_lease() IS 'Lease of claimed deliveries: the longest timeout and ten seconds';
 REVOKE ALL ON FUNCTION hotdash._edge_lease() FROM PUBLIC;
 
+CREATE FUNCTION hotdash._payload_number(payload jsonb, key text, most bigint) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'hd_webhooks_sql_payload_number' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION hotdash._payload_number(jsonb, text, bigint) IS
+	'A number from 0 to most in a payload, NULL for anything else that may be there; never an error';
+REVOKE ALL ON FUNCTION hotdash._payload_number(jsonb, text, bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._delivery_endpoint(payload jsonb) RETURNS bigint
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	AS $$ SELECT hotdash._payload_number(payload, 'endpoint', 9223372036854775807) $$;
+COMMENT ON FUNCTION hotdash._delivery_endpoint(jsonb) IS 'The endpoint that the payload of a delivery names, NULL when none';
+REVOKE ALL ON FUNCTION hotdash._delivery_endpoint(jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._delivery_part(payload jsonb) RETURNS smallint
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	AS $$ SELECT hotdash._payload_number(payload, 'part', 32767)::smallint $$;
+COMMENT ON FUNCTION hotdash._delivery_part(jsonb) IS 'The part in which the payload of a delivery says its message is, NULL when none';
+REVOKE ALL ON FUNCTION hotdash._delivery_part(jsonb) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[]) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	/* What cannot be built into a request never will be: dead, and visible, instead of claimed for ever. */
+	/*
+	 * What cannot be built into a request never will be: dead, and visible, instead of claimed for ever. A payload can
+	 * be anything here, written by hand; what it names in another tenant does not exist.
+	 */
 	BEGIN
 		PERFORM hotdash.job_fail_many(array_agg(j.id), array_agg(j.token),
 				array_agg(CASE WHEN m.id IS NOT NULL THEN 'the endpoint does not exist any more'
@@ -106,9 +127,9 @@ CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[]) RETURNS void
 						current_setting('hotdash.webhook_message_retention')) END),
 				finals => array_agg(true))
 			FROM unnest(claimed) AS j
-			LEFT JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
-			LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = (j.payload ->> 'endpoint')::bigint
-				AND k.retires_at IS NULL
+			LEFT JOIN hotdash._message AS m ON m.id = j.payload ->> 'message' AND m.tenant = j.tenant
+			LEFT JOIN hotdash._endpoint AS e ON e.id = hotdash._delivery_endpoint(j.payload) AND e.tenant = j.tenant
+			LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = e.id AND k.retires_at IS NULL
 			WHERE j.kind <> 'http.request' AND (m.id IS NULL OR k.endpoint_id IS NULL)
 			HAVING count(*) > 0;
 	END
@@ -127,9 +148,9 @@ CREATE FUNCTION hotdash._edge_give_back(claimed hotdash.claimed_job[], batch_byt
 			FROM (
 				SELECT j.id, j.token, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
 				FROM unnest(claimed) WITH ORDINALITY AS j
-				JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
-				WHERE EXISTS (SELECT FROM hotdash._endpoint_key AS k
-					WHERE k.endpoint_id = (j.payload ->> 'endpoint')::bigint AND k.retires_at IS NULL)
+				JOIN hotdash._message AS m ON m.id = j.payload ->> 'message' AND m.tenant = j.tenant
+				JOIN hotdash._endpoint AS e ON e.id = hotdash._delivery_endpoint(j.payload) AND e.tenant = j.tenant
+				WHERE EXISTS (SELECT FROM hotdash._endpoint_key AS k WHERE k.endpoint_id = e.id AND k.retires_at IS NULL)
 				) AS r
 			WHERE r.bytes_before >= batch_bytes
 			HAVING count(*) > 0;
@@ -191,14 +212,15 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 							m.body, k.keys, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before,
 							o.proxy, o.proxy_login AS sealed_login, o.cert AS sealed_cert
 						FROM unnest(claimed) WITH ORDINALITY AS j
-						JOIN hotdash._endpoint AS e ON e.id = (j.payload ->> 'endpoint')::bigint
+						JOIN hotdash._endpoint AS e ON e.id = hotdash._delivery_endpoint(j.payload) AND e.tenant = j.tenant
 						-- In the part that it was filed in; or it has moved since.
 						CROSS JOIN LATERAL (
 							SELECT x.id, x.content_type, x.traceparent, x.bytes, x.body FROM hotdash._message AS x
-							WHERE x.part = (j.payload ->> 'part')::smallint AND x.id = j.payload ->> 'message'
+							WHERE x.part = hotdash._delivery_part(j.payload) AND x.id = j.payload ->> 'message'
+								AND x.tenant = j.tenant
 							UNION ALL
 							SELECT x.id, x.content_type, x.traceparent, x.bytes, x.body FROM hotdash._message AS x
-							WHERE x.id = j.payload ->> 'message'
+							WHERE x.id = j.payload ->> 'message' AND x.tenant = j.tenant
 							LIMIT 1) AS m
 						CROSS JOIN LATERAL (
 							SELECT array_agg(x.key ORDER BY x.version DESC) AS keys FROM hotdash._endpoint_key AS x
@@ -221,7 +243,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 							hotdash._endpoint_egress_open(o.endpoint_id, 'proxy', o.proxy_login) AS login,
 							hotdash._endpoint_egress_open(o.endpoint_id, 'cert', o.cert) AS cert
 						FROM unnest(claimed) AS j
-						JOIN hotdash._http_request AS q ON q.id = j.id
+						JOIN hotdash._http_request AS q ON q.id = j.id AND q.tenant = j.tenant
 						LEFT JOIN hotdash._endpoint_option AS o ON o.consent_request = q.id
 						) AS s
 					WHERE num_nulls(s.sealed_login, s.sealed_cert) = num_nulls(s.login, s.cert);
@@ -348,16 +370,16 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			headers, sent_at, result)
 		LEFT JOIN hotdash._job AS j ON j.id = r.id AND j.kind IN ('webhook.delivery', 'http.request')
 		CROSS JOIN LATERAL (
-			SELECT j.tenant, (j.payload ->> 'endpoint')::bigint AS endpoint_id, j.payload ->> 'message' AS message_id
+			SELECT j.tenant, hotdash._delivery_endpoint(j.payload) AS endpoint_id, j.payload ->> 'message' AS message_id
 			WHERE j.id IS NOT NULL
 			UNION ALL
 			SELECT x.tenant, x.endpoint_id, x.message_id FROM hotdash._delivery AS x WHERE x.id = r.id AND j.id IS NULL
 			) AS d
-		LEFT JOIN hotdash._endpoint AS e ON e.id = d.endpoint_id
+		LEFT JOIN hotdash._endpoint AS e ON e.id = d.endpoint_id AND e.tenant = d.tenant
 		LEFT JOIN hotdash._http_request AS q ON q.id = r.id AND d.endpoint_id IS NULL
 		LEFT JOIN LATERAL (
 			SELECT x.event_type, x.order_key, x.traceparent FROM hotdash._message AS x
-			WHERE x.part = (j.payload ->> 'part')::smallint AND x.id = d.message_id
+			WHERE x.part = hotdash._delivery_part(j.payload) AND x.id = d.message_id
 			UNION ALL
 			SELECT x.event_type, x.order_key, x.traceparent FROM hotdash._message AS x WHERE x.id = d.message_id
 			LIMIT 1) AS m ON true
@@ -376,7 +398,9 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			-- Whatever answers a request that is no delivery has answered it.
 			SELECT CASE WHEN d.endpoint_id IS NULL AND r.class = 'http' AND v.action IN ('dead', 'disable')
 				THEN 'complete' ELSE v.action END, v.reason
-			WHERE o.endpoint_id IS NULL OR r.class <> 'http') AS x;
+			WHERE o.endpoint_id IS NULL OR r.class <> 'http') AS x
+		-- A report is believed of what its sender may see, and was given.
+		WHERE hotdash._tenant_sees(d.tenant) AND hotdash._job_token_given(r.id, r.token);
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._edge_judge(hotdash._edge_result[], timestamptz) IS

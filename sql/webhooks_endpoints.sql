@@ -228,21 +228,22 @@ CREATE FUNCTION hotdash.endpoint_update(id bigint, changes jsonb) RETURNS void
 				WHEN 'events' THEN
 					e.events := coalesce(hotdash._json_texts(change.value, 'events'), '{*}');
 				WHEN 'headers' THEN e.headers := coalesce(change.value, '{}');
-				WHEN 'timeout' THEN e.timeout := coalesce(change.text::interval, '15 seconds');
-				WHEN 'max_attempts' THEN e.max_attempts := coalesce(change.text::int, 5);
-				WHEN 'max_age' THEN e.max_age := coalesce(change.text::interval, '3 days');
+				WHEN 'timeout' THEN e.timeout := hotdash._webhook_read(change.text, 'timeout', interval '15 seconds');
+				WHEN 'max_attempts' THEN e.max_attempts := hotdash._webhook_read(change.text, 'max_attempts', 5);
+				WHEN 'max_age' THEN e.max_age := hotdash._webhook_read(change.text, 'max_age', interval '3 days');
 				WHEN 'backoff' THEN e.backoff := change.value;
-				WHEN 'filter' THEN e.filter := change.text::jsonpath;
+				WHEN 'filter' THEN e.filter := hotdash._webhook_read(change.text, 'filter', NULL::jsonpath);
 				WHEN 'retry_statuses' THEN
-					e.retry_statuses := hotdash._json_texts(change.value, 'retry_statuses')::int[];
+					e.retry_statuses := hotdash._webhook_read(hotdash._json_texts(change.value, 'retry_statuses')::text,
+						'retry_statuses', NULL::int[]);
 				WHEN 'options' THEN
 					PERFORM hotdash._endpoint_check_options(change.value);
 					PERFORM hotdash._endpoint_set_signing(e.id, change.value);
 					options := coalesce(change.value, '{"client_cert": null, "consent": null, "proxy": null}');
-				WHEN 'rate' THEN e.rate := change.text::int;
-				WHEN 'rate_period' THEN e.rate_period := change.text::interval;
-				WHEN 'concurrency' THEN e.concurrency := change.text::int;
-				WHEN 'ordered' THEN e.ordered := coalesce(change.text::bool, false);
+				WHEN 'rate' THEN e.rate := hotdash._webhook_read(change.text, 'rate', NULL::int);
+				WHEN 'rate_period' THEN e.rate_period := hotdash._webhook_read(change.text, 'rate_period', NULL::interval);
+				WHEN 'concurrency' THEN e.concurrency := hotdash._webhook_read(change.text, 'concurrency', NULL::int);
+				WHEN 'ordered' THEN e.ordered := hotdash._webhook_read(change.text, 'ordered', false);
 			END CASE;
 		END LOOP;
 		e.rate_period := CASE WHEN e.rate IS NOT NULL OR changes ? 'rate_period'

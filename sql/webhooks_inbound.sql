@@ -83,7 +83,7 @@ REVOKE ALL ON FUNCTION hotdash._inbound_trace(jsonb) FROM PUBLIC;
  */
 
 CREATE FUNCTION hotdash._inbound_check_route(pattern text, route jsonb) RETURNS jsonb
-	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	BEGIN
@@ -101,11 +101,11 @@ CREATE FUNCTION hotdash._inbound_check_route(pattern text, route jsonb) RETURNS 
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = format('route "%s" names no kind', pattern);
 		END IF;
-		IF (route ->> 'priority')::int NOT BETWEEN 0 AND 9 THEN
+		IF hotdash._webhook_read(route ->> 'priority', 'priority', 0) NOT BETWEEN 0 AND 9 THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = format('priority of route "%s" must be between 0 and 9', pattern);
 		END IF;
-		PERFORM (route ->> 'order_key')::jsonpath;
+		PERFORM hotdash._webhook_read(route ->> 'order_key', 'order_key', NULL::jsonpath);
 		RETURN route;
 	END
 	$$;
@@ -113,7 +113,7 @@ COMMENT ON FUNCTION hotdash._inbound_check_route(text, jsonb) IS 'A route as it 
 REVOKE ALL ON FUNCTION hotdash._inbound_check_route(text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._inbound_check_routes(routes jsonb) RETURNS jsonb
-	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	BEGIN
@@ -219,16 +219,16 @@ CREATE FUNCTION hotdash._inbound_row(source text, scheme text, routes jsonb, pay
 		i.source := source;
 		i.tenant := hotdash._webhook_tenant(options ->> 'tenant');
 		i.scheme := scheme;
-		i.enabled := coalesce((options ->> 'enabled')::bool, true);
+		i.enabled := hotdash._webhook_read(options ->> 'enabled', 'enabled', true);
 		i.routes := hotdash._inbound_check_routes(routes);
 		i.payload_schema := payload_schema;
-		i.tolerance := coalesce((options ->> 'tolerance')::interval, '5 minutes');
-		i.keep := coalesce((options ->> 'keep')::interval, '7 days');
-		i.max_payload := coalesce((options ->> 'max_payload')::int,
-			(pg_size_bytes(current_setting('hotdash.webhook_max_payload'))));
+		i.tolerance := hotdash._webhook_read(options ->> 'tolerance', 'tolerance', interval '5 minutes');
+		i.keep := hotdash._webhook_read(options ->> 'keep', 'keep', interval '7 days');
+		i.max_payload := hotdash._webhook_read(options ->> 'max_payload', 'max_payload',
+			pg_size_bytes(current_setting('hotdash.webhook_max_payload'))::int);
 		i.dedupe := coalesce(options ->> 'dedupe', 'id');
 		i.event_header := lower(options ->> 'event_header');
-		i.event_path := (options ->> 'event_path')::jsonpath;
+		i.event_path := hotdash._webhook_read(options ->> 'event_path', 'event_path', NULL::jsonpath);
 		i.headers := coalesce((SELECT array_agg(lower(h)) FROM unnest(hotdash._json_texts(options -> 'headers', 'headers'))
 			AS h), '{}');
 		i.created_at := hotdash._now();
@@ -249,6 +249,7 @@ CREATE FUNCTION hotdash._inbound_check_kinds(routes jsonb) RETURNS void
 	DECLARE
 		missing text;
 	BEGIN
+		PERFORM hotdash._job_refuse_own(r.value ->> 'kind', r.value ->> 'queue') FROM jsonb_each(routes) AS r;
 		IF routes = hotdash._inbound_check_routes(NULL)
 			AND NOT EXISTS (SELECT FROM hotdash._kind AS k WHERE k.kind = 'process-webhook') THEN
 			PERFORM hotdash.job_kind_set('process-webhook');
@@ -271,7 +272,7 @@ CREATE FUNCTION hotdash._inbound_check_kinds(routes jsonb) RETURNS void
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._inbound_check_kinds(jsonb) IS
-	'Raises 42704 for a route to a kind or queue that is not there; makes kind process-webhook, once';
+	'Raises 42704 for a route to a kind or queue that is not there, 42501 for the server''s own; makes kind process-webhook, once';
 REVOKE ALL ON FUNCTION hotdash._inbound_check_kinds(jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.inbound_set(source text, scheme text, secret text, routes jsonb DEFAULT NULL,

@@ -72,7 +72,7 @@ CREATE FUNCTION hotdash._deliver(m hotdash._message, endpoints bigint[]) RETURNS
 			ROW(d.job_id, d.endpoint_id, now, 0, owner, message_id, event_type)::hotdash._delivery))
 		FROM (
 			SELECT array_agg(e.id ORDER BY e.id) AS endpoints,
-				hotdash.job_enqueue_many('webhook.delivery',
+				hotdash._job_enqueue_many('webhook.delivery',
 					array_agg(jsonb_build_object('message', message_id, 'part', message_part, 'endpoint', e.id::text)
 						ORDER BY e.id),
 					queue => 'webhooks',
@@ -101,7 +101,7 @@ CREATE FUNCTION hotdash._publish(event_type text, body bytea, content_type text,
 	AS $$
 	DECLARE
 		owner constant text := hotdash._webhook_tenant(tenant);
-		traceparent constant text := coalesce(options ->> 'traceparent', hotdash.trace_current());
+		traceparent constant text := coalesce(hotdash._trace_check(options ->> 'traceparent'), hotdash.trace_current());
 		endpoints bigint[];
 		m hotdash._message;
 		id text;

@@ -126,6 +126,7 @@ CREATE FUNCTION hotdash.http_request(url text, method text DEFAULT NULL, headers
 	DECLARE
 		now constant timestamptz := hotdash._now();
 		q hotdash._http_request;
+		max_age interval;
 	BEGIN
 		PERFORM hotdash._require_arg(url, 'url');
 		PERFORM hotdash._webhook_check_options(options,
@@ -136,21 +137,22 @@ CREATE FUNCTION hotdash.http_request(url text, method text DEFAULT NULL, headers
 		q.headers := coalesce(headers, '{}');
 		q.body := body;
 		q.timeout := coalesce(timeout, '15 seconds');
-		q.keep := coalesce((options ->> 'keep')::interval, '1 day');
-		q.max_response := coalesce((options ->> 'max_response')::int, 65536);
-		q.retry_statuses := hotdash._json_texts(nullif(options -> 'retry_statuses', 'null'), 'retry_statuses')::int[];
+		q.keep := hotdash._webhook_read(options ->> 'keep', 'keep', interval '1 day');
+		q.max_response := hotdash._webhook_read(options ->> 'max_response', 'max_response', 65536);
+		q.retry_statuses := hotdash._webhook_read(hotdash._json_texts(nullif(options -> 'retry_statuses', 'null'),
+			'retry_statuses')::text, 'retry_statuses', NULL::int[]);
 		q.traceparent := coalesce(options ->> 'traceparent', hotdash.trace_current());
 		q.created_at := now;
 		q.gone_at := 'infinity';
 		PERFORM hotdash._http_check(q);
-		PERFORM hotdash._endpoint_check_duration('max_age', (options ->> 'max_age')::interval, '1 second', '365 days')
-			WHERE options ? 'max_age';
+		max_age := hotdash._webhook_read(options ->> 'max_age', 'max_age', interval '3 days');
+		PERFORM hotdash._endpoint_check_duration('max_age', max_age, '1 second', '365 days');
 		PERFORM hotdash._webhook_register();
-		q.id := hotdash.job_enqueue('http.request', '{}', queue => 'webhooks', max_attempts => coalesce(max_attempts, 5),
+		q.id := hotdash._job_enqueue('http.request', '{}', queue => 'webhooks', max_attempts => coalesce(max_attempts, 5),
 			tenant => q.tenant,
 			options => jsonb_strip_nulls(jsonb_build_object(
 				'backoff', coalesce(nullif(options -> 'backoff', 'null'), hotdash._delivery_backoff()),
-				'expires_at', now + coalesce((options ->> 'max_age')::interval, '3 days'),
+				'expires_at', now + max_age,
 				'traceparent', q.traceparent,
 				'flow', 'host:' || left(substring(lower(url) FROM '^https?://([^/?#]*)'), 250))));
 		INSERT INTO hotdash._http_request VALUES (q.*);

@@ -101,10 +101,10 @@ CREATE FUNCTION hotdash._edge_await_key(claimed hotdash.claimed_job[], at timest
 		PERFORM hotdash._job_snooze_many(array_agg(j.id), array_agg(j.token), array_agg(interval '1 minute'))
 			FROM unnest(claimed) AS j
 			WHERE EXISTS (SELECT FROM hotdash._endpoint_key AS k
-				WHERE k.endpoint_id = (j.payload ->> 'endpoint')::bigint AND (k.retires_at IS NULL OR k.retires_at > at)
+				WHERE k.endpoint_id = hotdash._delivery_endpoint(j.payload) AND (k.retires_at IS NULL OR k.retires_at > at)
 					AND hotdash._secret_state(k.key, 'endpoint/' || k.endpoint_id) IN ('missing', 'damaged'))
 				OR EXISTS (SELECT FROM hotdash._endpoint_option AS o, hotdash._endpoint_option_secrets(o) AS x
-					WHERE (o.endpoint_id = (j.payload ->> 'endpoint')::bigint OR o.consent_request = j.id)
+					WHERE (o.endpoint_id = hotdash._delivery_endpoint(j.payload) OR o.consent_request = j.id)
 						AND hotdash._secret_state(x.stored, x.place) IN ('missing', 'damaged'))
 			HAVING count(*) > 0;
 	END

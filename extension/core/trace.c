@@ -26,6 +26,7 @@ PG_FUNCTION_INFO_V1(hd_trace_sql_new);
 PG_FUNCTION_INFO_V1(hd_trace_sql_child);
 PG_FUNCTION_INFO_V1(hd_trace_sql_current);
 PG_FUNCTION_INFO_V1(hd_trace_sql_set);
+PG_FUNCTION_INFO_V1(hd_trace_sql_check);
 PG_FUNCTION_INFO_V1(hd_trace_sql_attempt);
 
 static char *current = NULL;
@@ -76,6 +77,14 @@ hd_trace_valid(const char *text, int length)
 		   hex_field(text + HD_TRACE_ID_AT, HD_TRACE_ID_LENGTH, false) &&
 		   hex_field(text + HD_SPAN_ID_AT, HD_SPAN_ID_LENGTH, false) &&
 		   hex_field(text + HD_TRACE_FLAGS_AT, 2, true);
+}
+
+void
+hd_trace_require_valid(const char *text)
+{
+	if (!hd_trace_valid(text, (int) strlen(text)))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid traceparent: \"%s\"", text)));
 }
 
 /* Random lower-case hex of length digits (even), never all zero. */
@@ -218,6 +227,17 @@ hd_trace_sql_set(PG_FUNCTION_ARGS)
 {
 	hd_trace_set(PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	PG_RETURN_VOID();
+}
+
+/*
+ * hd_trace_sql_check
+ *		SQL: _trace_check(traceparent) -> text: the same, or 22023.
+ */
+Datum
+hd_trace_sql_check(PG_FUNCTION_ARGS)
+{
+	hd_trace_require_valid(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	PG_RETURN_TEXT_P(PG_GETARG_TEXT_PP(0));
 }
 
 /*

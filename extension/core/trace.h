@@ -32,6 +32,12 @@
 extern bool hd_trace_valid(const char *text, int length);
 
 /*
+ * hd_trace_require_valid
+ *		Raise 22023 unless text is one.
+ */
+extern void hd_trace_require_valid(const char *text);
+
+/*
  * hd_trace_new
  *		Write a new root traceparent, sampled and random, into buf
  *		(HD_TRACEPARENT_LENGTH + 1 bytes).

@@ -30,6 +30,7 @@
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/options.h"
+#include "jobs/own.h"
 #include "jobs/place.h"
 #include "jobs/scan.h"
 #include "jobs/table.h"
@@ -80,6 +81,8 @@ static HdSpiRelation id_sequence = {.name = "_job_id"};
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_enqueue);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_enqueue_many);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_enqueue_own);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_enqueue_many_own);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_batch_open);
 
 static int64
@@ -149,17 +152,37 @@ address_of(const Request *request, HdJobAddress *address)
 	address->flow = request->options.flow;
 }
 
+/* Nothing in a request may be the server's own. */
 static void
-read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *request)
+refuse_own(const Request *request, bool kind, bool queue)
+{
+	const HdJobOptions *options = &request->options;
+
+	if (kind)
+		hd_jobs_own_refuse_kind(request->kind);
+	if (queue)
+		hd_jobs_own_refuse_queue(request->queue);
+	if (options->flow != NULL)
+		hd_jobs_own_refuse_flow(options->flow);
+	for (int i = 0; i < options->nflows; i++)
+		hd_jobs_own_refuse_flow(options->flows[i]);
+}
+
+/* own: the server itself asks. */
+static void
+read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, bool own, Request *request)
 {
 	const HdJobKind *kind;
+	const HdJobQueueConfig *queue;
 	HdJobAddress address;
+	bool own_kind;
 
 	memset(request, 0, sizeof(Request));
 	hd_instance_use();
 	hd_require_arg(fcinfo, 0, "kind");
 	request->kind = text_argument(fcinfo, 0);
 	kind = hd_jobs_kind_get(request->kind);
+	own_kind = kind->own;
 	request->queue = text_argument(fcinfo, places->queue);
 	if (request->queue == NULL)
 		request->queue = pstrdup(kind->queue);
@@ -167,7 +190,8 @@ read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *req
 	request->has_schema = kind->payload_schema != NULL;
 	request->max_attempts = int_argument(fcinfo, places->max_attempts, kind->max_attempts, 1,
 										 MAX_ATTEMPTS, "max_attempts");
-	request->notify = hd_jobs_queue_get(request->queue)->notify;
+	queue = hd_jobs_queue_get(request->queue);
+	request->notify = queue->notify;
 	request->priority =
 		int_argument(fcinfo, places->priority, 5, 0, HD_JOB_PRIORITIES - 1, "priority");
 	request->scheduled = !fcinfo->args[places->run_at].isnull;
@@ -180,6 +204,8 @@ read_request(FunctionCallInfo fcinfo, const ArgumentPlaces *places, Request *req
 							  ? NULL
 							  : DatumGetJsonbP(fcinfo->args[places->options].value),
 						  &request->options);
+	if (!own)
+		refuse_own(request, own_kind, queue->own);
 	address_of(request, &address);
 	hd_jobs_place_set(&request->place, &address, NULL, 0);
 }
@@ -499,9 +525,12 @@ enqueue_unique(HdJobTable *table, Request *request, const HdJobPlace *place, HdJ
 	return id;
 }
 
-/* job_enqueue; bits: HD_JOB_HOLD_* beside those that the arguments ask for. */
+/*
+ * job_enqueue; bits: HD_JOB_HOLD_* beside those that the arguments ask for;
+ * own: the server itself asks.
+ */
 static int64
-enqueue_one(FunctionCallInfo fcinfo, int bits)
+enqueue_one(FunctionCallInfo fcinfo, int bits, bool own)
 {
 	static const ArgumentPlaces places = {.queue = 2,
 										  .priority = 3,
@@ -518,7 +547,7 @@ enqueue_one(FunctionCallInfo fcinfo, int bits)
 	char *key;
 	int64 id;
 
-	read_request(fcinfo, &places, &request);
+	read_request(fcinfo, &places, own, &request);
 	check_flows(&request, 1);
 	key = text_argument(fcinfo, 6);
 	request.if_exists = if_exists_argument(text_argument(fcinfo, 7));
@@ -550,7 +579,17 @@ enqueue_one(FunctionCallInfo fcinfo, int bits)
 Datum
 hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(enqueue_one(fcinfo, 0));
+	PG_RETURN_INT64(enqueue_one(fcinfo, 0, false));
+}
+
+/*
+ * hd_jobs_sql_enqueue_own
+ *		SQL: _job_enqueue(...) -> bigint, the same for the server's own jobs.
+ */
+Datum
+hd_jobs_sql_enqueue_own(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT64(enqueue_one(fcinfo, 0, true));
 }
 
 /*
@@ -560,7 +599,7 @@ hd_jobs_sql_enqueue(PG_FUNCTION_ARGS)
 Datum
 hd_jobs_sql_batch_open(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(enqueue_one(fcinfo, HD_JOB_HOLD_OPEN));
+	PG_RETURN_INT64(enqueue_one(fcinfo, HD_JOB_HOLD_OPEN, false));
 }
 
 /* A key to enqueue, with its place in the arrays, so that keys can be taken in order. */
@@ -624,12 +663,9 @@ sorted_keys(char **keys, int n)
 	return places;
 }
 
-/*
- * hd_jobs_sql_enqueue_many
- *		SQL: job_enqueue_many(...) -> bigint[], ids in the order of the payloads.
- */
-Datum
-hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
+/* job_enqueue_many; own: the server itself asks. */
+static ArrayType *
+enqueue_many(FunctionCallInfo fcinfo, bool own)
 {
 	static const ArgumentPlaces places = {.queue = 2,
 										  .priority = 3,
@@ -649,7 +685,7 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 	char **order_keys;
 	int n;
 
-	read_request(fcinfo, &places, &request);
+	read_request(fcinfo, &places, own, &request);
 	hd_require_arg(fcinfo, 1, "payloads");
 	deconstruct_array(PG_GETARG_ARRAYTYPE_P(1), JSONBOID, -1, false, TYPALIGN_INT, &payloads,
 					  &nulls, &n);
@@ -684,6 +720,25 @@ hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
 	}
 	end_held(&table, &request, now);
 	hd_jobs_table_close(&table);
-	PG_RETURN_ARRAYTYPE_P(
-		construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	return construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+}
+
+/*
+ * hd_jobs_sql_enqueue_many
+ *		SQL: job_enqueue_many(...) -> bigint[], ids in the order of the payloads.
+ */
+Datum
+hd_jobs_sql_enqueue_many(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_ARRAYTYPE_P(enqueue_many(fcinfo, false));
+}
+
+/*
+ * hd_jobs_sql_enqueue_many_own
+ *		SQL: _job_enqueue_many(...) -> bigint[], the same for the server's own jobs.
+ */
+Datum
+hd_jobs_sql_enqueue_many_own(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_ARRAYTYPE_P(enqueue_many(fcinfo, true));
 }

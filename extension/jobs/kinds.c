@@ -19,6 +19,7 @@
 #include "core/settings.h"
 #include "core/spi.h"
 #include "fmgr.h"
+#include "jobs/own.h"
 #include "jobs/tx.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -147,6 +148,7 @@ read_queues(void)
 	for (int i = 0; i < nqueue_configs; i++)
 	{
 		strlcpy(queue_configs[i].name, TextDatumGetCString(result(i, 1, &isnull)), NAMEDATALEN);
+		queue_configs[i].own = hd_jobs_own_is_queue(queue_configs[i].name);
 		queue_configs[i].paused = DatumGetBool(result(i, 2, &isnull));
 		queue_configs[i].notify = DatumGetBool(result(i, 3, &isnull));
 		queue_configs[i].concurrency = DatumGetInt32(result(i, 4, &isnull));
@@ -252,6 +254,7 @@ hd_jobs_kind_get_missing_ok(const char *name)
 		return NULL;
 
 	strlcpy(found.kind, name, NAMEDATALEN);
+	found.own = hd_jobs_own_queue_of(name) != NULL;
 	kind = hash_search(kinds, name, HASH_ENTER, NULL);
 	*kind = found;
 	return kind;
@@ -422,7 +425,7 @@ hd_jobs_queue_names(int *n)
 	(void) find_queue(HD_JOB_DEFAULT_QUEUE);
 	names = palloc(sizeof(char *) * Max(nqueue_configs, 1));
 	for (int i = 0; i < nqueue_configs; i++)
-		if (!queue_configs[i].paused)
+		if (!queue_configs[i].paused && !queue_configs[i].own)
 			names[count++] = pstrdup(queue_configs[i].name);
 	*n = count;
 	return names;

@@ -23,6 +23,7 @@ typedef struct HdJobKind
 {
 	char kind[NAMEDATALEN];
 	char queue[NAMEDATALEN];
+	bool own;	   /* only the server's own functions enqueue it (own.h) */
 	char *handler; /* signature as text, NULL for kinds run by workers outside */
 	Oid run_as;
 	int max_attempts;
@@ -38,6 +39,7 @@ typedef struct HdJobQueueConfig
 {
 	char name[NAMEDATALEN];
 	bool paused;
+	bool own;		 /* only the server's own functions enqueue there (own.h) */
 	bool notify;	 /* tell listeners of each job */
 	int concurrency; /* how many may run at once; 0: any number */
 	int rate;		 /* how many may begin in a period; 0: any number */
@@ -103,7 +105,8 @@ extern const HdJobQueueConfig *hd_jobs_queue_get(const char *name);
 
 /*
  * hd_jobs_queue_names
- *		All queues that are not paused, palloc'd in the caller's context.
+ *		All queues that are not paused and not the server's own, palloc'd in the
+ *		caller's context.
  */
 extern char **hd_jobs_queue_names(int *n);
 

@@ -25,6 +25,8 @@
 #include "jobs/ledger.h"
 #include "jobs/list.h"
 #include "jobs/place.h"
+#include "jobs/table.h"
+#include "jobs/tx.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -33,6 +35,7 @@
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_renew);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_running);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_token_given);
 
 static int32
 my_database(void)
@@ -137,6 +140,63 @@ hd_jobs_sql_renew(PG_FUNCTION_ARGS)
 	if (latest != 0 && hd_jobs_list->databases[db].covered_until != 0)
 		hd_jobs_horizon_cover(db, latest);
 	return (Datum) 0;
+}
+
+/* Whether the job is claimed under the token; *made: the token is one of this life of the list. */
+static bool
+is_current(int64 id, int64 token, bool *made)
+{
+	int32 db;
+	int32 index;
+	bool current;
+
+	(void) hd_spi_extension();
+	LWLockAcquire(hd_jobs_lock, LW_SHARED);
+	db = my_database();
+	index = (db >= 0) ? hd_jobs_list_find(db, id) : -1;
+	current = index >= 0 && hd_jobs_entry(index)->token == token;
+	*made = hd_jobs_list_made_token(token);
+	LWLockRelease(hd_jobs_lock);
+	return current;
+}
+
+/*
+ * hd_jobs_sql_token_given
+ *		SQL: _job_token_given(id, token) -> bool: whether the job may have been
+ *		claimed under the token, now or before.
+ *
+ * Tokens are not remembered.  But an end that charges an attempt raises the
+ * fence of a job that goes on, so a token with its fence is of the claim that
+ * runs, of one that was given back, or of an earlier boot; and a job whose
+ * fence was never raised had no other.  Of a job that has ended nothing is
+ * known.  While another session ends the claim, true tokens may be denied.
+ */
+Datum
+hd_jobs_sql_token_given(PG_FUNCTION_ARGS)
+{
+	int64 id = PG_GETARG_INT64(0);
+	int64 token = PG_GETARG_INT64(1);
+	HdJobTable table;
+	ItemPointerData tid;
+	bool given = true;
+	bool made;
+	int32 fence;
+
+	if (token <= 0 || HD_JOB_TOKEN_BOOT(token) == 0)
+		PG_RETURN_BOOL(false);
+	if (!hd_settings_preloaded() || is_current(id, token, &made))
+		PG_RETURN_BOOL(true);
+	hd_jobs_table_open_reading(&table);
+	if (hd_jobs_table_find(&table, id, &tid))
+	{
+		fence = DatumGetInt32(hd_jobs_table_column(&table, HD_JOB_COL_FENCE, NULL));
+		if (HD_JOB_TOKEN_FENCE(token) == (uint16) fence)
+			given = made || hd_jobs_tx_from_earlier_boot(token);
+		else
+			given = fence != 0;
+	}
+	hd_jobs_table_close(&table);
+	PG_RETURN_BOOL(given);
 }
 
 /* One running job as the views see it. */

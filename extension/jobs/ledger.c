@@ -305,6 +305,7 @@ hd_jobs_ledger_open(int capacity)
 	if (!pg_strong_random(&hd_jobs_list->next_token, sizeof(uint32)))
 		ereport(FATAL,
 				(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
+	hd_jobs_list->first_token = hd_jobs_list->next_token;
 	while (boot == 0)
 	{
 		if (!pg_strong_random(&boot, sizeof(boot)))

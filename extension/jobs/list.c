@@ -675,3 +675,12 @@ hd_jobs_list_token(int32 fence)
 	token |= hd_jobs_list->next_token++;
 	return (int64) token;
 }
+
+bool
+hd_jobs_list_made_token(int64 token)
+{
+	uint32 made = hd_jobs_list->next_token - hd_jobs_list->first_token;
+
+	return HD_JOB_TOKEN_BOOT(token) == hd_jobs_list->boot &&
+		   (uint32) token - hd_jobs_list->first_token < made;
+}

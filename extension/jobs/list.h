@@ -251,7 +251,8 @@ typedef struct HdJobList
 	int max_kinds;
 	int max_flows;
 	int max_waiters;
-	uint32 boot; /* tells tokens of this life of the ledger; 15 bits, not 0 */
+	uint32 boot;		/* tells tokens of this life of the ledger; 15 bits, not 0 */
+	uint32 first_token; /* of this life of the list */
 	uint32 next_token;
 	int32 free_entry;
 	int32 free_lane;
@@ -456,6 +457,12 @@ extern void hd_jobs_list_search_again(int32 db);
  *		A new token for a job whose row carries fence.
  */
 extern int64 hd_jobs_list_token(int32 fence);
+
+/*
+ * hd_jobs_list_made_token
+ *		Whether a token was made in this life of the list, for whatever job.
+ */
+extern bool hd_jobs_list_made_token(int64 token);
 
 /* The parts of a token: the boot it was made in, and the row's fence (16 bits). */
 #define HD_JOB_TOKEN_BOOT(token) ((uint32) (((uint64) (token)) >> 48))

@@ -77,9 +77,7 @@ traceparent_option(const char *key, const JsonbValue *value)
 {
 	char *text = hd_jobs_options_string(key, value);
 
-	if (!hd_trace_valid(text, (int) strlen(text)))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid traceparent: \"%s\"", text)));
+	hd_trace_require_valid(text);
 	return CStringGetTextDatum(text);
 }
 

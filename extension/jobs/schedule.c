@@ -28,6 +28,7 @@
 #include "jobs/kinds.h"
 #include "jobs/list.h"
 #include "jobs/options.h"
+#include "jobs/own.h"
 #include "jobs/tx.h"
 #include "miscadmin.h"
 #include "utils/array.h"
@@ -361,10 +362,14 @@ hd_jobs_sql_schedule_set(PG_FUNCTION_ARGS)
 	zone = hd_jobs_cron_zone(PG_ARGISNULL(4) ? DEFAULT_TIME_ZONE
 											 : text_to_cstring(PG_GETARG_TEXT_PP(4)));
 	kind = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	hd_jobs_own_refuse_kind(kind);
 	(void) hd_jobs_kind_get(kind);
 	hd_jobs_schedule_options(PG_ARGISNULL(7) ? NULL : PG_GETARG_JSONB_P(7), &options);
 	if (options.queue != NULL)
+	{
+		hd_jobs_own_refuse_queue(options.queue);
 		(void) hd_jobs_queue_get(options.queue);
+	}
 	if (!PG_ARGISNULL(3))
 		check_payload(PG_GETARG_DATUM(3));
 

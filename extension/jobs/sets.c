@@ -24,6 +24,7 @@
 #include "jobs/backoff.h"
 #include "jobs/history.h"
 #include "jobs/kinds.h"
+#include "jobs/own.h"
 #include "limits/limits.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
@@ -180,6 +181,40 @@ check_hash(const char *kind)
 }
 
 /*
+ * The queue that is stated, else the default; a kind of the server's own stays
+ * in its queue, and no other comes in.
+ */
+static char *
+queue_argument(FunctionCallInfo fcinfo, int n, const char *kind)
+{
+	const char *own = hd_jobs_own_queue_of(kind);
+	char *queue;
+
+	if (fcinfo->args[n].isnull)
+		return pstrdup((own != NULL) ? own : HD_JOB_DEFAULT_QUEUE);
+	queue = text_to_cstring(DatumGetTextPP(fcinfo->args[n].value));
+	(void) hd_jobs_queue_get(queue);
+	if (own == NULL)
+		hd_jobs_own_refuse_queue(queue);
+	else if (strcmp(queue, own) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("kind \"%s\" is the server's own and stays in queue \"%s\"", kind, own)));
+	return queue;
+}
+
+/* A kind of the server's own is worked by a process beside it, and its payloads are the server's. */
+static void
+check_own(FunctionCallInfo fcinfo, const char *kind)
+{
+	if (hd_jobs_own_queue_of(kind) != NULL && !(PG_ARGISNULL(1) && PG_ARGISNULL(9)))
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("kind \"%s\" is the server's own and can have no handler and no "
+							   "payload_schema",
+							   kind)));
+}
+
+/*
  * hd_jobs_sql_kind_set
  *		SQL: job_kind_set(...).
  */
@@ -187,7 +222,7 @@ Datum
 hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
 {
 	char *kind;
-	char *queue = HD_JOB_DEFAULT_QUEUE;
+	char *queue;
 	int max_attempts = PG_ARGISNULL(4) ? HD_JOB_DEFAULT_ATTEMPTS : PG_GETARG_INT32(4);
 	Datum values[10] = {0};
 	char nulls[11] = "          ";
@@ -196,9 +231,8 @@ hd_jobs_sql_kind_set(PG_FUNCTION_ARGS)
 	hd_require_arg(fcinfo, 0, "kind");
 	kind = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	hd_jobs_name_check(kind, "kind");
-	if (!PG_ARGISNULL(2))
-		queue = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	(void) hd_jobs_queue_get(queue);
+	check_own(fcinfo, kind);
+	queue = queue_argument(fcinfo, 2, kind);
 	if (max_attempts < 1 || max_attempts > 1000)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("max_attempts must be between 1 and 1000")));

@@ -394,7 +394,8 @@ hd_jobs_tx_end(int64 id, int64 token)
 bool
 hd_jobs_tx_from_earlier_boot(int64 token)
 {
-	return token > 0 && HD_JOB_TOKEN_BOOT(token) != hd_jobs_list->boot;
+	return token > 0 && HD_JOB_TOKEN_BOOT(token) != 0 &&
+		   HD_JOB_TOKEN_BOOT(token) != hd_jobs_list->boot;
 }
 
 /* A new entry in this transaction's hands, for a job that has none. Lock held. */

@@ -1,6 +1,6 @@
 # The workers that docs/jobs.md shows, run as they stand there, with handlers of the test's own: they work
 # through what is there, wake for what comes, fail what fails, renew what takes longer than its lease, and
-# finish what they hold when they are told to end.
+# finish what they hold when they are told to end. What is the edge's they leave alone.
 
 use strict;
 use warnings FATAL => 'all';
@@ -21,6 +21,12 @@ $node->safe_psql('app', <<'SQL');
 SELECT hotdash.job_kind_set('good'), hotdash.job_kind_set('long'), hotdash.job_kind_set('bad', max_attempts => 1);
 SELECT count(*) FROM hotdash.job_claim();
 SQL
+
+# A delivery, older than all that the workers will do. Only who names queue webhooks gets it.
+my $receiver = HotDash->start_receiver;
+$node->safe_psql('app', "SELECT hotdash.endpoint_create('@{[ $receiver->url ]}/healthy')");
+$node->safe_psql('app', q{SELECT hotdash.event_publish('order.created', '{}')});
+my $delivery = $node->safe_psql('app', 'SELECT id FROM hotdash.deliveries');
 
 # The program NAME of the page, in a folder with handlers beside it.
 sub place
@@ -142,6 +148,15 @@ SKIP:
 	skip($reason, 14) if defined $reason;
 	test_worker('worker.mjs', $javascript, 'node');
 }
+
+is(job($delivery, 'state || attempt'), 'ready0', 'the delivery is as it was');
+is($node->safe_psql('app', q{BEGIN; SELECT count(*) FROM hotdash.job_claim(); SELECT count(*) FROM hotdash.job_claim('{webhooks}'); ROLLBACK}), "0\n1", 'a claim gets it by the name of its queue');
+is($node->safe_psql('app', q{CALL hotdash.job_wait(wait => '0')}) . $node->safe_psql('app', q{CALL hotdash.job_wait('{webhooks}', '0')}), 'ft', 'and so with a wait');
+my $last = enqueue('good', '{"n": 1}');
+is($node->safe_psql('app', "SELECT count(*) FROM hotdash.job_claim(worker => 'x') AS c, hotdash.job_next(c.id, c.token)"), 0, 'the next job is none of it either');
+my $edge = $node->start_edge('app', { allow_addresses => '127.0.0.0/8' });
+poll_until(sub { job($delivery, 'state') eq 'completed' }, 30, 'the edge to send it');
+$edge->stop(30);
 
 $node->stop;
 done_testing();

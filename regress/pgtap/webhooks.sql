@@ -273,7 +273,9 @@ SELECT results_eq($$SELECT url, timeout, events, filter IS NULL, header_names, r
 	$$VALUES ('http://b/', interval '3 s', '{a.b}'::text[], true, '{X-B}'::text[], '{404,409}'::int[], 5, interval '1 hour')$$, 'changes what is named, null means the default');
 SELECT throws_ok(format('SELECT hotdash.endpoint_update(%s, %L)', id, changes), state, NULL, 'endpoint_update refuses ' || changes)
 FROM made, (VALUES ('{"colour":"red"}', '22023'), ('{"secret":"x"}', '22023'), ('{"url":"ftp://x"}', '22023'), ('{"url":null}', '22004'), ('{"events":"x"}', '22023'), ('{"timeout":"90 s"}', '22023'),
-	('{"timeout":"soon"}', '22007'), ('{"rate":0}', '22023'), ('{"rate_period":"1 s"}', '22023'), ('{"concurrency":0}', '22023'), ('{"ordered":"often"}', '22P02'), ('[]', '22023')) AS v (changes, state) WHERE name = 'full';
+	('{"timeout":"soon"}', '22023'), ('{"timeout":"99999999999 years"}', '22023'), ('{"timeout":["x"]}', '22023'), ('{"max_age":"1 fortnight of"}', '22023'), ('{"max_attempts":"5x"}', '22023'),
+	('{"max_attempts":99999999999}', '22023'), ('{"filter":"$$$"}', '22023'), ('{"filter":"$.a like_regex \"(\""}', '22023'), ('{"retry_statuses":["a"]}', '22023'), ('{"retry_statuses":[[404]]}', '22023'),
+	('{"rate":"many"}', '22023'), ('{"rate":5,"rate_period":"x"}', '22023'), ('{"concurrency":{}}', '22023'), ('{"rate":0}', '22023'), ('{"rate_period":"1 s"}', '22023'), ('{"concurrency":0}', '22023'), ('{"ordered":"often"}', '22023'), ('[]', '22023')) AS v (changes, state) WHERE name = 'full';
 SELECT throws_ok('SELECT hotdash.endpoint_update(-1, ''{}'')', '42704', NULL, 'unknown endpoint');
 SELECT throws_ok('SELECT hotdash.endpoint_enable(-1)', '42704', NULL, 'unknown endpoint');
 SELECT throws_ok('SELECT hotdash.endpoint_disable(NULL)', '22004', NULL, 'NULL endpoint');
@@ -320,6 +322,9 @@ SELECT throws_ok(call, state, NULL, call) FROM (VALUES
 	($$SELECT hotdash.event_publish('', '{}')$$, '22023'), ($$SELECT hotdash.event_publish('a b', '{}')$$, '22023'), ($$SELECT hotdash.event_publish('a*', '{}')$$, '22023'), ($$SELECT hotdash.event_publish('ä', '{}')$$, '22023'),
 	($$SELECT hotdash.event_publish(repeat('a', 129), '{}')$$, '22023'), ($$SELECT hotdash.event_publish('a', '{}', '')$$, '22023'), ($$SELECT hotdash.event_publish('a', '{}', repeat('k', 256))$$, '22023'),
 	($$SELECT hotdash.event_publish('a', '{}', order_key => '')$$, '22023'), ($$SELECT hotdash.event_publish('a', '{}', order_key => repeat('k', 256))$$, '22023'), ($$SELECT hotdash.event_publish('a', '{}', options => '{"x":1}')$$, '22023'),
+	($$SELECT hotdash.event_publish('a', '{}', tenant => 'tap-nobody', options => '{"traceparent":"x"}')$$, '22023'), ($$SELECT hotdash.event_publish_raw('a', 'x', tenant => 'tap-nobody', options => '{"traceparent":{}}')$$, '22023'),
+	($$SELECT hotdash.http_request('http://a', options => '{"keep":"x"}')$$, '22023'), ($$SELECT hotdash.http_request('http://a', options => '{"max_response":"x"}')$$, '22023'), ($$SELECT hotdash.http_request('http://a', options => '{"max_response":1e20}')$$, '22023'),
+	($$SELECT hotdash.http_request('http://a', options => '{"max_age":"x"}')$$, '22023'), ($$SELECT hotdash.http_request('http://a', options => '{"max_age":"0"}')$$, '22023'), ($$SELECT hotdash.http_request('http://a', options => '{"retry_statuses":["x"]}')$$, '22023'),
 	($$SELECT hotdash.event_publish_raw('a', 'x', E'text/plain\r\nX: 1')$$, '22023'), ($$SELECT hotdash.event_publish_raw('a', 'x', 'text')$$, '22023')) AS v (call, state);
 SELECT lives_ok($$SELECT hotdash.event_publish_raw('a', 'x', 'text/plain; charset=utf-8')$$, 'content type with a parameter');
 SET LOCAL hotdash.webhook_max_payload = '1kB';
