@@ -342,7 +342,8 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			CASE WHEN q.id IS NOT NULL THEN hotdash._http_traceparent(q, r.token)
 				ELSE hotdash._trace_attempt(m.traceparent, d.message_id, r.id, r.token) END,
 			substr(coalesce(q.traceparent, m.traceparent), 37, 16),
-			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false), j.flow, r.total_us
+			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false),
+			CASE WHEN q.id IS NULL THEN j.flow ELSE hotdash._http_flow(q.url, q.tenant) END, r.total_us
 		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
 			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date,
 			headers, sent_at, result)
@@ -475,7 +476,7 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 	AS $$
 	/*
 	 * What concerns more than the one delivery. Mostly nothing: successes at endpoints of which nothing bad is
-	 * remembered.
+	 * remembered. What is news of no endpoint is news of a host of requests, whose flow names it.
 	 */
 	DECLARE
 		late bigint[] := ARRAY(SELECT v.id FROM unnest(verdicts) WITH ORDINALITY AS v
@@ -491,14 +492,23 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 					min(coalesce(v.total_us, 0)) FILTER (WHERE v.health = 'success'),
 					min(coalesce(v.total_us, 0)) FILTER (WHERE v.pause AND v.asked IS NULL))::hotdash._endpoint_news
 				FROM (SELECT x.*, coalesce(max(x.result) FILTER (WHERE x.health = 'success')
-						OVER (PARTITION BY x.endpoint_id), 0) AS succeeded_at
-					FROM unnest(verdicts) AS x WHERE x.endpoint_id IS NOT NULL) AS v
-				GROUP BY v.endpoint_id);
+						OVER (PARTITION BY x.endpoint_id, y.host), 0) AS succeeded_at, y.host
+					FROM unnest(verdicts) AS x
+					CROSS JOIN LATERAL (SELECT CASE WHEN x.endpoint_id IS NULL THEN x.flow END AS host) AS y
+					WHERE x.endpoint_id IS NOT NULL OR y.host ^@ 'host:') AS v
+				GROUP BY v.endpoint_id, v.host);
 		PERFORM hotdash._endpoint_react(e, at)
 			FROM unnest(news) AS e
-			WHERE e.failures > 0 OR e.unauthorized > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL OR e.gone
-				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.endpoint_id))
+			WHERE e.endpoint_id IS NOT NULL AND (
+				e.failures > 0 OR e.unauthorized > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL OR e.gone
+				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.endpoint_id)))
 			ORDER BY e.endpoint_id;
+		PERFORM hotdash._http_host_react(e, at)
+			FROM unnest(news) AS e
+			WHERE e.endpoint_id IS NULL AND (
+				e.failures > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL
+				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._http_host AS h WHERE h.flow = e.flow)))
+			ORDER BY e.flow COLLATE "C";
 		PERFORM hotdash._job_flow_grade(array_agg(e.flow),
 				array_agg(hotdash._endpoint_grade(e.answers, e.failed, e.slowest_us, e.refused_us IS NOT NULL)))
 			FROM unnest(news) AS e WHERE e.flow IS NOT NULL;

@@ -151,7 +151,7 @@ CREATE FUNCTION hotdash.http_request(url text, method text DEFAULT NULL, headers
 				'backoff', coalesce(nullif(options -> 'backoff', 'null'), hotdash._delivery_backoff()),
 				'expires_at', now + coalesce((options ->> 'max_age')::interval, '3 days'),
 				'traceparent', q.traceparent,
-				'flow', 'host:' || left(substring(lower(url) FROM '^https?://([^/?#]*)'), 250))));
+				'flow', hotdash._http_flow(url, q.tenant))));
 		INSERT INTO hotdash._http_request VALUES (q.*);
 		PERFORM hotdash._webhook_file(ARRAY[ROW(q.id, NULL, now, 0, q.tenant, NULL, NULL)::hotdash._delivery]);
 		RETURN q.id;
