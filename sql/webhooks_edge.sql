@@ -486,11 +486,12 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 		news := ARRAY(SELECT (v.endpoint_id, bool_or(v.health = 'success'),
 					count(*) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at),
 					count(*) FILTER (WHERE v.reason = 'unauthorized' AND v.result > v.succeeded_at),
-					max(at + v.asked) FILTER (WHERE v.pause), bool_or(v.action = 'disable'), bool_and(v.echo),
+					max(at + v.asked) FILTER (WHERE v.pause AND v.asked > interval '0'), bool_or(v.action = 'disable'), bool_and(v.echo),
 					min(v.flow), count(*), count(*) FILTER (WHERE v.health = 'failure'), max(v.total_us),
 					count(*) FILTER (WHERE v.health = 'success'),
 					min(coalesce(v.total_us, 0)) FILTER (WHERE v.health = 'success'),
-					min(coalesce(v.total_us, 0)) FILTER (WHERE v.pause AND v.asked IS NULL))::hotdash._endpoint_news
+					min(coalesce(v.total_us, 0)) FILTER (WHERE v.pause
+						AND coalesce(v.asked = interval '0', true)))::hotdash._endpoint_news
 				FROM (SELECT x.*, coalesce(max(x.result) FILTER (WHERE x.health = 'success')
 						OVER (PARTITION BY x.endpoint_id, y.host), 0) AS succeeded_at, y.host
 					FROM unnest(verdicts) AS x

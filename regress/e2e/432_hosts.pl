@@ -146,7 +146,7 @@ subtest 'the pause that it asks for' => sub {
 };
 
 subtest '429 without a time' => sub {
-	foreach my $header (undef)
+	foreach my $header (undef, '0', 'Thu, 01 Jan 1970 00:00:00 GMT')
 	{
 		my $name = $header // 'none';
 		my $host = 'pace' . length($name) . '.test';
