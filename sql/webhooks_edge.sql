@@ -100,7 +100,8 @@ CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[]) RETURNS void
 	/* What cannot be built into a request never will be: dead, and visible, instead of claimed for ever. */
 	BEGIN
 		PERFORM hotdash.job_fail_many(array_agg(j.id), array_agg(j.token),
-				array_agg(CASE WHEN m.id IS NOT NULL THEN 'the endpoint does not exist any more'
+				array_agg(CASE WHEN j.kind = 'http.request' THEN 'the request is not kept any more: its option keep has passed'
+					WHEN m.id IS NOT NULL THEN 'the endpoint does not exist any more'
 					ELSE format('message %s does not exist any more: bodies are kept for '
 						'hotdash.webhook_message_retention, which is %s', j.payload ->> 'message',
 						current_setting('hotdash.webhook_message_retention')) END),
@@ -109,12 +110,13 @@ CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[]) RETURNS void
 			LEFT JOIN hotdash._message AS m ON m.id = j.payload ->> 'message'
 			LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = (j.payload ->> 'endpoint')::bigint
 				AND k.retires_at IS NULL
-			WHERE j.kind <> 'http.request' AND (m.id IS NULL OR k.endpoint_id IS NULL)
+			WHERE CASE WHEN j.kind = 'http.request' THEN NOT EXISTS (SELECT FROM hotdash._http_request AS q WHERE q.id = j.id)
+				ELSE m.id IS NULL OR k.endpoint_id IS NULL END
 			HAVING count(*) > 0;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[]) IS
-	'Ends claimed deliveries whose message or endpoint is gone';
+	'Ends claimed deliveries whose message or endpoint is gone, and requests without their row';
 REVOKE ALL ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[]) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._edge_give_back(claimed hotdash.claimed_job[], batch_bytes int) RETURNS void
