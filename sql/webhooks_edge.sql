@@ -156,7 +156,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 	AS $$
 	DECLARE
 		lease constant interval := hotdash._edge_lease();
-		batch_bytes constant int := 8 * 1024 * 1024;	-- of bodies, then the batch is full
+		batch_bytes constant int := 8 * 1024 * 1024;	-- of bodies and of answers to keep, then the batch is full
 		at timestamptz;
 		claimed hotdash.claimed_job[];
 		requests int;
@@ -174,6 +174,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 			claimed := ARRAY(SELECT j FROM hotdash.job_claim(ARRAY['webhooks'], up_to, edge, lease) AS j);
 			EXIT WHEN cardinality(claimed) = 0;
 			at := hotdash._now();
+			claimed := hotdash._http_fit(claimed, batch_bytes);
 			RETURN QUERY
 				SELECT s.id, s.token, s.url, 'POST', s.lines, s.body, (extract(epoch FROM s.timeout) * 1000)::int,
 					(extract(epoch FROM lease) * 1000)::int, flags, (extract(epoch FROM s.within) * 1000)::int, NULL::int,

@@ -224,6 +224,43 @@ REVOKE ALL ON FUNCTION hotdash.http_response_json(bigint) FROM PUBLIC;
  * For the edge
  */
 
+CREATE FUNCTION hotdash._http_fit(claimed hotdash.claimed_job[], batch_bytes int) RETURNS hotdash.claimed_job[]
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_hashjoin = off
+	SET enable_mergejoin = off
+	AS $$
+	/*
+	 * Deliveries alone are summed up as they are built into requests. Where requests of their own are among them, here:
+	 * of those counts, too, what is to be kept of the answer, since an edge must have room for both. The rest goes back
+	 * to where it was, uncharged; the first fits always.
+	 */
+	DECLARE
+		fit int;
+	BEGIN
+		IF NOT EXISTS (SELECT FROM unnest(claimed) AS j WHERE j.kind = 'http.request') THEN
+			RETURN claimed;
+		END IF;
+		SELECT count(*) FILTER (WHERE s.bytes_before < batch_bytes) INTO fit
+			FROM (
+				SELECT sum(z.bytes) OVER (ORDER BY j.ordinality) - z.bytes AS bytes_before
+				FROM unnest(claimed) WITH ORDINALITY AS j
+				CROSS JOIN LATERAL (SELECT coalesce(
+					(SELECT coalesce(octet_length(q.body), 0) + octet_length(q.headers::text) + q.max_response
+						FROM hotdash._http_request AS q WHERE q.id = j.id),
+					(SELECT m.bytes FROM hotdash._message AS m WHERE m.id = j.payload ->> 'message' LIMIT 1), 0) AS bytes) AS z
+				) AS s;
+		PERFORM hotdash._job_release_many(array_agg(j.id), array_agg(j.token))
+			FROM unnest(claimed[fit + 1:]) AS j
+			HAVING count(*) > 0;
+		RETURN claimed[:fit];
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._http_fit(hotdash.claimed_job[], int) IS
+	'How much of what was claimed makes a batch, by size, where there are requests among it; releases the rest';
+REVOKE ALL ON FUNCTION hotdash._http_fit(hotdash.claimed_job[], int) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._http_traceparent(q hotdash._http_request, token bigint) RETURNS text
 	LANGUAGE sql IMMUTABLE
 	SET search_path = pg_catalog, pg_temp
