@@ -214,9 +214,10 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 				WHERE s.lines IS NOT NULL AND num_nulls(s.sealed_login, s.sealed_cert) = num_nulls(s.login, s.cert);
 			GET DIAGNOSTICS requests = ROW_COUNT;
 			IF requests < cardinality(claimed) THEN
+				PERFORM hotdash._http_lease(claimed, lease);
 				RETURN QUERY
 					SELECT s.id, s.token, s.url, s.method, s.lines, s.body, (extract(epoch FROM s.timeout) * 1000)::int,
-						(extract(epoch FROM lease) * 1000)::int, flags, NULL::int, s.max_response, s.proxy, s.login, s.cert
+						(extract(epoch FROM greatest(lease, s.timeout + interval '10 seconds')) * 1000)::int, flags, NULL::int, s.max_response, s.proxy, s.login, s.cert
 					FROM (
 						SELECT j.id, j.token, q.url, q.method, q.body, q.timeout, q.max_response,
 							hotdash._http_header_lines(q.headers, hotdash._http_traceparent(q, j.token)) AS lines,

@@ -261,6 +261,27 @@ COMMENT ON FUNCTION hotdash._http_fit(hotdash.claimed_job[], int) IS
 	'How much of what was claimed makes a batch, by size, where there are requests among it; releases the rest';
 REVOKE ALL ON FUNCTION hotdash._http_fit(hotdash.claimed_job[], int) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._http_lease(claimed hotdash.claimed_job[], lease interval) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* A claim has one lease, as long as endpoints need: requests that need more get it here, before they are sent. */
+	DECLARE
+		slack constant interval := '10 seconds';
+		slow record;
+	BEGIN
+		SELECT array_agg(j.id) AS ids, array_agg(j.token) AS tokens, max(q.timeout) + slack AS lease INTO slow
+			FROM unnest(claimed) AS j JOIN hotdash._http_request AS q ON q.id = j.id
+			WHERE q.timeout + slack > _http_lease.lease;
+		IF slow.ids IS NOT NULL THEN
+			PERFORM r.id FROM hotdash.job_renew(slow.ids, slow.tokens, slow.lease) AS r;
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._http_lease(hotdash.claimed_job[], interval) IS
+	'Prolongs the leases of claimed requests to ten seconds more than their timeouts, where they are shorter';
+REVOKE ALL ON FUNCTION hotdash._http_lease(hotdash.claimed_job[], interval) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._http_traceparent(q hotdash._http_request, token bigint) RETURNS text
 	LANGUAGE sql IMMUTABLE
 	SET search_path = pg_catalog, pg_temp

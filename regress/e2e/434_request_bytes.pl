@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 #
 # Large requests do not add up: a claim ends at 8 MB, whatever it is of, an edge takes no more than max_in_flight_bytes, and
-# its memory shows it.
+# its memory shows it. A lease outlasts the request that it is for.
 
 use strict;
 use warnings FATAL => 'all';
@@ -69,6 +69,23 @@ subtest 'a claim' => sub {
 		$left -= @claims;
 	}
 	is("$left $rounds", '0 4', 'all of them come, 8 MB at a time');
+};
+
+subtest 'a lease' => sub {
+	sql(q{UPDATE hotdash._endpoint SET timeout = '1 second'});
+	ask(1, 'http://h.test/', 1, 1);
+	my $id = sql(q{SELECT max(id) FROM hotdash._http_request});
+	is(sql(q{SELECT timeout_ms, lease_ms FROM hotdash.edge_claim('test', 512)}), '60000|70000', 'is told as ten seconds longer than the timeout');
+	$node->pass_time(69);
+	sql('CALL hotdash._tick()');
+	is(sql("SELECT state FROM hotdash.jobs WHERE id = $id"), 'running', 'and is');
+	$node->pass_time(2);
+	sql('CALL hotdash._tick()');
+	is(sql("SELECT state FROM hotdash.jobs WHERE id = $id"), 'scheduled', 'no longer');
+	sql(q{SELECT hotdash.endpoint_create('http://h.test/', events => '{small}', timeout => '1 second')});
+	sql(q{SELECT hotdash.event_publish('small', '{}')});
+	is(sql(q{SELECT timeout_ms, lease_ms FROM hotdash.edge_claim('test', 512)}), '1000|11000', 'that of a delivery is as short as it was');
+	finish();
 };
 
 subtest 'an edge' => sub {
