@@ -40,6 +40,7 @@ typedef struct HdConfig
 	int64_t max_connections;
 	int64_t max_header_bytes;
 	int64_t max_in_flight;
+	int64_t max_in_flight_bytes;
 	int64_t max_response_bytes;
 	char *name;
 	char *proxy;

@@ -10,7 +10,9 @@
  *
  * Room: requests in flight and results that pile up unreported both count against
  * max_in_flight, and there is none at all while results cannot be reported. That bounds
- * memory when the database is away.
+ * memory when the database is away. What they take of memory counts against
+ * max_in_flight_bytes; how much a claim will bring is not known before, so that is passed by
+ * one claim at most, which the database keeps small.
  *
  * Stopping: SIGTERM or SIGINT stops claiming, gives back what has not been sent, lets
  * the rest finish and reports it. When shutdown_grace is over, or at a second signal,
@@ -191,6 +193,9 @@ room(void *context)
 	size_t taken = hd_http_in_flight(edge->http);
 
 	if (edge->stopping || !hd_reporter_ready(edge->reporter))
+		return 0;
+	if (hd_http_bytes(edge->http) + hd_reporter_bytes(edge->reporter) >=
+		(size_t) edge->config->max_in_flight_bytes)
 		return 0;
 	if (backlog > usual_backlog)
 		taken += backlog - usual_backlog;

@@ -50,9 +50,17 @@ struct HdHttp
 	HdTimer starter; /* armed while somebody is WAITING */
 	size_t started;	 /* in this round */
 	size_t in_flight_count;
+	size_t in_flight_bytes;
 	size_t free_count;
 	bool collecting; /* something may have ended since the last collection */
 };
+
+static void
+note_in_flight(const HdHttp *http)
+{
+	hd_metrics_set(HD_METRIC_IN_FLIGHT, (int64_t) http->in_flight_count);
+	hd_metrics_set(HD_METRIC_IN_FLIGHT_BYTES, (int64_t) http->in_flight_bytes);
+}
 
 /* ---- the end of a transfer ---- */
 
@@ -66,7 +74,8 @@ unlink_transfer(HdHttp *http, HdTransfer *transfer)
 	if (transfer->next != NULL)
 		transfer->next->previous = transfer->previous;
 	http->in_flight_count--;
-	hd_metrics_set(HD_METRIC_IN_FLIGHT, (int64_t) http->in_flight_count);
+	http->in_flight_bytes -= transfer->bytes;
+	note_in_flight(http);
 }
 
 static void
@@ -266,7 +275,9 @@ link_transfer(HdHttp *http, HdTransfer *transfer)
 		http->in_flight->previous = transfer;
 	http->in_flight = transfer;
 	http->in_flight_count++;
-	hd_metrics_set(HD_METRIC_IN_FLIGHT, (int64_t) http->in_flight_count);
+	transfer->bytes = hd_transfer_bytes(transfer);
+	http->in_flight_bytes += transfer->bytes;
+	note_in_flight(http);
 }
 
 /* Gives the transfer to libcurl. */
@@ -536,6 +547,12 @@ size_t
 hd_http_in_flight(const HdHttp *http)
 {
 	return http->in_flight_count;
+}
+
+size_t
+hd_http_bytes(const HdHttp *http)
+{
+	return http->in_flight_bytes;
 }
 
 void

@@ -36,6 +36,9 @@ void hd_http_free(HdHttp *http);
 void hd_http_start(HdHttp *http, HdRequest *request);
 
 size_t hd_http_in_flight(const HdHttp *http);
+
+/* The most memory that these and what is kept of their answers can take. */
+size_t hd_http_bytes(const HdHttp *http);
 void hd_http_visit(HdHttp *http, HdHttpVisitFn visit, void *context);
 
 /* Ends, as not sent, every transfer of which no byte has left. */

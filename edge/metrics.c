@@ -79,6 +79,8 @@ static const Family families[] = {
 	{"claimed_total", "counter", "Requests taken from the database.", HD_METRIC_CLAIMED, ONE},
 	{"given_back_total", "counter", "Requests given back unsent.", HD_METRIC_GIVEN_BACK, ONE},
 	{"in_flight", "gauge", "Requests being sent now.", HD_METRIC_IN_FLIGHT, ONE},
+	{"in_flight_bytes", "gauge", "Memory that these and what is kept of their answers can take.",
+	 HD_METRIC_IN_FLIGHT_BYTES, ONE},
 	{"backlog", "gauge", "Results that the database has not confirmed.", HD_METRIC_BACKLOG, ONE},
 	{"requests_total", "counter", "Requests that ended, by outcome.", HD_METRIC_OUTCOMES,
 	 MANY(outcome_labels)},

@@ -59,6 +59,7 @@ struct HdReporter
 	HdResult *head;
 	HdResult *tail;
 	size_t count;  /* results in the list */
+	size_t bytes;  /* of them */
 	size_t out;	   /* the first of them, in the report under way */
 	size_t limit;  /* results in one report; below report_batch after a refusal */
 	int64_t since; /* when the oldest result that is not out was added */
@@ -158,6 +159,7 @@ drop_first(HdReporter *reporter)
 	if (reporter->head == NULL)
 		reporter->tail = NULL;
 	reporter->count--;
+	reporter->bytes -= hd_result_bytes(result);
 	note_backlog(reporter);
 	hd_result_free(result);
 }
@@ -350,6 +352,7 @@ hd_reporter_add(HdReporter *reporter, HdResult *result)
 		reporter->head = result;
 	reporter->tail = result;
 	reporter->count++;
+	reporter->bytes += hd_result_bytes(result);
 	note_backlog(reporter);
 	send_next(reporter);
 }
@@ -389,6 +392,12 @@ size_t
 hd_reporter_backlog(const HdReporter *reporter)
 {
 	return reporter->count + reporter->releases.count;
+}
+
+size_t
+hd_reporter_bytes(const HdReporter *reporter)
+{
+	return reporter->bytes;
 }
 
 bool

@@ -52,4 +52,7 @@ void hd_reporter_hurry(HdReporter *reporter);
 /* Results and releases that the database has not confirmed. */
 size_t hd_reporter_backlog(const HdReporter *reporter);
 
+/* Memory of those results. */
+size_t hd_reporter_bytes(const HdReporter *reporter);
+
 #endif

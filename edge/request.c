@@ -332,6 +332,7 @@ hd_request_decode(const HdField fields[HD_COLUMN_COUNT])
 	HdRequest *request;
 	char *free_space;
 	size_t node_bytes;
+	size_t bytes;
 	int64_t flags = 0;
 	int64_t timeout_ms = 0;
 	int64_t lease_ms = 0;
@@ -356,13 +357,14 @@ hd_request_decode(const HdField fields[HD_COLUMN_COUNT])
 		problem = "the bytes to keep are out of range";
 
 	node_bytes = (layout.header_count + EXTRA_NODES) * sizeof(struct curl_slist);
-	request = calloc(1, sizeof(*request) +
-							(problem != NULL
-								 ? 0
-								 : node_bytes + layout.url_length + 1 + layout.method_length + 1 +
-									   layout.header_bytes + fields[HD_COLUMN_BODY].length + 1));
+	bytes = sizeof(*request);
+	if (problem == NULL)
+		bytes += node_bytes + layout.url_length + 1 + layout.method_length + 1 +
+				 layout.header_bytes + fields[HD_COLUMN_BODY].length + 1;
+	request = calloc(1, bytes);
 	if (request == NULL)
 		return NULL;
+	request->bytes = bytes + fields[HD_COLUMN_CLIENT_CERT].length;
 	request->id = id;
 	request->token = token;
 	request->problem = problem;

@@ -63,6 +63,7 @@ typedef struct HdRequest
 	size_t key_length;		   /* of the key after them */
 	bool late;				   /* given back because within_us had passed */
 	const char *problem;	   /* why it must not be sent; NULL: it may */
+	size_t bytes;			   /* of memory that it takes */
 	int64_t claimed_at;		   /* when the claim was sent: the lease is counted from here */
 	int64_t received_at;	   /* when its row arrived: the timeout is counted from here */
 } HdRequest;

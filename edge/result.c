@@ -29,6 +29,19 @@ hd_result_free(HdResult *result)
 	free(result);
 }
 
+static size_t
+kept_bytes(const HdResult *result)
+{
+	return (result->excerpt != NULL ? strlen(result->excerpt) : 0) +
+		   (result->headers != NULL ? strlen(result->headers) : 0);
+}
+
+size_t
+hd_result_bytes(const HdResult *result)
+{
+	return sizeof(*result) + kept_bytes(result);
+}
+
 const char *
 hd_outcome_name(HdOutcome outcome)
 {
@@ -112,8 +125,7 @@ hd_result_list_fit(const HdResult *list, size_t count, size_t bytes)
 
 	for (; fit < count && list != NULL; fit++, list = list->next)
 	{
-		used += list->excerpt != NULL ? strlen(list->excerpt) : 0;
-		used += list->headers != NULL ? strlen(list->headers) : 0;
+		used += kept_bytes(list);
 		if (used > bytes && fit > 0)
 			break;
 	}

@@ -51,6 +51,9 @@ typedef struct HdResult
 	char error[256]; /* empty: none */
 } HdResult;
 
+/* Memory that it takes. */
+size_t hd_result_bytes(const HdResult *result);
+
 void hd_result_free(HdResult *result);
 const char *hd_outcome_name(HdOutcome outcome);
 

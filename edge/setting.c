@@ -93,6 +93,7 @@ static const Setting settings[] = {
 	NUMBER(max_connections, TYPE_INT, "1024", 1, 100000, "most receiver connections kept, idle ones included; never below max_in_flight"),
 	NUMBER(max_header_bytes, TYPE_SIZE, "64kB", 1024, 1048576, "most response header bytes accepted, interim responses included"),
 	NUMBER(max_in_flight, TYPE_INT, "1024", 1, 10000, "most requests in flight at once"),
+	NUMBER(max_in_flight_bytes, TYPE_SIZE, "192MB", 1048576, 17179869184, "most bytes of those requests, and of their answers that are kept until they are reported"),
 	NUMBER(max_response_bytes, TYPE_SIZE, "64kB", 1024, 104857600, "response body bytes read before the connection is cut; the status counts all the same"),
 	TEXT(name, "", "name of this edge in the database; default: the host's name"),
 	TEXT(proxy, "", "http:// or socks5h:// proxy of requests that bring none of their own"),

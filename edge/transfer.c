@@ -155,6 +155,22 @@ wanted_bytes(const HdTransfer *transfer)
 	return keep > HD_RESULT_EXCERPT ? keep : HD_RESULT_EXCERPT;
 }
 
+/*
+ * An answer is cut at max_response_bytes and the piece that passes it, so no more of it is
+ * ever kept; as it is counted here, it is base64 already, as it will be until it is reported.
+ */
+size_t
+hd_transfer_bytes(const HdTransfer *transfer)
+{
+	size_t body = wanted_bytes(transfer);
+	size_t most = (size_t) transfer->config->max_response_bytes + (size_t) RECEIVE_BUFFER;
+	size_t bytes = transfer->request->bytes;
+
+	if (transfer->request->keep_bytes > 0)
+		bytes += HD_BASE64_SIZE((size_t) transfer->config->max_header_bytes);
+	return bytes + HD_BASE64_SIZE(body < most ? body : most);
+}
+
 /* Room for so many bytes in all, as far as they are wanted; what there is when memory is short. */
 static void
 make_room(HdTransfer *transfer, size_t length)
@@ -165,6 +181,8 @@ make_room(HdTransfer *transfer, size_t length)
 
 	while (size < length && size < wanted)
 		size *= 2;
+	if (size > wanted)
+		size = wanted;
 	if (size <= transfer->excerpt_size)
 		return;
 	grown = realloc(transfer->excerpt, size);

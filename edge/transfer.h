@@ -38,6 +38,7 @@ typedef struct HdTransfer
 	HdRequest *request; /* owned while not IDLE */
 	HdResult *result;	/* the same; made at the start, so that what was sent can be reported */
 	bool spoilt;		/* the handle ran short of memory: not to be used again */
+	size_t bytes;		/* hd_transfer_bytes(), while it is in flight */
 	HdLookup lookup;
 	HdTimer deadline;	  /* while RESOLVING; libcurl keeps it afterwards */
 	HdWay way;			  /* planned at the start, ended with the request */
@@ -77,6 +78,9 @@ bool hd_transfer_begin(HdTransfer *transfer, HdRequest *request) HD_MUSTCHECK;
 
 /* Forgets the request and frees it; the transfer may go back to the free list. */
 void hd_transfer_end(HdTransfer *transfer);
+
+/* The most memory that its request and what is kept of the answer can take. */
+size_t hd_transfer_bytes(const HdTransfer *transfer);
 
 /* Whether the time to send it within has passed; then it goes back. */
 bool hd_transfer_is_late(const HdTransfer *transfer);

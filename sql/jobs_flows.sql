@@ -21,7 +21,7 @@ CREATE TABLE hotdash._job_flow (
 	CHECK (hash = hotdash._job_flow_hash(flow)),
 	CHECK ((rate IS NULL) = (rate_period_us IS NULL))
 ) WITH (fillfactor = 70);
-COMMENT ON TABLE hotdash._job_flow IS 'Limits of flows; one without a row has none';
+COMMENT ON TABLE hotdash._job_flow IS 'Limits of flows; without a row host:… has a soft concurrency of 64, any other none';
 COMMENT ON COLUMN hotdash._job_flow.soft IS
 	'The concurrency is for fairness and no promise: it gets wider and narrower (extension/jobs/lend.h), and where leases were lost, nobody waits for them to end';
 COMMENT ON COLUMN hotdash._job_flow.rate_reason IS 'Whose rate it is, for explanations; NULL: as it was asked for';
@@ -39,10 +39,11 @@ CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE ON hotdash._job_flow
 CREATE TRIGGER changed_truncate AFTER TRUNCATE ON hotdash._job_flow
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._job_flow_changed();
 
-CREATE FUNCTION hotdash._job_flow_state(flow text, OUT running int, OUT shut bool, OUT opens_at timestamptz, OUT width int)
+CREATE FUNCTION hotdash._job_flow_state(flow text, OUT running int, OUT shut bool, OUT opens_at timestamptz, OUT width int,
+		OUT soft int)
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_flow_state' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION hotdash._job_flow_state IS
-	'What memory knows of a flow: how many of its jobs run, whether it is shut, when it opens by itself, how many may run at once';
+	'What memory knows of a flow: how many of its jobs run, whether it is shut, when it opens by itself, how many may run at once, and the soft concurrency that this came of';
 REVOKE ALL ON FUNCTION hotdash._job_flow_state FROM PUBLIC;
 
 CREATE FUNCTION hotdash._job_flow_grade(flows text[], grades int[]) RETURNS void

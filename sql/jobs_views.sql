@@ -218,8 +218,8 @@ BEGIN
 	ELSIF state.running >= coalesce(state.width, limits.concurrency) THEN
 		code := 'flow_cap';
 		why := format('The concurrency of flow %s is %s, and used up.', flow,
-			coalesce(state.width, limits.concurrency)) || CASE WHEN limits.soft
-			THEN format(' It is %s, more while its jobs end fast, fewer while they fail.', limits.concurrency) ELSE '' END;
+			coalesce(state.width, limits.concurrency)) || CASE WHEN state.soft IS NOT NULL
+			THEN format(' It is %s, more while its jobs end fast, fewer while they fail.', state.soft) ELSE '' END;
 	ELSIF state.shut AND limits.rate IS NOT NULL AND state.opens_at > hotdash._now() THEN
 		code := 'flow_rate';
 		why := format('The rate of flow %s is %s in %s%s; the next job may begin at %s.', flow, limits.rate,

@@ -121,7 +121,8 @@ CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[]) RETURNS void
 	 */
 	BEGIN
 		PERFORM hotdash.job_fail_many(array_agg(j.id), array_agg(j.token),
-				array_agg(CASE WHEN m.id IS NOT NULL THEN 'the endpoint does not exist any more'
+				array_agg(CASE WHEN j.kind = 'http.request' THEN 'the request is not kept any more: its option keep has passed'
+					WHEN m.id IS NOT NULL THEN 'the endpoint does not exist any more'
 					ELSE format('message %s does not exist any more: bodies are kept for '
 						'hotdash.webhook_message_retention, which is %s', j.payload ->> 'message',
 						current_setting('hotdash.webhook_message_retention')) END),
@@ -130,12 +131,13 @@ CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[]) RETURNS void
 			LEFT JOIN hotdash._message AS m ON m.id = j.payload ->> 'message' AND m.tenant = j.tenant
 			LEFT JOIN hotdash._endpoint AS e ON e.id = hotdash._delivery_endpoint(j.payload) AND e.tenant = j.tenant
 			LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = e.id AND k.retires_at IS NULL
-			WHERE j.kind <> 'http.request' AND (m.id IS NULL OR k.endpoint_id IS NULL)
+			WHERE CASE WHEN j.kind = 'http.request' THEN NOT EXISTS (SELECT FROM hotdash._http_request AS q WHERE q.id = j.id AND q.tenant = j.tenant)
+				ELSE m.id IS NULL OR k.endpoint_id IS NULL END
 			HAVING count(*) > 0;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[]) IS
-	'Ends claimed deliveries whose message or endpoint is gone';
+	'Ends claimed deliveries whose message or endpoint is gone, and requests without their row';
 REVOKE ALL ON FUNCTION hotdash._edge_bury(hotdash.claimed_job[]) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._edge_give_back(claimed hotdash.claimed_job[], batch_bytes int) RETURNS void
@@ -175,7 +177,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 	AS $$
 	DECLARE
 		lease constant interval := hotdash._edge_lease();
-		batch_bytes constant int := 8 * 1024 * 1024;	-- of bodies, then the batch is full
+		batch_bytes constant int := 8 * 1024 * 1024;	-- of bodies and of answers to keep, then the batch is full
 		at timestamptz;
 		claimed hotdash.claimed_job[];
 		requests int;
@@ -193,6 +195,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 			claimed := ARRAY(SELECT j FROM hotdash.job_claim(ARRAY['webhooks'], up_to, edge, lease) AS j);
 			EXIT WHEN cardinality(claimed) = 0;
 			at := hotdash._now();
+			claimed := hotdash._http_fit(claimed, batch_bytes);
 			RETURN QUERY
 				SELECT s.id, s.token, s.url, 'POST', s.lines, s.body, (extract(epoch FROM s.timeout) * 1000)::int,
 					(extract(epoch FROM lease) * 1000)::int, flags, (extract(epoch FROM s.within) * 1000)::int, NULL::int,
@@ -233,9 +236,10 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 				WHERE s.lines IS NOT NULL AND num_nulls(s.sealed_login, s.sealed_cert) = num_nulls(s.login, s.cert);
 			GET DIAGNOSTICS requests = ROW_COUNT;
 			IF requests < cardinality(claimed) THEN
+				PERFORM hotdash._http_lease(claimed, lease);
 				RETURN QUERY
 					SELECT s.id, s.token, s.url, s.method, s.lines, s.body, (extract(epoch FROM s.timeout) * 1000)::int,
-						(extract(epoch FROM lease) * 1000)::int, flags, NULL::int, s.max_response, s.proxy, s.login, s.cert
+						(extract(epoch FROM greatest(lease, s.timeout + interval '10 seconds')) * 1000)::int, flags, NULL::int, s.max_response, s.proxy, s.login, s.cert
 					FROM (
 						SELECT j.id, j.token, q.url, q.method, q.body, q.timeout, q.max_response,
 							hotdash._http_header_lines(q.headers, hotdash._http_traceparent(q, j.token)) AS lines,
@@ -364,7 +368,8 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			CASE WHEN q.id IS NOT NULL THEN hotdash._http_traceparent(q, r.token)
 				ELSE hotdash._trace_attempt(m.traceparent, d.message_id, r.id, r.token) END,
 			substr(coalesce(q.traceparent, m.traceparent), 37, 16),
-			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false), j.flow, r.total_us
+			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false),
+			CASE WHEN q.id IS NULL THEN j.flow ELSE hotdash._http_flow(q.url, q.tenant) END, r.total_us
 		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
 			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date,
 			headers, sent_at, result)
@@ -499,7 +504,7 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 	AS $$
 	/*
 	 * What concerns more than the one delivery. Mostly nothing: successes at endpoints of which nothing bad is
-	 * remembered.
+	 * remembered. What is news of no endpoint is news of a host of requests, whose flow names it.
 	 */
 	DECLARE
 		late bigint[] := ARRAY(SELECT v.id FROM unnest(verdicts) WITH ORDINALITY AS v
@@ -509,20 +514,30 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 		news := ARRAY(SELECT (v.endpoint_id, bool_or(v.health = 'success'),
 					count(*) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at),
 					count(*) FILTER (WHERE v.reason = 'unauthorized' AND v.result > v.succeeded_at),
-					max(at + v.asked) FILTER (WHERE v.pause), bool_or(v.action = 'disable'), bool_and(v.echo),
+					max(at + v.asked) FILTER (WHERE v.pause AND v.asked > interval '0'), bool_or(v.action = 'disable'), bool_and(v.echo),
 					min(v.flow), count(*), count(*) FILTER (WHERE v.health = 'failure'), max(v.total_us),
 					count(*) FILTER (WHERE v.health = 'success'),
 					min(coalesce(v.total_us, 0)) FILTER (WHERE v.health = 'success'),
-					min(coalesce(v.total_us, 0)) FILTER (WHERE v.pause AND v.asked IS NULL))::hotdash._endpoint_news
+					min(coalesce(v.total_us, 0)) FILTER (WHERE v.pause
+						AND coalesce(v.asked = interval '0', true)))::hotdash._endpoint_news
 				FROM (SELECT x.*, coalesce(max(x.result) FILTER (WHERE x.health = 'success')
-						OVER (PARTITION BY x.endpoint_id), 0) AS succeeded_at
-					FROM unnest(verdicts) AS x WHERE x.endpoint_id IS NOT NULL) AS v
-				GROUP BY v.endpoint_id);
+						OVER (PARTITION BY x.endpoint_id, y.host), 0) AS succeeded_at, y.host
+					FROM unnest(verdicts) AS x
+					CROSS JOIN LATERAL (SELECT CASE WHEN x.endpoint_id IS NULL THEN x.flow END AS host) AS y
+					WHERE x.endpoint_id IS NOT NULL OR y.host ^@ 'host:') AS v
+				GROUP BY v.endpoint_id, v.host);
 		PERFORM hotdash._endpoint_react(e, at)
 			FROM unnest(news) AS e
-			WHERE e.failures > 0 OR e.unauthorized > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL OR e.gone
-				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.endpoint_id))
+			WHERE e.endpoint_id IS NOT NULL AND (
+				e.failures > 0 OR e.unauthorized > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL OR e.gone
+				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.endpoint_id)))
 			ORDER BY e.endpoint_id;
+		PERFORM hotdash._http_host_react(e, at)
+			FROM unnest(news) AS e
+			WHERE e.endpoint_id IS NULL AND (
+				e.failures > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL
+				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._http_host AS h WHERE h.flow = e.flow)))
+			ORDER BY e.flow COLLATE "C";
 		PERFORM hotdash._job_flow_grade(array_agg(e.flow),
 				array_agg(hotdash._endpoint_grade(e.answers, e.failed, e.slowest_us, e.refused_us IS NOT NULL)))
 			FROM unnest(news) AS e WHERE e.flow IS NOT NULL;

@@ -25,7 +25,8 @@ CREATE FUNCTION hotdash.delivery_replay(id bigint) RETURNS bool
 		IF EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = d.id) THEN
 			RETURN false;
 		END IF;
-		IF (d.message_id IS NULL OR EXISTS (SELECT FROM hotdash._message AS x WHERE x.id = d.message_id))
+		IF (EXISTS (SELECT FROM hotdash._message AS x WHERE x.id = d.message_id)
+				OR d.message_id IS NULL AND EXISTS (SELECT FROM hotdash._http_request AS q WHERE q.id = d.id))
 			AND hotdash._job_revive(ARRAY[d.id]) = 1
 		THEN
 			RETURN true;

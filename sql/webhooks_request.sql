@@ -6,7 +6,12 @@
  * but its own. Whatever answer is not to be tried again completes the request: 404 is an answer. Only a request that
  * got none is dead.
  *
- * The answer is kept in the request's row until gone_at, when a tick deletes both.
+ * The answer is kept in the request's row until gone_at, when a tick deletes it; the attempts stay for as long as those
+ * of deliveries. gone_at is set by the report that ends the request. What ends otherwise (cancelled, past its time, its
+ * edge killed once too often) leaves a row without a job, which _http_settle finds within the hour. The other way round,
+ * a row with a job, whatever its gone_at says, is open: somebody has brought a dead request back.
+ *
+ * Locks: jobs first, then _http_request. What a tick finds locked is left for the next.
  */
 
 CREATE TABLE hotdash._http_request (
@@ -28,9 +33,12 @@ CREATE TABLE hotdash._http_request (
 	answer_cut bool,                        -- it had more than max_response, or broke off
 	error text,
 	duration_us int,
-	traceparent text
+	traceparent text,
+	ended text                              -- completed, by an answer that may be late; dead, cancelled; NULL: not known yet
 );
 CREATE INDEX _http_request_gone ON hotdash._http_request (gone_at) WHERE gone_at < 'infinity';
+-- A sixtieth of what is open, for _http_settle.
+CREATE INDEX _http_request_open ON hotdash._http_request ((id % 60)) WHERE gone_at = 'infinity';
 COMMENT ON TABLE hotdash._http_request IS 'HTTP requests and their answers';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._http_request', '');
 
@@ -154,7 +162,7 @@ CREATE FUNCTION hotdash.http_request(url text, method text DEFAULT NULL, headers
 				'backoff', coalesce(nullif(options -> 'backoff', 'null'), hotdash._delivery_backoff()),
 				'expires_at', now + max_age,
 				'traceparent', q.traceparent,
-				'flow', 'host:' || left(substring(lower(url) FROM '^https?://([^/?#]*)'), 250))));
+				'flow', hotdash._http_flow(url, q.tenant))));
 		INSERT INTO hotdash._http_request VALUES (q.*);
 		PERFORM hotdash._webhook_file(ARRAY[ROW(q.id, NULL, now, 0, q.tenant, NULL, NULL)::hotdash._delivery]);
 		RETURN q.id;
@@ -170,6 +178,7 @@ CREATE FUNCTION hotdash.http_response(id bigint) RETURNS hotdash.http_result
 	AS $$
 	DECLARE
 		q hotdash._http_request;
+		j record;
 	BEGIN
 		PERFORM hotdash._require_arg(id, 'id');
 		SELECT * INTO q FROM hotdash._http_request AS x
@@ -178,13 +187,18 @@ CREATE FUNCTION hotdash.http_response(id bigint) RETURNS hotdash.http_result
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('request %s does not exist', id),
 				HINT = 'An answer is kept for a day, or as long as option "keep" said.';
 		END IF;
-		RETURN (coalesce((SELECT j.state FROM hotdash.jobs AS j WHERE j.id = q.id),
-				CASE WHEN q.status IS NOT NULL THEN 'completed' WHEN q.gone_at < 'infinity' THEN 'dead' ELSE 'cancelled' END),
-			q.status, q.answer_headers, q.answer_body, q.error, round(q.duration_us / 1000.0, 3))::hotdash.http_result;
+		SELECT x.state, x.last_error INTO j FROM hotdash.jobs AS x WHERE x.id = q.id;
+		-- An answer counts that came when the job had been given up or cancelled for it; history may be gone before the row.
+		IF q.ended = 'completed' AND j.state IN ('dead', 'cancelled') THEN
+			j.state := q.ended;
+		END IF;
+		RETURN (coalesce(j.state, q.ended, 'cancelled'), q.status, q.answer_headers, q.answer_body,
+			coalesce(q.error, CASE WHEN j.state = 'dead' AND q.status IS NULL THEN j.last_error END),
+			round(q.duration_us / 1000.0, 3))::hotdash.http_result;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.http_response(bigint) IS
-	'What became of a request: its state, and the last answer; 42704 when it is not kept any more';
+	'What became of a request: its state, and the last answer; error: why there is none, or that its body was cut; 42704 when it is not kept any more';
 REVOKE ALL ON FUNCTION hotdash.http_response(bigint) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.http_response_text(id bigint) RETURNS text
@@ -200,13 +214,76 @@ REVOKE ALL ON FUNCTION hotdash.http_response_text(bigint) FROM PUBLIC;
 CREATE FUNCTION hotdash.http_response_json(id bigint) RETURNS jsonb
 	LANGUAGE sql VOLATILE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
-	AS $$ SELECT hotdash._json_or_null(r.body) FROM hotdash.http_response(id) AS r $$;
-COMMENT ON FUNCTION hotdash.http_response_json(bigint) IS 'The body of the answer to a request as JSON; null when it is none';
+	AS $$
+		-- What was cut may be JSON still, and say something else: 12 of 1234.
+		SELECT hotdash._json_or_null(r.body) FROM hotdash.http_response(id) AS r
+		WHERE NOT EXISTS (SELECT FROM hotdash._http_request AS q WHERE q.id = http_response_json.id AND q.answer_cut)
+	$$;
+COMMENT ON FUNCTION hotdash.http_response_json(bigint) IS
+	'The body of the answer to a request as JSON; null when it is none, or was cut';
 REVOKE ALL ON FUNCTION hotdash.http_response_json(bigint) FROM PUBLIC;
 
 /*
  * For the edge
  */
+
+CREATE FUNCTION hotdash._http_fit(claimed hotdash.claimed_job[], batch_bytes int) RETURNS hotdash.claimed_job[]
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_hashjoin = off
+	SET enable_mergejoin = off
+	AS $$
+	/*
+	 * Deliveries alone are summed up as they are built into requests. Where requests of their own are among them, here:
+	 * of those counts, too, what is to be kept of the answer, since an edge must have room for both. The rest goes back
+	 * to where it was, uncharged; the first fits always.
+	 */
+	DECLARE
+		fit int;
+	BEGIN
+		IF NOT EXISTS (SELECT FROM unnest(claimed) AS j WHERE j.kind = 'http.request') THEN
+			RETURN claimed;
+		END IF;
+		SELECT count(*) FILTER (WHERE s.bytes_before < batch_bytes) INTO fit
+			FROM (
+				SELECT sum(z.bytes) OVER (ORDER BY j.ordinality) - z.bytes AS bytes_before
+				FROM unnest(claimed) WITH ORDINALITY AS j
+				CROSS JOIN LATERAL (SELECT coalesce(
+					(SELECT coalesce(octet_length(q.body), 0) + octet_length(q.headers::text) + q.max_response
+						FROM hotdash._http_request AS q WHERE q.id = j.id),
+					(SELECT m.bytes FROM hotdash._message AS m WHERE m.id = j.payload ->> 'message' LIMIT 1), 0) AS bytes) AS z
+				) AS s;
+		PERFORM hotdash._job_release_many(array_agg(j.id), array_agg(j.token))
+			FROM unnest(claimed[fit + 1:]) AS j
+			HAVING count(*) > 0;
+		RETURN claimed[:fit];
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._http_fit(hotdash.claimed_job[], int) IS
+	'How much of what was claimed makes a batch, by size, where there are requests among it; releases the rest';
+REVOKE ALL ON FUNCTION hotdash._http_fit(hotdash.claimed_job[], int) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._http_lease(claimed hotdash.claimed_job[], lease interval) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* A claim has one lease, as long as endpoints need: requests that need more get it here, before they are sent. */
+	DECLARE
+		slack constant interval := '10 seconds';
+		slow record;
+	BEGIN
+		SELECT array_agg(j.id) AS ids, array_agg(j.token) AS tokens, max(q.timeout) + slack AS lease INTO slow
+			FROM unnest(claimed) AS j JOIN hotdash._http_request AS q ON q.id = j.id
+			WHERE q.timeout + slack > _http_lease.lease;
+		IF slow.ids IS NOT NULL THEN
+			PERFORM r.id FROM hotdash.job_renew(slow.ids, slow.tokens, slow.lease) AS r;
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._http_lease(hotdash.claimed_job[], interval) IS
+	'Prolongs the leases of claimed requests to ten seconds more than their timeouts, where they are shorter';
+REVOKE ALL ON FUNCTION hotdash._http_lease(hotdash.claimed_job[], interval) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._http_traceparent(q hotdash._http_request, token bigint) RETURNS text
 	LANGUAGE sql IMMUTABLE
@@ -253,17 +330,30 @@ CREATE FUNCTION hotdash._http_store(results hotdash._edge_result[], verdicts hot
 	LANGUAGE sql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		/* The last report on a request stays; a late one only if it brought an answer and there was none. */
+		/*
+		 * The last report on a request stays, but not over an answer that completed it. A late one counts if it did, or
+		 * if there was no answer yet. Of one request there may be two in a report.
+		 */
 		UPDATE hotdash._http_request AS q
-			SET status = r.status, answer_headers = hotdash._http_parse_headers(decode(r.headers, 'base64')),
-				answer_body = coalesce(decode(r.excerpt, 'base64'), CASE WHEN r.status IS NOT NULL THEN ''::bytea END),
-				answer_cut = r.truncated, duration_us = r.total_us,
-				error = CASE WHEN r.status IS NULL THEN v.error END,
-				gone_at = CASE WHEN states[v.ordinality] IN ('completed', 'dead') THEN at + q.keep ELSE q.gone_at END
-			FROM unnest(verdicts) WITH ORDINALITY AS v
-			JOIN unnest(results) WITH ORDINALITY AS r ON r.ordinality = v.result
-			WHERE q.id = v.id AND v.endpoint_id IS NULL
-				AND (states[v.ordinality] <> 'lost' OR (q.status IS NULL AND r.status IS NOT NULL))
+			SET status = n.status, answer_headers = hotdash._http_parse_headers(decode(n.headers, 'base64')),
+				answer_body = coalesce(decode(n.excerpt, 'base64'), CASE WHEN n.status IS NOT NULL THEN ''::bytea END),
+				answer_cut = n.truncated, duration_us = n.total_us,
+				error = CASE WHEN n.status IS NULL THEN n.error
+					WHEN n.truncated THEN concat_ws(': ', 'the body is not whole', nullif(hotdash._clean_text(n.cut, 500), '')) END,
+				ended = CASE WHEN n.action = 'complete' THEN 'completed' WHEN n.state = 'dead' THEN 'dead' ELSE q.ended END,
+				gone_at = CASE WHEN n.state IN ('completed', 'dead') OR n.state = 'lost' AND q.gone_at = 'infinity'
+					AND NOT EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = q.id) THEN at + q.keep ELSE q.gone_at END
+			FROM (
+				SELECT DISTINCT ON (v.id) v.id, v.action, v.error, s.state, r.status, r.headers, r.excerpt, r.truncated,
+					r.total_us, r.error AS cut
+				FROM unnest(verdicts) WITH ORDINALITY AS v
+				JOIN unnest(results) WITH ORDINALITY AS r ON r.ordinality = v.result
+				CROSS JOIN LATERAL (SELECT states[v.ordinality] AS state) AS s
+				WHERE v.endpoint_id IS NULL
+				ORDER BY v.id, v.action = 'complete' DESC, s.state = 'lost', v.ordinality DESC
+				) AS n
+			WHERE q.id = n.id AND (n.action = 'complete' OR q.ended IS DISTINCT FROM 'completed')
+				AND (n.state <> 'lost' OR n.status IS NOT NULL AND (q.status IS NULL OR n.action = 'complete'))
 	$$;
 COMMENT ON FUNCTION hotdash._http_store(hotdash._edge_result[], hotdash._edge_verdict[], text[], timestamptz) IS
 	'Keeps the answers to requests';
@@ -277,16 +367,55 @@ CREATE FUNCTION hotdash._http_sweep() RETURNS bool
 	DECLARE
 		swept constant int := 1000;
 		ids bigint[];
+		open bigint[];
 	BEGIN
 		ids := ARRAY(SELECT q.id FROM hotdash._http_request AS q WHERE q.gone_at <= hotdash._now()
 			ORDER BY q.gone_at LIMIT swept FOR UPDATE SKIP LOCKED);
 		IF ids = '{}' THEN
 			RETURN false;
 		END IF;
-		DELETE FROM hotdash._http_request AS q WHERE q.id = ANY (ids);
-		DELETE FROM hotdash._delivery AS d WHERE d.id = ANY (ids);
+		open := ARRAY(SELECT j.id FROM hotdash._job AS j WHERE j.id = ANY (ids));
+		UPDATE hotdash._http_request AS q SET gone_at = 'infinity' WHERE q.id = ANY (open);
+		DELETE FROM hotdash._http_request AS q WHERE q.id = ANY (ids) AND q.id <> ALL (open);
 		RETURN cardinality(ids) = swept;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._http_sweep() IS 'Deletes requests whose answers need not be kept any more; true when there may be more';
 REVOKE ALL ON FUNCTION hotdash._http_sweep() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._http_settle(sixtieth int) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
+	SET enable_hashjoin = off
+	SET enable_mergejoin = off
+	AS $$
+	/*
+	 * That a request ended without a report is seen by its job, which is not there any more; to look for that costs as
+	 * much as there are open, so a sixtieth of them at a time. What is past its time behind a host that is held back
+	 * is not claimed, and ended here.
+	 */
+	DECLARE
+		now constant timestamptz := hotdash._now();
+		at_once constant int := 10000;
+		due record;
+	BEGIN
+		SELECT array_agg(x.id) AS ids, array_agg(x.id) FILTER (WHERE x.waits) AS late INTO due
+			FROM (
+				SELECT q.id, j.id IS NOT NULL AS waits
+				FROM hotdash._http_request AS q LEFT JOIN hotdash._job AS j ON j.id = q.id
+				WHERE q.gone_at = 'infinity' AND q.id % 60 = sixtieth AND (j.id IS NULL OR j.expires_at <= now)
+				LIMIT at_once
+				FOR UPDATE OF q SKIP LOCKED) AS x;
+		IF due.late IS NOT NULL THEN
+			PERFORM hotdash._job_expire(due.late);
+		END IF;
+		UPDATE hotdash._http_request AS q
+			SET gone_at = now + q.keep, ended = CASE WHEN q.ended = 'completed' THEN q.ended
+				WHEN EXISTS (SELECT FROM hotdash._job_dead AS d WHERE d.id = q.id) THEN 'dead' ELSE 'cancelled' END
+			WHERE q.id = ANY (due.ids) AND NOT EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = q.id);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._http_settle(int) IS
+	'Finds requests that ended without a report among those whose id leaves that remainder, and ends what waited too long';
+REVOKE ALL ON FUNCTION hotdash._http_settle(int) FROM PUBLIC;

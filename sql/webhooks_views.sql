@@ -66,7 +66,8 @@ CREATE VIEW hotdash.delivery_attempts WITH (security_invoker = true) AS
 		round(a.total_us / 1000.0, 3) AS total_ms, a.remote_ip, a.reused, a.sent, a.late, a.retry_after, a.edge,
 		a.response_excerpt, a.truncated, a.sent_at
 	FROM hotdash._delivery_attempt AS a
-	JOIN hotdash._delivery AS d ON d.id = a.delivery_id
+	-- Whose part may go before that of its last attempt.
+	LEFT JOIN hotdash._delivery AS d ON d.id = a.delivery_id
 	WHERE hotdash._tenant_sees(a.tenant);
 COMMENT ON VIEW hotdash.delivery_attempts IS 'What happened each time a delivery, or another request, was sent';
 

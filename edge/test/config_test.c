@@ -27,6 +27,7 @@ static void
 test_values(HdConfig *config)
 {
 	CHECK(config->max_in_flight == 1024 && config->connect_timeout == 10000, "defaults are set");
+	CHECK(config->max_in_flight_bytes == 192 * 1048576, "so is that of bytes");
 	CHECK(config->name[0] != '\0', "the name is the host's");
 	CHECK(hd_setting_set(config, "query_timeout", "2min", error) && config->query_timeout == 120000,
 		  "minutes");
@@ -58,6 +59,7 @@ test_refusals(HdConfig *config)
 		{"max_in_flight", "", "not a number"},
 		{"max_in_flight", "99999999999999999999", "not a number"},
 		{"max_in_flight", "10kB", "unknown unit"},
+		{"max_in_flight_bytes", "1kB", "outside 1048576..17179869184"},
 		{"query_timeout", "5 parsecs", "unknown unit"},
 		{"query_timeout", "2147483647h", "outside"},
 		{"log_level", "loud", "debug info warning error"},

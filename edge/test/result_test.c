@@ -88,6 +88,7 @@ main(void)
 	second.headers = excerpt;
 	CHECK(hd_result_list_fit(&first, 3, 7) == 1 && hd_result_list_fit(&first, 3, 8) == 3,
 		  "kept texts count together");
+	CHECK(hd_result_bytes(&second) == sizeof(second) + 4, "and for the memory of a result");
 	cJSON_Delete(array);
 	free(json);
 	return check_end();

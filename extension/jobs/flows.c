@@ -394,7 +394,6 @@ typedef struct Limits
 {
 	uint64 hash;
 	uint32 changes;
-	bool found; /* has a row; the fields below are of it */
 	int concurrency;
 	bool soft;
 	TimestampTz held_until;
@@ -420,6 +419,8 @@ collect_wanted(int32 db, Limits *limits, int n)
 		memset(&limits[count], 0, sizeof(Limits));
 		limits[count].hash = flow->hash;
 		limits[count].changes = flow->changes;
+		limits[count].soft = hd_jobs_place_flow_is_fair(flow->hash);
+		limits[count].concurrency = limits[count].soft ? HD_JOB_FAIR_WIDTH : 0;
 		limits[count++].held_until = DT_NOBEGIN;
 	}
 	LWLockRelease(hd_jobs_lock);
@@ -561,18 +562,18 @@ hd_jobs_sql_flow_changed(PG_FUNCTION_ARGS)
 
 /*
  * hd_jobs_sql_flow_state
- *		SQL: _job_flow_state(flow, OUT running, OUT shut, OUT opens_at, OUT width): how
- *		many of its jobs run, whether nothing of it may begin now, and until when,
- *		where a time ends that; how many may run at once.  All null where memory does
- *		not know the flow.
+ *		SQL: _job_flow_state(flow, OUT running, OUT shut, OUT opens_at, OUT width, OUT
+ *		soft): how many of its jobs run, whether nothing of it may begin now, and until
+ *		when, where a time ends that; how many may run at once; the soft concurrency
+ *		that this came of.  All null where memory does not know the flow.
  */
 Datum
 hd_jobs_sql_flow_state(PG_FUNCTION_ARGS)
 {
 	text *name = PG_GETARG_TEXT_PP(0);
 	uint64 hash = hd_jobs_place_flow_hash(VARDATA_ANY(name), (int) VARSIZE_ANY_EXHDR(name));
-	Datum values[4] = {0};
-	bool nulls[4] = {true, true, true, true};
+	Datum values[5] = {0};
+	bool nulls[5] = {true, true, true, true, true};
 	TupleDesc desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -598,6 +599,8 @@ hd_jobs_sql_flow_state(PG_FUNCTION_ARGS)
 			nulls[2] = !flow->timed;
 			values[3] = Int32GetDatum(hd_jobs_lend_width(flow));
 			nulls[3] = flow->concurrency == 0;
+			values[4] = Int32GetDatum(flow->concurrency);
+			nulls[4] = !flow->soft;
 		}
 		LWLockRelease(hd_jobs_lock);
 	}

@@ -7,7 +7,9 @@
  * queue of its own for each would have to be asked for by name.
  *
  * Model: a job names its flow when it is enqueued; row hotdash._job_flow says
- * the flow's limits, and without one it has none.  Each flow's jobs stand in
+ * the flow's limits.  Without one it has none, or, if its name begins with
+ * HD_JOB_FAIR_PREFIX, a soft concurrency of HD_JOB_FAIR_WIDTH: so that there
+ * need not be a row for each host that was ever sent to.  Each flow's jobs stand in
  * lanes of their own, so flows take turns as tenants do.  A flow that may not
  * go on is shut: its lanes leave their groups, and whoever claims does not
  * meet them any more.  What has shut a flow opens it: the end of a job where

@@ -41,6 +41,9 @@
 
 #include "jobs/list.h"
 
+/* What a flow has that is fair by its name (place.h), while no row says anything else. */
+#define HD_JOB_FAIR_WIDTH 64
+
 /* Of 64 that is 8 to 256. */
 #define HD_JOB_STEP_MIN (-3)
 #define HD_JOB_STEP_MAX 2

@@ -15,6 +15,8 @@
 #define KEY_SEED 3
 #define FLOW_SEED 4
 
+#define FAIR_BIT UINT64CONST(1)
+
 uint64
 hd_jobs_place_queue_hash(const char *name)
 {
@@ -30,7 +32,18 @@ hd_jobs_place_tenant_hash(const char *tenant, int length)
 uint64
 hd_jobs_place_flow_hash(const char *flow, int length)
 {
-	return Max(hash_bytes_extended((const unsigned char *) flow, length, FLOW_SEED), 1);
+	uint64 hash = hash_bytes_extended((const unsigned char *) flow, length, FLOW_SEED);
+	int prefix = strlen(HD_JOB_FAIR_PREFIX);
+
+	if (length >= prefix && memcmp(flow, HD_JOB_FAIR_PREFIX, prefix) == 0)
+		return hash | FAIR_BIT;
+	return Max(hash & ~FAIR_BIT, FAIR_BIT << 1);
+}
+
+bool
+hd_jobs_place_flow_is_fair(uint64 hash)
+{
+	return (hash & FAIR_BIT) != 0;
 }
 
 /* 0 means that there is no line. */

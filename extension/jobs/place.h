@@ -14,6 +14,12 @@
 
 #include "datatype/timestamp.h"
 
+/*
+ * A flow whose name begins so has a soft concurrency without a row that says it
+ * (flows.h).  Its hash tells: it is odd, others are even.
+ */
+#define HD_JOB_FAIR_PREFIX "host:"
+
 typedef struct HdJobPlace
 {
 	const char *queue;
@@ -44,6 +50,9 @@ typedef struct HdJobAddress
 extern uint64 hd_jobs_place_queue_hash(const char *name);
 extern uint32 hd_jobs_place_tenant_hash(const char *tenant, int length);
 extern uint64 hd_jobs_place_flow_hash(const char *flow, int length);
+
+/* Whether it is the hash of a flow whose name begins with HD_JOB_FAIR_PREFIX. */
+extern bool hd_jobs_place_flow_is_fair(uint64 hash);
 
 /*
  * hd_jobs_place_lane

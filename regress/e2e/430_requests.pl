@@ -74,6 +74,7 @@ subtest 'answers' => sub {
 	is(sql('SELECT state, status FROM hotdash.http_response(' . ask("'$url/status/503', max_attempts => 2, options => '{\"backoff\": {\"type\": \"fixed\", \"base\": \"0.1s\"}}'") . ')'),
 		'dead|503', '503 is tried again, and kept when the attempts are used up');
 	my $big = ask("'$url/big/300000', options => '{\"max_response\": 200000}'");
+	is(sql("SELECT error FROM hotdash.http_response($big)"), q(the body is not whole: the answer's body is longer than the request wanted), 'which the answer says');
 	is(sql("SELECT octet_length(body), (SELECT truncated FROM hotdash.delivery_attempts WHERE delivery_id = $big) FROM hotdash.http_response($big)"), '200000|t', 'a body is cut where asked');
 	is(sql("SELECT error FROM hotdash.delivery_attempts WHERE delivery_id = $big"), q(the answer's body is longer than the request wanted), 'and not for what a setting of the edge says');
 	is(sql('SELECT octet_length(body) FROM hotdash.http_response(' . ask("'$url/big/1000000', options => '{\"max_response\": 1048576}'") . ')'), 1000000, 'a megabyte comes whole');
@@ -94,7 +95,8 @@ subtest 'kept for a time' => sub {
 	my $kept = ask("'$url/ok'");
 	poll_until(sub { sql('CALL hotdash._tick()'); $node->sqlstate('app', "SELECT hotdash.http_response($id)") eq '42704' }, 60, 'the end of what is kept for a second');
 	is(state_of($kept), 'completed', 'what is kept for a day is there');
-	is(sql("SELECT count(*) FROM hotdash._delivery WHERE id = $id"), 0, 'nothing is left of the other');
+	is(sql("SELECT count(*) FROM hotdash._http_request WHERE id = $id"), 0, 'nothing is left of the other');
+	is(sql("SELECT status FROM hotdash.delivery_attempts WHERE delivery_id = $id"), 200, 'but its attempt');
 };
 
 subtest 'refused' => sub {
