@@ -119,6 +119,7 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery_0', '');
 
 CREATE TABLE hotdash._delivery_attempt (
 	delivery_id bigint NOT NULL,
+	token bigint NOT NULL,                  -- of its claim: no two attempts have the same
 	finished_at timestamptz NOT NULL,
 	attempt int NOT NULL,
 	dns_us int,

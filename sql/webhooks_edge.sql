@@ -440,7 +440,7 @@ CREATE FUNCTION hotdash._edge_log(edge text, results hotdash._edge_result[], ver
 	AS $$
 	BEGIN
 		-- In the order of the table's columns.
-		PERFORM hotdash._webhook_file(array_agg(ROW(v.id, at, v.attempt, r.dns_us, r.connect_us, r.tls_us, r.ttfb_us,
+		PERFORM hotdash._webhook_file(array_agg(ROW(v.id, v.token, at, v.attempt, r.dns_us, r.connect_us, r.tls_us, r.ttfb_us,
 			r.total_us, r.status, 0, coalesce(r.sent, true), coalesce(r.reused, false), coalesce(r.truncated, false),
 			s.state = 'lost', s.state, v.reason, v.tenant, edge, r.class,
 			hotdash._clean_text(r.error, 500), hotdash._clean_text(r.remote_ip, 64), v.asked, to_timestamp(r.sent_at / 1000000.0),
@@ -527,6 +527,9 @@ CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id 
 		states := hotdash._edge_apply(verdicts);
 		PERFORM hotdash._edge_log(edge, parsed, verdicts, states, at);
 		PERFORM hotdash._edge_react(verdicts, states, at);
+		IF 'dead' = ANY (states) THEN
+			PERFORM hotdash._deliveries_tell(100);
+		END IF;
 		IF EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL) THEN
 			PERFORM hotdash._http_store(parsed, verdicts, states, at);
 			PERFORM hotdash._consent_settle(parsed, verdicts, states, at);
