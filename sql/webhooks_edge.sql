@@ -485,18 +485,25 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 		news := ARRAY(SELECT (v.endpoint_id, bool_or(v.health = 'success'),
 					count(*) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at),
 					count(*) FILTER (WHERE v.reason = 'unauthorized' AND v.result > v.succeeded_at),
+					count(*) FILTER (WHERE v.refuses AND v.result > v.succeeded_at),
+					bool_or(v.reason = 'not_found' AND v.result > v.succeeded_at),
+					(array_agg(v.error ORDER BY v.result DESC) FILTER (WHERE v.refuses))[1],
+					bool_or(v.reason = 'tls_failed' AND v.result > v.succeeded_at),
+					min(coalesce(v.total_us, 0)) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at),
 					max(at + v.asked) FILTER (WHERE v.pause), bool_or(v.action = 'disable'), bool_and(v.echo),
 					min(v.flow), count(*), count(*) FILTER (WHERE v.health = 'failure'), max(v.total_us),
 					count(*) FILTER (WHERE v.health = 'success'),
 					min(coalesce(v.total_us, 0)) FILTER (WHERE v.health = 'success'),
 					min(coalesce(v.total_us, 0)) FILTER (WHERE v.pause AND v.asked IS NULL))::hotdash._endpoint_news
 				FROM (SELECT x.*, coalesce(max(x.result) FILTER (WHERE x.health = 'success')
-						OVER (PARTITION BY x.endpoint_id), 0) AS succeeded_at
+						OVER (PARTITION BY x.endpoint_id), 0) AS succeeded_at,
+						x.reason IN ('unauthorized', 'not_found', 'rejected', 'conflict', 'too_large', 'redirect',
+							'address_blocked', 'invalid_request') AS refuses
 					FROM unnest(verdicts) AS x WHERE x.endpoint_id IS NOT NULL) AS v
 				GROUP BY v.endpoint_id);
 		PERFORM hotdash._endpoint_react(e, at)
 			FROM unnest(news) AS e
-			WHERE e.failures > 0 OR e.unauthorized > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL OR e.gone
+			WHERE e.failures > 0 OR e.rejected > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL OR e.gone
 				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.endpoint_id))
 			ORDER BY e.endpoint_id;
 		PERFORM hotdash._job_flow_grade(array_agg(e.flow),

@@ -1,0 +1,67 @@
+-- What reports bring about for endpoints (breaker, refusals, days of failures), and what health() says of certificates
+-- and of retention. Rolls back; needs no preload. What comes without a report is in regress/e2e/525_outcomes.pl.
+\set QUIET 1
+\pset format unaligned
+\pset tuples_only true
+\pset pager off
+\set ON_ERROR_ROLLBACK 1
+\set ON_ERROR_STOP true
+
+BEGIN;
+SELECT * FROM no_plan();
+
+/*
+ * The rules alone: opened, breaker (seconds until the probe), refusals, those of them unauthorized, failing since (seconds)
+ */
+
+CREATE FUNCTION pg_temp.after(h jsonb, news jsonb) RETURNS text LANGUAGE sql AS $$
+	SELECT concat_ws(' ', a.opened, coalesce(extract(epoch FROM a.probe_at - timestamptz '2026-01-01Z')::int::text, '-'), a.rejected,
+		a.unauthorized, coalesce(extract(epoch FROM timestamptz '2026-01-01Z' - a.failing_since)::int::text, '-'))
+	FROM hotdash._endpoint_after(
+		jsonb_populate_record(NULL::hotdash._endpoint_health,
+			'{"endpoint_id":1,"failed_at":[],"opened":0,"unauthorized":0,"rejected":0,"refusals":0}' || h),
+		jsonb_populate_record(NULL::hotdash._endpoint_news,
+			'{"endpoint_id":1,"succeeded":false,"failures":0,"unauthorized":0,"rejected":0,"missing":false,"gone":false,"echo":false}' || news),
+		'2026-01-01Z') AS a
+$$;
+CREATE FUNCTION pg_temp.open(probe_in interval, opened int DEFAULT 1) RETURNS jsonb LANGUAGE sql AS $$
+	SELECT jsonb_build_object('opened', opened, 'probe_at', timestamptz '2026-01-01Z' + probe_in, 'failing_since', timestamptz '2026-01-01Z' - interval '40 s',
+		'failed_at', to_jsonb(array_fill(timestamptz '2026-01-01Z' - interval '40 s', ARRAY[3])))
+$$;
+SELECT is(pg_temp.after(h, news), expected, what) FROM (VALUES
+	('two failures', '{}'::jsonb, '{"failures":2}'::jsonb, '0 - 0 0 0'),
+	('three open the breaker', '{}', '{"failures":3}', '1 30 0 0 0'),
+	('one while it is open', pg_temp.open('5 s'), '{"failures":1,"failed_us":1000}', '1 5 0 0 40'),
+	('three while it is open', pg_temp.open('5 s'), '{"failures":3,"failed_us":1000}', '1 5 0 0 40'),
+	('the probe fails: open for twice as long', pg_temp.open('-1 s'), '{"failures":1,"failed_us":1000}', '2 60 0 0 40'),
+	('one that was under way when it opened times out later', pg_temp.open('-1 s'), '{"failures":1,"failed_us":31000001}', '1 -1 0 0 40'),
+	('three of those', pg_temp.open('-1 s'), '{"failures":3,"failed_us":31000001}', '1 -1 0 0 40'),
+	('one that was sent as it opened', pg_temp.open('-1 s'), '{"failures":1,"failed_us":31000000}', '2 60 0 0 40'),
+	('the same of the second time', pg_temp.open('-1 s', 2), '{"failures":1,"failed_us":61000001}', '2 -1 0 0 40'),
+	('a success closes it', pg_temp.open('-1 s'), '{"succeeded":true}', '0 - 0 0 -'),
+	('and failures after it begin anew', pg_temp.open('-1 s'), '{"succeeded":true,"failures":2}', '0 - 0 0 0'),
+	('refusals open nothing', '{}', '{"rejected":3,"unauthorized":1}', '0 - 3 1 -'),
+	('they add up', '{"rejected":8,"unauthorized":2}', '{"rejected":3,"unauthorized":1}', '0 - 11 3 -'),
+	('until a success', '{"rejected":8,"unauthorized":2}', '{"succeeded":true,"rejected":1}', '0 - 1 0 -'),
+	('404 begins the days of failures', '{}', '{"rejected":1,"missing":true}', '0 - 1 0 0'),
+	('and does not begin them again', '{"failing_since":"2025-12-31T23:59:00Z"}', '{"rejected":1,"missing":true}', '0 - 1 0 60'),
+	('another refusal does not', '{}', '{"rejected":1}', '0 - 1 0 -')
+) AS v (what, h, news, expected);
+
+/*
+ * Who is told of dead deliveries
+ */
+
+SET LOCAL hotdash.tenant = 'tap-outcomes';
+CREATE TEMPORARY TABLE listener AS SELECT events, hotdash.endpoint_create('http://a', events) AS id
+FROM unnest(ARRAY['{*}', '{hotdash.*}', '{hotdash.delivery.*}', '{hotdash.delivery.dead}', '{hotdash.alert.*}', '{order.*}']::text[]) AS e, LATERAL (SELECT e::text[] AS events) AS x;
+SELECT hotdash._event_operational('hotdash.delivery.dead', '{}', NULL, 'tap-outcomes', 0);
+SELECT set_eq($$SELECT l.events::text FROM listener AS l JOIN hotdash.deliveries AS d ON d.endpoint_id = l.id$$,
+	ARRAY['{hotdash.*}', '{hotdash.delivery.*}', '{hotdash.delivery.dead}'], 'who asks for it, and * does not');
+SELECT ok(hotdash._event_echoes('hotdash.delivery.dead', NULL), 'its own death is not told');
+SELECT ok(NOT hotdash._event_echoes('order.created', 'hotdash.delivery.dead'), 'that of others is');
+
+SET LOCAL hotdash.tenant = '';
+
+SELECT * FROM finish();
+ROLLBACK;
