@@ -367,7 +367,9 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			(SELECT max(x.attempt) FROM hotdash._delivery_attempt AS x WHERE x.delivery_id = r.id), 1) AS attempt) AS a
 		CROSS JOIN LATERAL (SELECT hotdash._retry_after(r.retry_after, at, r.http_date) AS asked) AS h
 		CROSS JOIN LATERAL hotdash._webhook_classify(r.status, r.class, a.attempt, r.sent, r.total_us,
-			h.asked IS NOT NULL, coalesce(e.retry_statuses, q.retry_statuses)) AS v
+			-- Who asks for no wait has not said how to slow down, but has said that it may be tried again.
+			h.asked > interval '0' OR r.status = 413 AND h.asked IS NOT NULL,
+			coalesce(e.retry_statuses, q.retry_statuses)) AS v
 		CROSS JOIN LATERAL (
 			SELECT u.action, u.reason
 			FROM hotdash._consent_verdict(r.status, r.headers, o.consent_origin, v.action, v.reason) AS u
@@ -490,11 +492,11 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 					(array_agg(v.error ORDER BY v.result DESC) FILTER (WHERE v.refuses))[1],
 					bool_or(v.reason = 'tls_failed' AND v.result > v.succeeded_at),
 					min(coalesce(v.total_us, 0)) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at),
-					max(at + v.asked) FILTER (WHERE v.pause), bool_or(v.action = 'disable'), bool_and(v.echo),
+					max(at + v.asked) FILTER (WHERE v.pause AND v.asked > interval '0'), bool_or(v.action = 'disable'), bool_and(v.echo),
 					min(v.flow), count(*), count(*) FILTER (WHERE v.health = 'failure'), max(v.total_us),
 					count(*) FILTER (WHERE v.health = 'success'),
 					min(coalesce(v.total_us, 0)) FILTER (WHERE v.health = 'success'),
-					min(coalesce(v.total_us, 0)) FILTER (WHERE v.pause AND v.asked IS NULL))::hotdash._endpoint_news
+					min(coalesce(v.total_us, 0)) FILTER (WHERE v.pause AND coalesce(v.asked, interval '0') = interval '0'))::hotdash._endpoint_news
 				FROM (SELECT x.*, coalesce(max(x.result) FILTER (WHERE x.health = 'success')
 						OVER (PARTITION BY x.endpoint_id), 0) AS succeeded_at,
 						x.reason IN ('unauthorized', 'not_found', 'rejected', 'conflict', 'too_large', 'redirect',
