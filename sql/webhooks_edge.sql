@@ -529,11 +529,16 @@ CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id 
 		parsed hotdash._edge_result[];
 		verdicts hotdash._edge_verdict[];
 		states text[];
+		repeats text[];			-- by result: what it had come to before
 	BEGIN
 		PERFORM hotdash._edge_check_name(edge);
 		parsed := hotdash._edge_parse(results);
 		verdicts := ARRAY(SELECT v FROM hotdash._edge_judge(parsed, at) AS v);
 		states := hotdash._edge_apply(verdicts);
+		IF 'lost' = ANY (states) THEN
+			SELECT l.verdicts, l.states, l.repeats INTO verdicts, states, repeats
+				FROM hotdash._edge_late(verdicts, states) AS l;
+		END IF;
 		PERFORM hotdash._edge_log(edge, parsed, verdicts, states, at);
 		PERFORM hotdash._edge_react(verdicts, states, at);
 		IF 'dead' = ANY (states) THEN
@@ -544,7 +549,7 @@ CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id 
 			PERFORM hotdash._consent_settle(parsed, verdicts, states, at);
 		END IF;
 		RETURN QUERY
-			SELECT r.id, coalesce(states[v.ordinality], 'lost')
+			SELECT r.id, coalesce(states[v.ordinality], repeats[r.ordinality], 'lost')
 			FROM unnest(parsed) WITH ORDINALITY AS r
 			LEFT JOIN unnest(verdicts) WITH ORDINALITY AS v ON v.result = r.ordinality
 			ORDER BY r.ordinality;

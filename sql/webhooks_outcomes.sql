@@ -14,7 +14,7 @@
  *
  * Reports that come again. An edge whose connection broke does not know whether its report arrived, and sends it
  * again. An attempt is known by its token, so a result that is in the log already is answered as it was and does
- * nothing.
+ * nothing. One that says otherwise than the one before it is late, like any of a stale token.
  *
  * Locks: a note after its job; the jobs of stale tokens, shared, in the order of ids.
  */
@@ -118,3 +118,94 @@ CREATE FUNCTION hotdash._attempt_lost(id bigint, token bigint, attempt int, star
 COMMENT ON FUNCTION hotdash._attempt_lost(bigint, bigint, int, timestamptz, text, text, text) IS
 	'The row of an attempt that ended without a report';
 REVOKE ALL ON FUNCTION hotdash._attempt_lost(bigint, bigint, int, timestamptz, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._attempt_take_back(delivery bigint, of_token bigint) RETURNS int
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* From its part, like all that is written: whoever writes through the parent locks all parts. */
+	DECLARE
+		part constant smallint := (SELECT a.part FROM hotdash._delivery_attempt AS a
+			WHERE a.delivery_id = delivery AND a.token = of_token AND a.reason = 'lost' LIMIT 1);
+		number int;
+	BEGIN
+		IF part IS NOT NULL THEN
+			EXECUTE format('DELETE FROM hotdash._delivery_attempt_%s AS a
+				WHERE a.delivery_id = $1 AND a.token = $2 AND a.reason = ''lost'' RETURNING a.attempt', part)
+				INTO number USING delivery, of_token;
+		END IF;
+		RETURN number;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._attempt_take_back(bigint, bigint) IS
+	'Deletes the row of an attempt that was taken for lost, and returns its number; NULL when there is none';
+REVOKE ALL ON FUNCTION hotdash._attempt_take_back(bigint, bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._jobs_await(ids bigint[]) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	SET lock_timeout = '5s'
+	AS $$
+	/* Whoever has ended a job holds its row. Not for ever: it may be somebody's open session. */
+	BEGIN
+		PERFORM FROM hotdash._job AS j WHERE j.id = ANY (ids) ORDER BY j.id FOR SHARE;
+	EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._jobs_await(bigint[]) IS 'Waits, up to five seconds each, for transactions that are ending these jobs';
+REVOKE ALL ON FUNCTION hotdash._jobs_await(bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._edge_late(INOUT verdicts hotdash._edge_verdict[], INOUT states text[], OUT repeats text[])
+	RETURNS record
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	-- A plan kept from a time when the tables were empty must not scan them when they are full.
+	SET enable_seqscan = off
+	AS $$
+	/*
+	 * Takes out of a report what was reported before, and says for each result what it had come to then. The report that
+	 * came first may be under way: it has the rows of its jobs, so it is waited for there, and what it did is seen by the
+	 * statements after that. If it was rolled back, the tokens are good again.
+	 */
+	DECLARE
+		fresh hotdash._edge_verdict[] := '{}';
+		fresh_states text[] := '{}';
+		seen text[];			-- by verdict
+		again int[];
+		ended text[];
+		v hotdash._edge_verdict;
+	BEGIN
+		PERFORM hotdash._jobs_await(ARRAY(
+			SELECT x.id FROM unnest(verdicts) WITH ORDINALITY AS x WHERE states[x.ordinality] = 'lost'));
+		seen := ARRAY(SELECT (SELECT a.outcome FROM hotdash._delivery_attempt AS a
+				WHERE states[x.ordinality] = 'lost' AND a.delivery_id = x.id AND a.token = x.token AND a.reason = x.reason LIMIT 1)
+			FROM unnest(verdicts) WITH ORDINALITY AS x ORDER BY x.ordinality);
+		again := ARRAY(SELECT n FROM generate_subscripts(states, 1) AS n WHERE states[n] = 'lost' AND seen[n] IS NULL ORDER BY n);
+		ended := hotdash._edge_apply(ARRAY(SELECT verdicts[n] FROM unnest(again) WITH ORDINALITY AS x (n, i) ORDER BY x.i));
+		FOR i IN 1 .. cardinality(again) LOOP
+			states[again[i]] := ended[i];
+		END LOOP;
+
+		FOR i IN 1 .. cardinality(states) LOOP
+			v := verdicts[i];
+			IF states[i] = 'lost' AND seen[i] IS NULL THEN
+				-- Twice in one report.
+				seen[i] := (SELECT fresh_states[x.ordinality] FROM unnest(fresh) WITH ORDINALITY AS x
+					WHERE x.id = v.id AND x.token = v.token AND x.reason = v.reason LIMIT 1);
+				v.attempt := coalesce(hotdash._attempt_take_back(v.id, v.token), (SELECT a.attempt
+					FROM hotdash._delivery_attempt AS a WHERE a.delivery_id = v.id AND a.token = v.token LIMIT 1), v.attempt);
+			END IF;
+			IF seen[i] IS NULL THEN
+				fresh := fresh || v;
+				fresh_states := fresh_states || states[i];
+			ELSE
+				repeats[v.result] := seen[i];
+			END IF;
+		END LOOP;
+		verdicts := fresh;
+		states := fresh_states;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._edge_late(hotdash._edge_verdict[], text[]) IS
+	'What of a report is new, where some of its tokens are stale; repeats: what the others had come to';
+REVOKE ALL ON FUNCTION hotdash._edge_late(hotdash._edge_verdict[], text[]) FROM PUBLIC;
