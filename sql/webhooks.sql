@@ -43,6 +43,7 @@ CREATE TABLE hotdash._endpoint (
 	disabled_reason text,
 	disabled_at timestamptz,
 	expired_to timestamptz,                 -- deliveries of before were looked through, see _deliveries_expire
+	moved_at timestamptz,                   -- when it got another url; NULL: never
 	created_at timestamptz NOT NULL,
 	updated_at timestamptz NOT NULL
 ) WITH (fillfactor = 70);

@@ -258,10 +258,12 @@ CREATE TYPE hotdash._edge_verdict AS (
 	traceparent text,
 	parent_id text,
 	echo bool,
+	moved bool,
 	flow text,
 	total_us int
 );
-COMMENT ON TYPE hotdash._edge_verdict IS 'What follows from one reported result';
+COMMENT ON TYPE hotdash._edge_verdict IS
+	'What follows from one reported result; moved: it was sent to an url that the endpoint does not have any more';
 
 CREATE FUNCTION hotdash._edge_parse(results jsonb) RETURNS hotdash._edge_result[]
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -342,7 +344,8 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			CASE WHEN q.id IS NOT NULL THEN hotdash._http_traceparent(q, r.token)
 				ELSE hotdash._trace_attempt(m.traceparent, d.message_id, r.id, r.token) END,
 			substr(coalesce(q.traceparent, m.traceparent), 37, 16),
-			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false), j.flow, r.total_us
+			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false),
+			coalesce(_edge_judge.at - coalesce(r.total_us, 0) * interval '1 microsecond' < e.moved_at, false), j.flow, r.total_us
 		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
 			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date,
 			headers, sent_at, result)
@@ -477,7 +480,7 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 	AS $$
 	/*
 	 * What concerns more than the one delivery. Mostly nothing: successes at endpoints of which nothing bad is
-	 * remembered.
+	 * remembered. What was sent before the endpoint got another url says nothing of whoever is there now.
 	 */
 	DECLARE
 		late bigint[] := ARRAY(SELECT v.id FROM unnest(verdicts) WITH ORDINALITY AS v
@@ -501,7 +504,7 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 						OVER (PARTITION BY x.endpoint_id), 0) AS succeeded_at,
 						x.reason IN ('unauthorized', 'not_found', 'rejected', 'conflict', 'too_large', 'redirect',
 							'address_blocked', 'invalid_request') AS refuses
-					FROM unnest(verdicts) AS x WHERE x.endpoint_id IS NOT NULL) AS v
+					FROM unnest(verdicts) AS x WHERE x.endpoint_id IS NOT NULL AND NOT x.moved) AS v
 				GROUP BY v.endpoint_id);
 		PERFORM hotdash._endpoint_react(e, at)
 			FROM unnest(news) AS e

@@ -281,6 +281,23 @@ subtest 'a report that comes again' => sub {
 	is(report([ [ $claims[0][0], 1 ] ], http(200)), 'lost', 'a token that nobody knows');
 };
 
+subtest 'answers of a receiver that is not asked any more' => sub {
+	my ($tenant, $id) = endpoint(q(max_attempts => 9, backoff => '{"type":"list","delays":["1s"]}'));
+	my $state = sub { return sql("SELECT concat_ws(' ', enabled, breaker, failing_since, paused_until) FROM hotdash.endpoints WHERE id = $id") };
+	my $before = '"total_us":60000000';
+
+	publish($tenant) foreach 1 .. 6;
+	my @claims = claim($id);
+	sql("SELECT hotdash.endpoint_update($id, '{\"url\":\"http://127.0.0.1:4/\"}')");
+	is(report([ @claims[ 0 .. 2 ] ], http(503, ",$before")), 'scheduled scheduled scheduled', 'failures of what was sent to the url before');
+	is(report([ $claims[3] ], http(429, qq(,"retry_after":"600",$before))), 'scheduled', 'a pause that was asked for there');
+	is(report([ $claims[4] ], http(410, ",$before")), 'parked', 'and that it is gone');
+	is($state->(), 't closed', 'say nothing of the endpoint');
+	is(report([ claim($id) ], http(200)), 'completed', 'what was parked goes to the new one');
+	is(report([ $claims[5] ], http(410, ',"total_us":1')), 'parked', 'which may be gone itself');
+	is($state->(), 'f closed', 'and is then disabled');
+};
+
 subtest 'Retry-After with nothing to wait for' => sub {
 	foreach my $header ('0', 'Sun, 06 Nov 1994 08:49:37 GMT')
 	{

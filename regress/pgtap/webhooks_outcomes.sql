@@ -61,6 +61,25 @@ SELECT set_eq($$SELECT l.events::text FROM listener AS l JOIN hotdash.deliveries
 SELECT ok(hotdash._event_echoes('hotdash.delivery.dead', NULL), 'its own death is not told');
 SELECT ok(NOT hotdash._event_echoes('order.created', 'hotdash.delivery.dead'), 'that of others is');
 
+/*
+ * endpoint_update
+ */
+
+INSERT INTO hotdash._endpoint_health (endpoint_id, failed_at, failing_since, opened, probe_at, paused_until, unauthorized, rejected, pace, pace_at)
+	SELECT id, ARRAY[now(), now(), now()], now(), 1, now() + '1 h', now() + '1 h', 3, 10, 5, now() FROM listener;
+SELECT hotdash._endpoint_alert(id, 'warning', 'x', false), hotdash._endpoint_flow(ARRAY[id]) FROM listener WHERE events = '{order.*}';
+SELECT hotdash.endpoint_update(id, '{"timeout":"3 s","url":"http://a"}') FROM listener WHERE events = '{order.*}';
+SELECT is((SELECT breaker || ' ' || (paused_until IS NOT NULL) || ' ' || (paced_rate IS NOT NULL) FROM hotdash.endpoints JOIN listener USING (id) WHERE listener.events = '{order.*}'),
+	'open true true', 'the same url: its health stays');
+SELECT hotdash.endpoint_update(id, '{"url":"http://b"}') FROM listener WHERE events = '{order.*}';
+SELECT is((SELECT breaker || ' ' || (paused_until IS NOT NULL) || ' ' || (paced_rate IS NOT NULL) || ' ' || (failing_since IS NOT NULL)
+	FROM hotdash.endpoints JOIN listener USING (id) WHERE listener.events = '{order.*}'), 'closed false false false', 'another url: all is forgotten');
+SELECT is((SELECT f.held_until FROM hotdash._job_flow AS f JOIN listener ON f.flow = 'endpoint:' || id WHERE events = '{order.*}'), NULL, 'and nothing held back');
+SELECT is((SELECT a.state FROM hotdash.alerts AS a JOIN listener ON a.name = 'endpoint:' || listener.id WHERE events = '{order.*}'), 'cleared', 'the alert is over');
+SELECT hotdash.endpoint_disable(id) FROM listener WHERE events = '{order.*}';
+SELECT hotdash.endpoint_update(id, '{"url":"http://c"}') FROM listener WHERE events = '{order.*}';
+SELECT is((SELECT string_agg(a.state || ' ' || a.severity, ', ' ORDER BY a.id) FROM hotdash.alerts AS a JOIN listener ON a.name = 'endpoint:' || listener.id WHERE events = '{order.*}'),
+	'cleared warning, open info', 'but one that is disabled stays so');
 SET LOCAL hotdash.tenant = '';
 
 SELECT * FROM finish();
