@@ -209,3 +209,44 @@ CREATE FUNCTION hotdash._edge_late(INOUT verdicts hotdash._edge_verdict[], INOUT
 COMMENT ON FUNCTION hotdash._edge_late(hotdash._edge_verdict[], text[]) IS
 	'What of a report is new, where some of its tokens are stale; repeats: what the others had come to';
 REVOKE ALL ON FUNCTION hotdash._edge_late(hotdash._edge_verdict[], text[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._health_certificates() RETURNS jsonb
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		-- A hundred of each are named, those first that end first.
+		SELECT jsonb_strip_nulls(jsonb_build_object(
+			'status', CASE WHEN count(*) > 0 THEN 'degraded' ELSE 'healthy' END,
+			'expired', nullif(count(*) FILTER (WHERE c.expired), 0),
+			'expire_soon', nullif(count(*) FILTER (WHERE NOT c.expired), 0),
+			'expired_at_endpoints', jsonb_agg(c.id ORDER BY c.n) FILTER (WHERE c.expired AND c.n <= 100),
+			'expire_soon_at_endpoints', jsonb_agg(c.id ORDER BY c.n) FILTER (WHERE NOT c.expired AND c.n <= 100),
+			'detail', CASE WHEN count(*) > 0 THEN 'Give these endpoints a new client_cert with endpoint_update.' END))
+		FROM (
+			SELECT e.id::text AS id, o.cert_not_after <= hotdash._now() AS expired,
+				row_number() OVER (PARTITION BY o.cert_not_after <= hotdash._now() ORDER BY o.cert_not_after, e.id) AS n
+			FROM hotdash._endpoint_option AS o
+			JOIN hotdash._endpoint AS e ON e.id = o.endpoint_id
+			WHERE o.cert_not_after <= hotdash._now() + interval '14 days' AND e.enabled AND hotdash._tenant_sees(e.tenant)
+			) AS c
+	$$;
+COMMENT ON FUNCTION hotdash._health_certificates() IS
+	'Health check: client certificates of enabled endpoints, those that end within two weeks';
+REVOKE ALL ON FUNCTION hotdash._health_certificates() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._health_retention() RETURNS jsonb
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		-- A day is what a long read may take. Parts have rows of all tenants: to one alone they are not named.
+		SELECT jsonb_strip_nulls(jsonb_build_object(
+			'status', CASE WHEN count(*) > 0 THEN 'degraded' ELSE 'healthy' END,
+			'overdue', CASE WHEN coalesce(current_setting('hotdash.tenant', true), '') = ''
+				THEN jsonb_agg(p.family || ' ' || p.part ORDER BY p.closed_at, p.family, p.part) END,
+			'detail', CASE WHEN count(*) > 0 THEN
+				'Rows are kept longer than they should be: nobody ticks, or a transaction has read them for a day.' END))
+		FROM hotdash._part AS p
+		WHERE p.closed_at + make_interval(days => p.days) <= hotdash._now() - interval '1 day'
+	$$;
+COMMENT ON FUNCTION hotdash._health_retention() IS 'Health check: what was kept long enough is dropped, at most a day later';
+REVOKE ALL ON FUNCTION hotdash._health_retention() FROM PUBLIC;

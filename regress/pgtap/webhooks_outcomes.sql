@@ -82,5 +82,37 @@ SELECT is((SELECT string_agg(a.state || ' ' || a.severity, ', ' ORDER BY a.id) F
 	'cleared warning, open info', 'but one that is disabled stays so');
 SET LOCAL hotdash.tenant = '';
 
+/*
+ * health()
+ */
+
+CREATE FUNCTION pg_temp.health(name text, key text) RETURNS text LANGUAGE sql AS $$ SELECT hotdash.health() -> 'checks' -> name ->> key $$;
+CREATE TEMPORARY TABLE cert AS SELECT name, hotdash.endpoint_create('http://a', tenant => tenant) AS id
+FROM (VALUES ('over', 'tap-one'), ('soon', 'tap-one'), ('later', 'tap-one'), ('off', 'tap-one'), ('other', 'tap-two')) AS v (name, tenant);
+SET LOCAL hotdash.tenant = 'tap-one';
+SELECT is(pg_temp.health('certificates', 'status'), 'healthy', 'no client certificates');
+SET LOCAL hotdash.tenant = '';
+INSERT INTO hotdash._endpoint_option (endpoint_id, cert, cert_subject, cert_not_after)
+	SELECT c.id, '\x00', 'CN=x', hotdash._now() + v.ends::interval FROM cert AS c
+	JOIN (VALUES ('over', '-1 s'), ('soon', '13 days'), ('later', '15 days'), ('off', '-1 day'), ('other', '-2 days')) AS v (name, ends) USING (name);
+SELECT hotdash.endpoint_disable(id) FROM cert WHERE name = 'off';
+SELECT ok((SELECT pg_temp.health('certificates', 'expired_at_endpoints')::jsonb @> jsonb_agg(id::text) FROM cert WHERE name IN ('over', 'other')), 'certificates that expired, whoever''s');
+SET LOCAL hotdash.tenant = 'tap-one';
+SELECT is(pg_temp.health('certificates', 'status'), 'degraded', 'some expire or have expired');
+SELECT is(pg_temp.health('certificates', 'expired_at_endpoints')::jsonb, (SELECT jsonb_agg(id::text) FROM cert WHERE name = 'over'), 'the one that has');
+SELECT is(pg_temp.health('certificates', 'expire_soon_at_endpoints')::jsonb, (SELECT jsonb_agg(id::text) FROM cert WHERE name = 'soon'), 'the one that will within two weeks');
+SELECT is(pg_temp.health('certificates', 'expired') || ' ' || pg_temp.health('certificates', 'expire_soon'), '1 1', 'how many; neither those of disabled endpoints nor of another tenant');
+SET LOCAL hotdash.tenant = '';
+
+INSERT INTO hotdash._part (family, part, days, opened_at, closed_at) VALUES
+	('tap', 1, 7, hotdash._now() - interval '20 days', hotdash._now() - interval '8 days 1 second'),
+	('tap', 2, 7, hotdash._now() - interval '20 days', hotdash._now() - interval '7 days 23 hours'),
+	('tap', 3, 32767, hotdash._now() - interval '20 days', hotdash._now() - interval '20 days');
+SELECT is(pg_temp.health('retention', 'status'), 'degraded', 'a part is overdue');
+SELECT ok(pg_temp.health('retention', 'overdue')::jsonb @> '["tap 1"]', 'which one');
+SELECT ok(NOT pg_temp.health('retention', 'overdue')::jsonb ?| '{tap 2,tap 3}', 'not one that is due since yesterday, nor one that is kept for good');
+SET LOCAL hotdash.tenant = 'tap-one';
+SELECT is(pg_temp.health('retention', 'overdue'), NULL, 'a tenant is not told which');
+
 SELECT * FROM finish();
 ROLLBACK;
