@@ -368,7 +368,7 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 		LEFT JOIN hotdash._endpoint_option AS o ON o.consent_request = CASE WHEN d.endpoint_id IS NULL THEN r.id END
 		CROSS JOIN LATERAL (SELECT coalesce(j.attempt + 1,
 			(SELECT max(x.attempt) FROM hotdash._delivery_attempt AS x WHERE x.delivery_id = r.id), 1) AS attempt) AS a
-		CROSS JOIN LATERAL (SELECT hotdash._retry_after(r.retry_after, at, r.http_date) AS asked) AS h
+		CROSS JOIN LATERAL (SELECT hotdash._retry_after(r.retry_after, _edge_judge.at, r.http_date) AS asked) AS h
 		CROSS JOIN LATERAL hotdash._webhook_classify(r.status, r.class, a.attempt, r.sent, r.total_us,
 			-- Who asks for no wait has not said how to slow down, but has said that it may be tried again.
 			h.asked > interval '0' OR r.status = 413 AND h.asked IS NOT NULL,

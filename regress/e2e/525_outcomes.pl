@@ -299,6 +299,13 @@ subtest 'answers of a receiver that is not asked any more' => sub {
 };
 
 subtest 'Retry-After with nothing to wait for' => sub {
+	my ($waiting, $id) = endpoint();
+	publish($waiting);
+	$node->pass_time(1000);
+	my $date = sql(q{SELECT to_char((hotdash._now() + interval '100 s') AT TIME ZONE 'UTC', 'Dy, DD Mon YYYY HH24:MI:SS "GMT"')});
+	report([ claim($id) ], http(429, qq(,"retry_after":"$date")));
+	cmp_ok(sql("SELECT extract(epoch FROM paused_until - hotdash._now()) FROM hotdash.endpoints WHERE id = $id"), '<=', 101, 'a date counts from the answer, however long the delivery had waited');
+
 	foreach my $header ('0', 'Sun, 06 Nov 1994 08:49:37 GMT')
 	{
 		my ($tenant, $id) = endpoint();
