@@ -529,7 +529,7 @@ CREATE FUNCTION hotdash.health() RETURNS jsonb
 	AS $$
 DECLARE
 	names CONSTANT text[] := ARRAY['database', 'preload', 'worker', 'cron', 'instance', 'jobs',
-		'schedules', 'limits', 'secrets'];
+		'schedules', 'limits', 'secrets', 'certificates', 'retention'];
 	checks jsonb := '{}';
 	name text;
 	began timestamptz;

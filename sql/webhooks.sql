@@ -43,6 +43,7 @@ CREATE TABLE hotdash._endpoint (
 	disabled_reason text,
 	disabled_at timestamptz,
 	expired_to timestamptz,                 -- deliveries of before were looked through, see _deliveries_expire
+	moved_at timestamptz,                   -- when it got another url; NULL: never
 	created_at timestamptz NOT NULL,
 	updated_at timestamptz NOT NULL
 ) WITH (fillfactor = 70);
@@ -119,6 +120,7 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._delivery_0', '');
 
 CREATE TABLE hotdash._delivery_attempt (
 	delivery_id bigint NOT NULL,
+	token bigint NOT NULL,                  -- of its claim: no two attempts have the same
 	finished_at timestamptz NOT NULL,
 	attempt int NOT NULL,
 	dns_us int,

@@ -131,7 +131,8 @@ CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[]) RETURNS void
 			LEFT JOIN hotdash._message AS m ON m.id = j.payload ->> 'message' AND m.tenant = j.tenant
 			LEFT JOIN hotdash._endpoint AS e ON e.id = hotdash._delivery_endpoint(j.payload) AND e.tenant = j.tenant
 			LEFT JOIN hotdash._endpoint_key AS k ON k.endpoint_id = e.id AND k.retires_at IS NULL
-			WHERE CASE WHEN j.kind = 'http.request' THEN NOT EXISTS (SELECT FROM hotdash._http_request AS q WHERE q.id = j.id AND q.tenant = j.tenant)
+			WHERE CASE WHEN j.kind = 'http.request' THEN NOT EXISTS (
+					SELECT FROM hotdash._http_request AS q WHERE q.id = j.id AND q.tenant = j.tenant)
 				ELSE m.id IS NULL OR k.endpoint_id IS NULL END
 			HAVING count(*) > 0;
 	END
@@ -284,10 +285,12 @@ CREATE TYPE hotdash._edge_verdict AS (
 	traceparent text,
 	parent_id text,
 	echo bool,
+	moved bool,
 	flow text,
 	total_us int
 );
-COMMENT ON TYPE hotdash._edge_verdict IS 'What follows from one reported result';
+COMMENT ON TYPE hotdash._edge_verdict IS
+	'What follows from one reported result; moved: it was sent to an url that the endpoint does not have any more';
 
 CREATE FUNCTION hotdash._edge_parse(results jsonb) RETURNS hotdash._edge_result[]
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -369,6 +372,7 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 				ELSE hotdash._trace_attempt(m.traceparent, d.message_id, r.id, r.token) END,
 			substr(coalesce(q.traceparent, m.traceparent), 37, 16),
 			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false),
+			coalesce(_edge_judge.at - coalesce(r.total_us, 0) * interval '1 microsecond' < e.moved_at, false),
 			CASE WHEN q.id IS NULL THEN j.flow ELSE hotdash._http_flow(q.url, q.tenant) END, r.total_us
 		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
 			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date,
@@ -392,9 +396,11 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 		LEFT JOIN hotdash._endpoint_option AS o ON o.consent_request = CASE WHEN d.endpoint_id IS NULL THEN r.id END
 		CROSS JOIN LATERAL (SELECT coalesce(j.attempt + 1,
 			(SELECT max(x.attempt) FROM hotdash._delivery_attempt AS x WHERE x.delivery_id = r.id), 1) AS attempt) AS a
-		CROSS JOIN LATERAL (SELECT hotdash._retry_after(r.retry_after, at, r.http_date) AS asked) AS h
+		CROSS JOIN LATERAL (SELECT hotdash._retry_after(r.retry_after, _edge_judge.at, r.http_date) AS asked) AS h
 		CROSS JOIN LATERAL hotdash._webhook_classify(r.status, r.class, a.attempt, r.sent, r.total_us,
-			h.asked IS NOT NULL, coalesce(e.retry_statuses, q.retry_statuses)) AS v
+			-- Who asks for no wait has not said how to slow down, but has said that it may be tried again.
+			h.asked > interval '0' OR r.status = 413 AND h.asked IS NOT NULL,
+			coalesce(e.retry_statuses, q.retry_statuses)) AS v
 		CROSS JOIN LATERAL (
 			SELECT u.action, u.reason
 			FROM hotdash._consent_verdict(r.status, r.headers, o.consent_origin, v.action, v.reason) AS u
@@ -469,7 +475,7 @@ CREATE FUNCTION hotdash._edge_log(edge text, results hotdash._edge_result[], ver
 	AS $$
 	BEGIN
 		-- In the order of the table's columns.
-		PERFORM hotdash._webhook_file(array_agg(ROW(v.id, at, v.attempt, r.dns_us, r.connect_us, r.tls_us, r.ttfb_us,
+		PERFORM hotdash._webhook_file(array_agg(ROW(v.id, v.token, at, v.attempt, r.dns_us, r.connect_us, r.tls_us, r.ttfb_us,
 			r.total_us, r.status, 0, coalesce(r.sent, true), coalesce(r.reused, false), coalesce(r.truncated, false),
 			s.state = 'lost', s.state, v.reason, v.tenant, edge, r.class,
 			hotdash._clean_text(r.error, 500), hotdash._clean_text(r.remote_ip, 64), v.asked, to_timestamp(r.sent_at / 1000000.0),
@@ -504,7 +510,8 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 	AS $$
 	/*
 	 * What concerns more than the one delivery. Mostly nothing: successes at endpoints of which nothing bad is
-	 * remembered. What is news of no endpoint is news of a host of requests, whose flow names it.
+	 * remembered. What was sent before the endpoint got another url says nothing of whoever is there now. What is news
+	 * of no endpoint is news of a host of requests, whose flow names it.
 	 */
 	DECLARE
 		late bigint[] := ARRAY(SELECT v.id FROM unnest(verdicts) WITH ORDINALITY AS v
@@ -514,22 +521,29 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 		news := ARRAY(SELECT (v.endpoint_id, bool_or(v.health = 'success'),
 					count(*) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at),
 					count(*) FILTER (WHERE v.reason = 'unauthorized' AND v.result > v.succeeded_at),
+					count(*) FILTER (WHERE v.refuses AND v.result > v.succeeded_at),
+					bool_or(v.reason = 'not_found' AND v.result > v.succeeded_at),
+					(array_agg(v.error ORDER BY v.result DESC) FILTER (WHERE v.refuses))[1],
+					bool_or(v.reason = 'tls_failed' AND v.result > v.succeeded_at),
+					min(coalesce(v.total_us, 0)) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at),
 					max(at + v.asked) FILTER (WHERE v.pause AND v.asked > interval '0'), bool_or(v.action = 'disable'), bool_and(v.echo),
 					min(v.flow), count(*), count(*) FILTER (WHERE v.health = 'failure'), max(v.total_us),
 					count(*) FILTER (WHERE v.health = 'success'),
 					min(coalesce(v.total_us, 0)) FILTER (WHERE v.health = 'success'),
 					min(coalesce(v.total_us, 0)) FILTER (WHERE v.pause
-						AND coalesce(v.asked = interval '0', true)))::hotdash._endpoint_news
+						AND coalesce(v.asked, interval '0') = interval '0'))::hotdash._endpoint_news
 				FROM (SELECT x.*, coalesce(max(x.result) FILTER (WHERE x.health = 'success')
-						OVER (PARTITION BY x.endpoint_id, y.host), 0) AS succeeded_at, y.host
+						OVER (PARTITION BY x.endpoint_id, y.host), 0) AS succeeded_at, y.host,
+						x.reason IN ('unauthorized', 'not_found', 'rejected', 'conflict', 'too_large', 'redirect',
+							'address_blocked', 'invalid_request') AS refuses
 					FROM unnest(verdicts) AS x
 					CROSS JOIN LATERAL (SELECT CASE WHEN x.endpoint_id IS NULL THEN x.flow END AS host) AS y
-					WHERE x.endpoint_id IS NOT NULL OR y.host ^@ 'host:') AS v
+					WHERE NOT x.moved AND (x.endpoint_id IS NOT NULL OR y.host ^@ 'host:')) AS v
 				GROUP BY v.endpoint_id, v.host);
 		PERFORM hotdash._endpoint_react(e, at)
 			FROM unnest(news) AS e
 			WHERE e.endpoint_id IS NOT NULL AND (
-				e.failures > 0 OR e.unauthorized > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL OR e.gone
+				e.failures > 0 OR e.rejected > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL OR e.gone
 				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.endpoint_id)))
 			ORDER BY e.endpoint_id;
 		PERFORM hotdash._http_host_react(e, at)
@@ -559,19 +573,27 @@ CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id 
 		parsed hotdash._edge_result[];
 		verdicts hotdash._edge_verdict[];
 		states text[];
+		repeats text[];			-- by result: what it had come to before
 	BEGIN
 		PERFORM hotdash._edge_check_name(edge);
 		parsed := hotdash._edge_parse(results);
 		verdicts := ARRAY(SELECT v FROM hotdash._edge_judge(parsed, at) AS v);
 		states := hotdash._edge_apply(verdicts);
+		IF 'lost' = ANY (states) THEN
+			SELECT l.verdicts, l.states, l.repeats INTO verdicts, states, repeats
+				FROM hotdash._edge_late(verdicts, states) AS l;
+		END IF;
 		PERFORM hotdash._edge_log(edge, parsed, verdicts, states, at);
 		PERFORM hotdash._edge_react(verdicts, states, at);
+		IF 'dead' = ANY (states) THEN
+			PERFORM hotdash._deliveries_tell(100);
+		END IF;
 		IF EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL) THEN
 			PERFORM hotdash._http_store(parsed, verdicts, states, at);
 			PERFORM hotdash._consent_settle(parsed, verdicts, states, at);
 		END IF;
 		RETURN QUERY
-			SELECT r.id, coalesce(states[v.ordinality], 'lost')
+			SELECT r.id, coalesce(states[v.ordinality], repeats[r.ordinality], 'lost')
 			FROM unnest(parsed) WITH ORDINALITY AS r
 			LEFT JOIN unnest(verdicts) WITH ORDINALITY AS v ON v.result = r.ordinality
 			ORDER BY r.ordinality;

@@ -254,14 +254,20 @@ CREATE FUNCTION hotdash.endpoint_update(id bigint, changes jsonb) RETURNS void
 			SET url = e.url, events = e.events, headers = e.headers, header_names = e.header_names,
 				timeout = e.timeout, max_attempts = e.max_attempts, max_age = e.max_age, backoff = e.backoff, filter = e.filter,
 				retry_statuses = e.retry_statuses, rate = e.rate, rate_period = e.rate_period, concurrency = e.concurrency,
-				ordered = e.ordered, updated_at = hotdash._now()
+				ordered = e.ordered, updated_at = hotdash._now(),
+				moved_at = CASE WHEN e.url <> url_before THEN hotdash._now() ELSE x.moved_at END
 			WHERE x.id = e.id;
 		PERFORM hotdash._endpoint_set_options(e, options, e.url <> url_before);
+		IF e.url <> url_before THEN
+			-- It was another receiver that failed, asked for a pause or was too slow; see _edge_react for what it still says.
+			DELETE FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.id;
+			PERFORM hotdash._endpoint_alert(e.id, NULL, NULL, false) WHERE e.enabled;
+		END IF;
 		PERFORM hotdash._endpoint_flow(ARRAY[e.id]);
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.endpoint_update(bigint, jsonb) IS
-	'Changes what is named; deliveries that are waiting go by the new url, headers and timeout';
+	'Changes what is named; deliveries that are waiting go by the new url, headers and timeout; another url forgets how the receiver did';
 REVOKE ALL ON FUNCTION hotdash.endpoint_update(bigint, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.endpoint_enable(id bigint) RETURNS void

@@ -8,13 +8,19 @@
  *
  * The breaker. Three failures within five minutes with no success in between open it: nothing is sent for 30 seconds,
  * then one delivery at a time. A failure then opens it again, for twice as long, five minutes at most; a success
- * closes it. Failures of requests that were under way when it opened change nothing.
+ * closes it. Failures of requests that were under way when it opened change nothing, however late they come: they are
+ * known by when they were sent, report minus duration.
  *
  * The pace, and how many may be under way at once where the endpoint does not say: webhooks_pace.sql.
  *
- * Alerts. Alert endpoint:<id> says that an endpoint does not do well: a warning when its breaker opens or it has
- * refused three times in a row what was sent to it (401, 403), critical when it is disabled. A success ends it, or
- * endpoint_enable. What outcomes of telling others about endpoints bring about is recorded and not told (echo).
+ * Refusals (other 4xx, redirects, addresses that the edge refuses) say nothing of whether a receiver is up, so the
+ * breaker does not count them. But a receiver that moved refuses everything, and all of it dies: so a run of them
+ * raises the alert, and 404 counts for the days of failures after which an endpoint is disabled.
+ *
+ * Alerts. Alert endpoint:<id> says that an endpoint does not do well: a warning at the first TLS connection that
+ * fails, when its breaker opens, and when it has refused in a row three times with 401 or 403 or ten times at all;
+ * critical when it is disabled. A success ends it, or endpoint_enable. What outcomes of telling others about
+ * endpoints bring about is recorded and not told (echo).
  *
  * A row of _endpoint_health exists only for an endpoint of which there is something bad to remember.
  *
@@ -24,11 +30,12 @@
 CREATE TABLE hotdash._endpoint_health (
 	endpoint_id bigint PRIMARY KEY REFERENCES hotdash._endpoint ON DELETE CASCADE,
 	failed_at timestamptz[] NOT NULL DEFAULT '{}',  -- the last failures since the last success, three at most
-	failing_since timestamptz,                      -- the first of all of them
+	failing_since timestamptz,                      -- the first of all of them, or of answers 404
 	opened int NOT NULL DEFAULT 0,                  -- how often the breaker opened since the last success
 	probe_at timestamptz,                           -- the breaker is open until then, and half open from then on
 	paused_until timestamptz,                       -- a receiver asked for it
 	unauthorized int NOT NULL DEFAULT 0,            -- answers 401 and 403 since the last success
+	rejected int NOT NULL DEFAULT 0,                -- refusals since then, those among them
 	pace float8,                                    -- requests a second; NULL: no 429 without Retry-After of late
 	pace_step float8,                               -- what a second adds to it; NULL: as much again
 	pace_at timestamptz,                            -- when it changed
@@ -155,6 +162,11 @@ CREATE TYPE hotdash._endpoint_news AS (
 	succeeded bool,
 	failures int,
 	unauthorized int,
+	rejected int,
+	missing bool,
+	refusal text,
+	tls_failed bool,
+	failed_us int,
 	paused_until timestamptz,
 	gone bool,
 	echo bool,
@@ -167,7 +179,7 @@ CREATE TYPE hotdash._endpoint_news AS (
 	refused_us int
 );
 COMMENT ON TYPE hotdash._endpoint_news IS
-	'What a report says of an endpoint; failures and refusals are those after its last success; echo: all of it is about telling how endpoints do; failed, taken, refused: how many were answered so, whenever; _us: the longest of all, the shortest of those taken and of those answered 429 without Retry-After';
+	'What a report says of an endpoint; failures and refusals are those after its last success; echo: all of it is about telling how endpoints do; missing: 404 among them, refusal: the last of them; failed, taken, refused: how many were answered so, whenever; _us: the longest of all, the shortest of the failures, of those taken and of those answered 429 without Retry-After';
 
 CREATE FUNCTION hotdash._endpoint_after(h hotdash._endpoint_health, news hotdash._endpoint_news, at timestamptz)
 	RETURNS hotdash._endpoint_health
@@ -175,8 +187,7 @@ CREATE FUNCTION hotdash._endpoint_after(h hotdash._endpoint_health, news hotdash
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	DECLARE
-		half_open constant bool := coalesce(h.probe_at <= at, false) AND NOT news.succeeded;
-		still_open constant bool := coalesce(h.probe_at > at, false) AND NOT news.succeeded;
+		opens bool;
 	BEGIN
 		h := hotdash._endpoint_pace_after(h, news, at);
 		IF news.succeeded THEN
@@ -185,16 +196,24 @@ CREATE FUNCTION hotdash._endpoint_after(h hotdash._endpoint_health, news hotdash
 			h.opened := 0;
 			h.probe_at := NULL;
 			h.unauthorized := 0;
+			h.rejected := 0;
 		END IF;
 		h.paused_until := greatest(h.paused_until, news.paused_until);
 		h.unauthorized := h.unauthorized + news.unauthorized;
+		h.rejected := h.rejected + coalesce(news.rejected, 0);
+		IF news.failures > 0 OR news.missing THEN
+			h.failing_since := coalesce(h.failing_since, at);
+		END IF;
 		IF news.failures = 0 THEN
 			RETURN h;
 		END IF;
 		h.failed_at := h.failed_at || array_fill(at, ARRAY[least(news.failures, 3)]);
 		h.failed_at := h.failed_at[greatest(cardinality(h.failed_at) - 2, 1):];
-		h.failing_since := coalesce(h.failing_since, at);
-		IF half_open OR (NOT still_open AND cardinality(h.failed_at) = 3 AND h.failed_at[1] > at - interval '5 minutes') THEN
+		opens := CASE WHEN h.probe_at IS NULL THEN cardinality(h.failed_at) = 3 AND h.failed_at[1] > at - interval '5 minutes'
+			-- Half open, and it was the probe, not one from before it opened.
+			ELSE h.probe_at <= at AND at - coalesce(news.failed_us, 0) * interval '1 microsecond'
+				>= h.probe_at - hotdash._breaker_delay(h.opened) END;
+		IF opens THEN
 			h.opened := h.opened + 1;
 			h.probe_at := at + hotdash._breaker_delay(h.opened);
 		END IF;
@@ -214,6 +233,9 @@ CREATE FUNCTION hotdash._endpoint_react(news hotdash._endpoint_news, at timestam
 		patience constant interval := current_setting('hotdash.webhook_disable_after')::interval;
 		h hotdash._endpoint_health;
 		was hotdash._endpoint_health;
+		enough_unauthorized constant int := 3;
+		enough_rejected constant int := 10;
+		warning text;
 	BEGIN
 		INSERT INTO hotdash._endpoint_health (endpoint_id)
 			SELECT e.id FROM hotdash._endpoint AS e WHERE e.id = news.endpoint_id
@@ -223,12 +245,12 @@ CREATE FUNCTION hotdash._endpoint_react(news hotdash._endpoint_news, at timestam
 			RETURN;
 		END IF;
 		h := hotdash._endpoint_after(was, news, at);
-		IF h.failed_at = '{}' AND h.unauthorized = 0 AND h.pace IS NULL AND coalesce(h.paused_until <= at, true) THEN
+		IF h.failed_at = '{}' AND h.rejected = 0 AND h.pace IS NULL AND coalesce(h.paused_until <= at, true) THEN
 			DELETE FROM hotdash._endpoint_health AS x WHERE x.endpoint_id = h.endpoint_id;
 		ELSE
 			UPDATE hotdash._endpoint_health AS x
 				SET failed_at = h.failed_at, failing_since = h.failing_since, opened = h.opened, probe_at = h.probe_at,
-					paused_until = h.paused_until, unauthorized = h.unauthorized, pace = h.pace, pace_step = h.pace_step,
+					paused_until = h.paused_until, unauthorized = h.unauthorized, rejected = h.rejected, pace = h.pace, pace_step = h.pace_step,
 					pace_at = h.pace_at, refused_at = h.refused_at, refusals = h.refusals
 				WHERE x.endpoint_id = h.endpoint_id;
 		END IF;
@@ -239,16 +261,26 @@ CREATE FUNCTION hotdash._endpoint_react(news hotdash._endpoint_news, at timestam
 				'critical', news.echo);
 		ELSE
 			PERFORM hotdash._endpoint_flow(ARRAY[h.endpoint_id]);
-			PERFORM hotdash._endpoint_alert(h.endpoint_id, a.severity, a.message, news.echo)
-				FROM (VALUES
-					(h.opened > was.opened, 'warning', format('the breaker of endpoint %s is open after %s failures',
-						h.endpoint_id, cardinality(h.failed_at))),
-					(h.unauthorized >= 3 AND (was.unauthorized < 3 OR news.succeeded), 'warning',
-						format('endpoint %s refuses what is sent to it: 401 or 403', h.endpoint_id)),
-					(news.succeeded AND h.probe_at IS NULL AND h.unauthorized < 3 AND EXISTS (
-						SELECT FROM hotdash._endpoint AS e WHERE e.id = h.endpoint_id AND e.enabled), NULL, NULL)
-				) AS a (now, severity, message)
-				WHERE a.now;
+			warning := CASE
+				WHEN news.tls_failed THEN
+					format('no TLS connection to endpoint %s can be made: its certificate, or ours, is refused', h.endpoint_id)
+				WHEN h.opened > was.opened THEN
+					format('the breaker of endpoint %s is open after %s failures', h.endpoint_id, cardinality(h.failed_at))
+				WHEN h.unauthorized >= enough_unauthorized
+					AND (was.unauthorized < enough_unauthorized OR news.succeeded) THEN
+					format('endpoint %s refuses what is sent to it: 401 or 403', h.endpoint_id)
+				WHEN h.rejected >= enough_rejected AND (was.rejected < enough_rejected OR news.succeeded) THEN
+					format('endpoint %s refuses what is sent to it: %s times in a row, the last with %s', h.endpoint_id,
+						h.rejected, news.refusal)
+				END;
+			IF warning IS NOT NULL THEN
+				PERFORM hotdash._endpoint_alert(h.endpoint_id, 'warning', warning, news.echo);
+			ELSIF news.succeeded AND h.probe_at IS NULL AND h.unauthorized < enough_unauthorized
+				AND h.rejected < enough_rejected
+			THEN
+				PERFORM hotdash._endpoint_alert(e.id, NULL, NULL, news.echo) FROM hotdash._endpoint AS e
+					WHERE e.id = h.endpoint_id AND e.enabled;
+			END IF;
 		END IF;
 	END
 	$$;

@@ -166,13 +166,16 @@ CREATE FUNCTION hotdash._event_operational(event_type text, payload jsonb, order
 	/*
 	 * An event of hotdash's own, which endpoints ask for like any other. The endpoint that it is about does not get
 	 * it. No limit of events applies: what it tells of must not fail because of it. Nobody wants it: nothing is written.
+	 * Of dead deliveries there may be so many that * does not ask for them.
 	 */
 	DECLARE
+		patterns constant text[] := array_remove(hotdash._event_patterns(event_type),
+			CASE WHEN event_type = 'hotdash.delivery.dead' THEN '*' END);
 		traceparent constant text := hotdash.trace_current();
 		endpoints constant bigint[] := ARRAY(
 			SELECT e.id FROM hotdash._endpoint AS e
 			WHERE e.tenant = _event_operational.tenant AND e.enabled AND e.id IS DISTINCT FROM about
-				AND e.events && hotdash._event_patterns(event_type)
+				AND e.events && patterns
 				AND (e.filter IS NULL OR hotdash._filter_accepts(payload, e.filter)));
 		m hotdash._message;
 	BEGIN
@@ -193,7 +196,8 @@ CREATE FUNCTION hotdash._event_echoes(event_type text, order_key text) RETURNS b
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 		SELECT event_type ^@ 'hotdash.'
-			AND coalesce(order_key ^@ 'hotdash.alert/endpoint:' OR order_key = 'hotdash.alert/queue:webhooks', false)
+			AND (event_type = 'hotdash.delivery.dead'
+				OR coalesce(order_key ^@ 'hotdash.alert/endpoint:' OR order_key = 'hotdash.alert/queue:webhooks', false))
 	$$;
 COMMENT ON FUNCTION hotdash._event_echoes(text, text) IS
 	'Whether an event tells how deliveries do: what delivering it brings about must not be told, or it would never end';

@@ -36,6 +36,7 @@
 #include "jobs/scan.h"
 #include "jobs/tx.h"
 #include "jobs/unique.h"
+#include "jobs/watch.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -290,6 +291,7 @@ file_dead(HdJobTable *table, const char *reason, int attempt, const char *error)
 	copy_column(table, HD_JOB_COL_BATCH, &values[17], &nulls[17]);
 	copy_column(table, HD_JOB_COL_FLOW, &values[18], &nulls[18]);
 	run(&dead_insert, values, nulls);
+	hd_jobs_watch_died(table);
 }
 
 static void
@@ -478,13 +480,22 @@ hd_jobs_finish_expired(HdJobTable *table, int32 index, ItemPointer tid)
 static void
 rescue(HdJobTable *table, Ending *end)
 {
+	const char *error = end->lease.crashed ? "the server or the session stopped while the job ran"
+										   : "the lease ran out";
+	HdJobLostAttempt lost = {
+		.token = hd_jobs_entry(end->index)->token,
+		.attempt = DatumGetInt16(hd_jobs_table_column(table, HD_JOB_COL_ATTEMPT, NULL)) + 1,
+		.started = end->leased ? end->lease.started : DT_NOBEGIN,
+		.worker = end->lease.worker,
+		.error = error,
+	};
+
 	if (end->lease.cancelled)
-		(void) end_cancelled(table, end, "cancelled", CANCELLED_ERROR);
-	else if (end->lease.crashed)
-		(void) charge_attempt(table, end, "crashed",
-							  "the server or the session stopped while the job ran", -1, false);
+		lost.state = end_cancelled(table, end, "cancelled", CANCELLED_ERROR);
 	else
-		(void) charge_attempt(table, end, "lost", "the lease ran out", -1, false);
+		lost.state =
+			charge_attempt(table, end, end->lease.crashed ? "crashed" : "lost", error, -1, false);
+	hd_jobs_watch_lost(table, &lost);
 }
 
 int

@@ -13,6 +13,7 @@
 
 #include "postgres.h"
 
+#include "core/spi.h"
 #include "fmgr.h"
 
 /* Channel on which queues that want it tell listeners of their jobs; the queue's name is the payload. */
@@ -39,5 +40,28 @@ extern void hd_jobs_init(void);
  * without preload, 42704 for an unknown queue.
  */
 extern bool hd_jobs_wait(FunctionCallInfo fcinfo, char **queues, int n, int64 wait_us);
+
+/*
+ * HdJobWatch
+ *		Statements of a module that are run when jobs of a kind end without its
+ *		doing, in the transaction that ends them.  Either may be NULL.
+ *
+ * died: (ids bigint[]) of jobs that are in _job_dead now.  lost: an attempt whose
+ * lease ran out, or whose session or server stopped: (id bigint, token bigint, attempt int,
+ * started_at timestamptz, worker text, state text, error text); state is what the job came to.
+ */
+typedef struct HdJobWatch
+{
+	const char *kind;
+	HdSpiPlan *died;
+	HdSpiPlan *lost;
+} HdJobWatch;
+
+/*
+ * hd_jobs_watch
+ *		Watch the ends of a kind; watch must last.  Only from a module's init
+ *		function.
+ */
+extern void hd_jobs_watch(const HdJobWatch *watch);
 
 #endif /* HD_JOBS_H */

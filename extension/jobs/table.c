@@ -20,6 +20,7 @@
 #include "jobs/after.h"
 #include "jobs/history.h"
 #include "jobs/tally.h"
+#include "jobs/watch.h"
 #include "storage/bufmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -75,6 +76,7 @@ hd_jobs_table_close(HdJobTable *table)
 {
 	hd_jobs_history_flush(table);
 	hd_jobs_after_settle(table);
+	hd_jobs_watch_settle(table);
 	hd_jobs_history_close(table);
 	for (int i = 0; table->gathered != NULL && i < MAX_GATHERED && table->gathered[i] != NULL; i++)
 		ExecDropSingleTupleTableSlot(table->gathered[i]);

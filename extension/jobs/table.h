@@ -121,11 +121,12 @@ typedef struct HdJobTable
 	BlockNumber nblocks; /* it has at least so many: the handle's lock keeps it from shrinking */
 	EState *estate;		 /* NULL when opened for reading and deleting only */
 	ResultRelInfo *info;
-	struct HdJobParts *parts;  /* of the history: opened at first use, closed with this */
-	const HdJobCost *cost;	   /* of the attempt that is being ended; NULL where unknown */
-	struct HdJobEnds *ends;	   /* ended jobs that others wait for (after.h); NULL: none */
-	bool gathers;			   /* rows of the history are inserted together, see gather */
-	TupleTableSlot **gathered; /* rows that are not inserted yet; NULL: each is at once */
+	struct HdJobParts *parts;	/* of the history: opened at first use, closed with this */
+	const HdJobCost *cost;		/* of the attempt that is being ended; NULL where unknown */
+	struct HdJobEnds *ends;		/* ended jobs that others wait for (after.h); NULL: none */
+	struct HdJobDeaths *deaths; /* dead jobs to tell of (watch.h); NULL: none */
+	bool gathers;				/* rows of the history are inserted together, see gather */
+	TupleTableSlot **gathered;	/* rows that are not inserted yet; NULL: each is at once */
 	int ngathered;
 } HdJobTable;
 

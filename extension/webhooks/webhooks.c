@@ -14,12 +14,14 @@
 #include <ctype.h>
 #include <unistd.h>
 
+#include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/parts.h"
 #include "core/settings.h"
 #include "core/spi.h"
 #include "core/tick.h"
 #include "core/worker.h"
+#include "jobs/jobs.h"
 #include "utils/guc.h"
 
 #define TIDY_US (INT64CONST(60) * USECS_PER_SEC)
@@ -37,31 +39,64 @@ static int history_retention = 90 * 24 * 60;
 static char *origin = NULL;
 static char host_name[ORIGIN_MAX + 1] = "";
 
-/* What the tick does each minute, one after the other, each in a transaction of its own. */
+/* What another tick does each second: what receivers ask for must not keep the first one from its work. */
+static HdSpiPlan tell = {.sql = "SELECT hotdash._deliveries_tell(1000)"};
+
+/* What it does each minute, one after the other, each in a transaction of its own. */
 static HdSpiPlan steps[] = {
 	{.sql = "SELECT hotdash._webhooks_tidy()"},
 	{.sql = "SELECT hotdash._webhooks_keep()"},
 };
 
-static TimestampTz tick_task(void);
+/* What the engine ends without a report of an edge. */
+static HdSpiPlan died = {
+	.sql = "SELECT hotdash._deliveries_died($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+};
 
-static const HdWorkerTask task = {"hotdash: webhooks tick", tick_task};
+static HdSpiPlan lost = {
+	.sql = "SELECT hotdash._attempt_lost($1, $2, $3, $4, $5, $6, $7)",
+	.nargs = 7,
+	.argtypes = {INT8OID, INT8OID, INT4OID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID},
+};
+
+static const HdJobWatch watches[] = {
+	{.kind = "webhook.delivery", .died = &died, .lost = &lost},
+	{.kind = "http.request", .lost = &lost},
+};
+
+static TimestampTz tick_task(void);
+static TimestampTz tell_task(void);
+
+static const HdWorkerTask tasks[] = {
+	{"hotdash: webhooks tick", tick_task},
+	{"hotdash: dead deliveries", tell_task},
+};
+
+/* True when there is more of it to do at once. */
+static bool
+run_step(HdSpiPlan *plan)
+{
+	bool more;
+	HdSpi spi;
+
+	hd_spi_begin(&spi);
+	(void) hd_spi_run(plan, NULL, NULL, false, 0);
+	more = DatumGetBool(hd_spi_result(0, 1));
+	hd_spi_end(&spi);
+	return more;
+}
 
 static bool
 tick(void)
 {
 	static TimestampTz tidied_at = 0;
 	static int step = 0;
-	bool more;
-	HdSpi spi;
 
 	if (hd_clock_real() < tidied_at + TIDY_US)
 		return false;
-	hd_spi_begin(&spi);
-	(void) hd_spi_run(&steps[step], NULL, NULL, false, 0);
-	more = DatumGetBool(hd_spi_result(0, 1));
-	hd_spi_end(&spi);
-	if (more)
+	if (run_step(&steps[step]))
 		return true;
 	step = (step + 1) % lengthof(steps);
 	if (step > 0)
@@ -70,10 +105,22 @@ tick(void)
 	return false;
 }
 
+static bool
+tell_tick(void)
+{
+	return run_step(&tell);
+}
+
 static TimestampTz
 tick_task(void)
 {
 	return hd_tick_task(tick);
+}
+
+static TimestampTz
+tell_task(void)
+{
+	return hd_tick_task(tell_tick);
 }
 
 /* It stands in a header, and names a system: letters, digits, dots and dashes. */
@@ -106,8 +153,12 @@ void
 hd_webhooks_init(void)
 {
 	hd_tick_register(tick);
+	hd_tick_register(tell_tick);
+	for (int i = 0; i < lengthof(watches); i++)
+		hd_jobs_watch(&watches[i]);
 	if (hd_settings_preloaded())
-		hd_worker_register(&task);
+		for (int i = 0; i < lengthof(tasks); i++)
+			hd_worker_register(&tasks[i]);
 	DefineCustomBoolVariable("hotdash.webhook_allow_private",
 							 "Whether webhooks may go to private and loopback addresses.",
 							 "Off: the edge refuses such addresses after resolving the name.",

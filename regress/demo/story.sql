@@ -200,8 +200,8 @@ FROM story.receivers AS r
 JOIN (VALUES ('accounting', '200'), ('warehouse', '429 once, then 200'),
 	('carrier', '503 twice, then 200'), ('loyalty', '500, always')) AS w (name, answers) USING (name)
 JOIN hotdash.deliveries AS d USING (endpoint_id)
-CROSS JOIN LATERAL (SELECT count(*) AS attempts FROM hotdash.job_attempts AS a
-	WHERE a.job_id = d.id AND a.outcome = 'lost') AS l
+CROSS JOIN LATERAL (SELECT count(*) AS attempts FROM hotdash.delivery_attempts AS a
+	WHERE a.delivery_id = d.id AND a.reason = 'lost') AS l
 LEFT JOIN story.received AS g ON g.path = r.path AND g.message_id = d.message_id
 GROUP BY 1, 2 ORDER BY 3 DESC, 1;
 
@@ -227,9 +227,8 @@ GROUP BY 1 ORDER BY 2 DESC, 1;
 
 WITH here AS (
 	SELECT r.path, d.message_id, d.state,
-		(SELECT count(*) FROM hotdash.delivery_attempts AS a WHERE a.delivery_id = d.id) AS answered,
-		(SELECT count(*) FROM hotdash.job_attempts AS a
-			WHERE a.job_id = d.id AND a.outcome IN ('lost', 'crashed')) AS lost
+		(SELECT count(*) FROM hotdash.delivery_attempts AS a WHERE a.delivery_id = d.id AND a.reason <> 'lost') AS answered,
+		(SELECT count(*) FROM hotdash.delivery_attempts AS a WHERE a.delivery_id = d.id AND a.reason = 'lost') AS lost
 	FROM story.receivers AS r JOIN hotdash.deliveries AS d USING (endpoint_id)
 ), there AS (
 	SELECT path, message_id, requests, accepted FROM story.received

@@ -24,12 +24,12 @@ sub endpoint
 
 sub publish { my ($tenant) = @_; return sql("SELECT hotdash.event_publish('a', '1', tenant => '$tenant')") }
 
-# Claim what is due, and report an answer for each, by endpoint; returns how many there were.
+# Claim what is due, and report an answer for each, by endpoint: a status, or tls; returns how many there were.
 sub answer
 {
 	my (%status) = @_;
 	my @claims = map { [ split /\|/ ] } split /\n/, sql(q{SELECT c.id, c.token, d.endpoint_id FROM hotdash.edge_claim('test', 512) c JOIN hotdash._delivery d USING (id)});
-	my $results = join ', ', map { my $s = $status{ $_->[2] } // 200; qq({"id":"$_->[0]","token":"$_->[1]","class":"http","status":$s,"sent":true}) } @claims;
+	my $results = join ', ', map { my $s = $status{ $_->[2] } // 200; qq({"id":"$_->[0]","token":"$_->[1]",) . ($s eq 'tls' ? '"class":"tls","error":"certificate has expired","sent":false}' : qq("class":"http","status":$s,"sent":true})) } @claims;
 
 	sql("SELECT count(*) FROM hotdash.edge_report('test', '[$results]')") if @claims;
 	return scalar @claims;
@@ -89,6 +89,61 @@ like(told($good), qr/alert\.escalated endpoint:$bad, endpoint\.disabled , alert\
 	'all of which is told');
 is(told($bad), '', 'to the other');
 sql("SELECT hotdash.endpoint_enable($bad)");
+run(sub { () });
+
+# TLS
+($bad, $good) = (endpoint('tls'), endpoint('tls'));
+publish('tls');
+answer($bad => 'tls');
+is(alert($bad), 'open warning', 'the first TLS connection that fails raises an alert');
+like(sql("SELECT message FROM hotdash.alerts WHERE name = 'endpoint:$bad'"), qr/TLS/, 'which says what it is');
+is(told($good), "alert.raised endpoint:$bad", 'the other endpoint is told');
+run(sub { return ($bad => $_[0] < 2 ? 'tls' : 200) });
+is(alert($bad), 'cleared warning', 'the next success clears it');
+is(told($good), "alert.raised endpoint:$bad, alert.cleared endpoint:$bad", 'once');
+
+# A receiver that refuses everything, for whatever reason
+($bad, $good) = (endpoint('moved'), endpoint('moved'));
+foreach my $status (400, 404, 405, 422, 301, 413, 409, 404, 404)
+{
+	publish('moved');
+	answer($bad => $status);
+}
+is(alert($bad), '', 'nine refusals in a row are none');
+publish('moved') foreach 1 .. 2;
+answer();
+foreach (1 .. 9)
+{
+	publish('moved');
+	answer($bad => 422);
+}
+is(alert($bad), '', 'nor are nine after a success');
+publish('moved');
+answer($bad => 404);
+is(alert($bad), 'open warning', 'ten are');
+is(sql("SELECT message FROM hotdash.alerts WHERE name = 'endpoint:$bad'"), "endpoint $bad refuses what is sent to it: 10 times in a row, the last with HTTP 404: not_found", 'which says so');
+is(sql("SELECT breaker, enabled FROM hotdash.endpoints WHERE id = $bad"), 'closed|t', 'the breaker is closed');
+publish('moved');
+answer();
+is(alert($bad), 'cleared warning', 'a success clears it');
+publish('moved');
+answer($bad => 404);
+foreach my $days (3, 2.1)
+{
+	is(sql("SELECT enabled FROM hotdash.endpoints WHERE id = $bad"), 't', 'it is enabled');
+	$node->pass_time($days * 86400);
+	publish('moved');
+	answer($bad => 404);
+}
+is(sql("SELECT enabled, disabled_reason LIKE 'nothing but failures since %' FROM hotdash.endpoints WHERE id = $bad"), 'f|t', 'until it has answered nothing but 404 for days');
+is(alert($bad), 'cleared warning, open critical', 'which is critical');
+sql("SELECT hotdash.endpoint_enable($bad)");
+publish('moved');
+answer($bad => 422);
+$node->pass_time(6 * 86400);
+publish('moved');
+answer($bad => 422);
+is(sql("SELECT enabled FROM hotdash.endpoints WHERE id = $bad"), 't', 'other refusals do not disable it');
 run(sub { () });
 
 # Two endpoints that fail and recover in turn: what each is told about the other is what it fails at next
