@@ -90,7 +90,7 @@ CREATE FUNCTION hotdash._http_host_react(news hotdash._endpoint_news, at timesta
 	BEGIN
 		LOOP
 			INSERT INTO hotdash._http_host (flow, keep_until, health)
-				VALUES (news.flow, at, '{"failed_at": [], "opened": 0, "unauthorized": 0, "refusals": 0}')
+				VALUES (news.flow, at, '{"failed_at": [], "opened": 0, "unauthorized": 0, "rejected": 0, "refusals": 0}')
 				ON CONFLICT DO NOTHING;
 			SELECT x.health INTO was FROM hotdash._http_host AS x WHERE x.flow = news.flow FOR UPDATE;
 			EXIT WHEN FOUND;
