@@ -64,7 +64,7 @@ CREATE VIEW hotdash.delivery_attempts WITH (security_invoker = true) AS
 		round(a.dns_us / 1000.0, 3) AS dns_ms, round(a.connect_us / 1000.0, 3) AS connect_ms,
 		round(a.tls_us / 1000.0, 3) AS tls_ms, round(a.ttfb_us / 1000.0, 3) AS ttfb_ms,
 		round(a.total_us / 1000.0, 3) AS total_ms, a.remote_ip, a.reused, a.sent, a.late, a.retry_after, a.edge,
-		a.response_excerpt, a.truncated, a.sent_at
+		a.response_excerpt, a.truncated, a.sent_at, a.traceparent, substr(a.traceparent, 4, 32) AS trace_id
 	FROM hotdash._delivery_attempt AS a
 	JOIN hotdash._delivery AS d ON d.id = a.delivery_id
 	WHERE hotdash._tenant_sees(a.tenant);

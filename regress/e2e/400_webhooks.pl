@@ -70,6 +70,8 @@ subtest 'success, and replay of what succeeded' => sub {
 	is(states($tenant), 'completed 1', 'completed');
 	is(sql("SELECT response_excerpt || remote_ip || total_ms FROM hotdash.delivery_attempts WHERE tenant = '$tenant'"),
 		"hi  \x{fffd}127.0.0.1 1.500" =~ s/\x{fffd}/\xef\xbf\xbd/r, 'texts from outside are cleaned');
+	like(sql("SELECT traceparent || ' ' || (trace_id = substr(traceparent, 4, 32)) FROM hotdash.delivery_attempts WHERE tenant = '$tenant'"),
+		qr/^00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-9a-f] true$/, 'the trace that was sent is shown');
 	is(sql("SELECT hotdash.delivery_replay($claims[0][0])"), 't', 'replayed');
 	is(states($tenant), 'completed 1, ready 0', 'as a delivery of its own');
 	is(report([claim()], http(200)), 'completed', 'which completes too');
