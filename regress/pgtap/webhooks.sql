@@ -292,6 +292,11 @@ SELECT is(pg_temp.receivers(hotdash.event_publish(type, payload)), expected, for
 	('refund.made', '{"total":"x","items":[{"paid":true}]}', 'all paid refunds'), ('x', 'null', 'all')) AS v (type, payload, expected);
 SELECT is(pg_temp.receivers(hotdash.event_publish_raw('x', '{"total":101}', 'application/json')), 'all dear', 'a raw body that is JSON is filtered');
 SELECT is(pg_temp.receivers(hotdash.event_publish_raw('x', '\xff00')), 'all', 'one that is not does not pass a filter');
+-- Whatever a filter meets in a payload, the publisher is not to fail for it.
+INSERT INTO made SELECT 'wrong ' || n, hotdash.endpoint_create('http://a', '{wrong}', filter => filter::jsonpath) FROM (VALUES
+	(1, '$.at.datetime() < "2030-01-01T00:00:00+00:00".datetime()'), (2, '$.n > $limit'), (3, '$.text.datetime("HH24:MI:ZZ") < 1'), (4, '$.n / $.zero > 1'), (5, '$.n > 1')) AS v (n, filter);
+SELECT is(pg_temp.receivers(hotdash.event_publish('wrong', '{"at":"2026-01-01T00:00:00","n":2,"text":"1:","zero":0}')), 'all wrong 5', 'a filter that cannot be followed wants nothing');
+SELECT is(pg_temp.receivers(hotdash.event_publish_raw('wrong', '{"at":"2026-01-01T00:00:00","n":2,"text":"1:","zero":0}')), 'all wrong 5', 'nor of a raw body');
 SELECT lives_ok(format('SELECT hotdash.endpoint_disable(%s)', id), 'endpoint_disable') FROM made WHERE name = 'orders';
 SELECT is(pg_temp.receivers(hotdash.event_publish('order.x', '{}')), 'all created', 'a disabled endpoint gets nothing new');
 SELECT lives_ok(format('SELECT hotdash.endpoint_enable(%s)', id), 'endpoint_enable') FROM made WHERE name = 'orders';
