@@ -455,19 +455,22 @@ COMMENT ON FUNCTION hotdash._edge_log(text, hotdash._edge_result[], hotdash._edg
 REVOKE ALL ON FUNCTION hotdash._edge_log(text, hotdash._edge_result[], hotdash._edge_verdict[], text[], timestamptz)
 	FROM PUBLIC;
 
-CREATE FUNCTION hotdash._delivery_cancel_retry(ids bigint[]) RETURNS void
+CREATE FUNCTION hotdash._deliveries_done(ids bigint[]) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	/* A success that was reported late: what waits to be sent again need not be. One that is running is let be. */
+	/*
+	 * A success that was reported late. One that has died meanwhile comes back for as long as it takes to end it well,
+	 * so that those who wait for it learn of it, and nobody sends it again.
+	 */
 	BEGIN
-		PERFORM hotdash.job_cancel(u.id) FROM unnest(ids) AS u (id)
-			WHERE EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = u.id);
+		PERFORM hotdash._job_revive(ids);
+		PERFORM hotdash._job_done_many(ids);
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._delivery_cancel_retry(bigint[]) IS
-	'Cancels the pending retries of deliveries that turned out to have succeeded';
-REVOKE ALL ON FUNCTION hotdash._delivery_cancel_retry(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION hotdash._deliveries_done(bigint[]) IS
+	'Completes deliveries that turned out to have succeeded, and wait for a retry or are dead';
+REVOKE ALL ON FUNCTION hotdash._deliveries_done(bigint[]) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states text[], at timestamptz) RETURNS void
 	LANGUAGE plpgsql VOLATILE
@@ -494,6 +497,9 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 						OVER (PARTITION BY x.endpoint_id), 0) AS succeeded_at
 					FROM unnest(verdicts) AS x WHERE x.endpoint_id IS NOT NULL) AS v
 				GROUP BY v.endpoint_id);
+		IF cardinality(late) > 0 THEN
+			PERFORM hotdash._deliveries_done(late);
+		END IF;
 		PERFORM hotdash._endpoint_react(e, at)
 			FROM unnest(news) AS e
 			WHERE e.failures > 0 OR e.unauthorized > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL OR e.gone
@@ -502,13 +508,10 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 		PERFORM hotdash._job_flow_grade(array_agg(e.flow),
 				array_agg(hotdash._endpoint_grade(e.answers, e.failed, e.slowest_us, e.refused_us IS NOT NULL)))
 			FROM unnest(news) AS e WHERE e.flow IS NOT NULL;
-		IF cardinality(late) > 0 THEN
-			PERFORM hotdash._delivery_cancel_retry(late);
-		END IF;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._edge_react(hotdash._edge_verdict[], text[], timestamptz) IS
-	'Tells how endpoints do, and cancels retries of what was delivered after all';
+	'Tells how endpoints do, and completes what was delivered after all';
 REVOKE ALL ON FUNCTION hotdash._edge_react(hotdash._edge_verdict[], text[], timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id bigint, state text)
