@@ -34,6 +34,10 @@ CREATE FUNCTION hotdash.delivery_replay(id bigint) RETURNS bool
 		IF m.id IS NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
 				MESSAGE = format('message of delivery %s does not exist any more', id),
+		-- Somebody else may have brought it back, and was waited for.
+		IF EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = d.id) THEN
+			RETURN false;
+		END IF;
 				DETAIL = CASE WHEN d.message_id IS NULL THEN 'It was a request of its own.' ELSE
 					format('%s was published by %s; bodies are kept for hotdash.webhook_message_retention, which is %s.',
 						d.message_id, d.created_at, current_setting('hotdash.webhook_message_retention')) END,
