@@ -286,7 +286,7 @@ COMMENT ON FUNCTION hotdash._path_first(jsonb, jsonpath) IS
 REVOKE ALL ON FUNCTION hotdash._path_first(jsonb, jsonpath) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._filter_accepts(document jsonb, filter jsonpath) RETURNS bool
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE sql IMMUTABLE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 		-- A predicate yields true or false, a path yields items: the first decides.
@@ -428,7 +428,7 @@ CREATE FUNCTION hotdash._webhooks_rights() RETURNS TABLE (level text, object tex
 		UNION ALL
 		SELECT 'admin', o FROM unnest(ARRAY[
 			'hotdash.endpoint_create(text, text[], text, text, jsonb, interval, int, interval, jsonb, int, interval, int, bool, jsonpath, int[], jsonb)',
-			'hotdash.endpoint_update(bigint, jsonb)', 'hotdash.endpoint_secret(bigint)']) AS o
+			'hotdash.endpoint_update(bigint, jsonb)', 'hotdash.endpoint_delete(bigint)', 'hotdash.endpoint_secret(bigint)']) AS o
 	$$;
 COMMENT ON FUNCTION hotdash._webhooks_rights() IS 'What each access level may use of the webhooks';
 REVOKE ALL ON FUNCTION hotdash._webhooks_rights() FROM PUBLIC;

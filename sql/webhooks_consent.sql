@@ -14,7 +14,7 @@
  * endpoint and asks anew adds a job, and cancels the one before without waiting for it.
  */
 
-CREATE FUNCTION hotdash._consent_ask(e hotdash._endpoint) RETURNS void
+CREATE FUNCTION hotdash._consent_drop(endpoint bigint) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
@@ -32,6 +32,20 @@ CREATE FUNCTION hotdash._consent_ask(e hotdash._endpoint) RETURNS void
 		IF FOUND THEN
 			PERFORM hotdash.job_cancel(request);
 			UPDATE hotdash._http_request AS q SET gone_at = hotdash._now() + q.keep WHERE q.id = request;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._consent_drop(bigint) IS 'Cancels the handshake with an endpoint''s receiver, if one waits';
+REVOKE ALL ON FUNCTION hotdash._consent_drop(bigint) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._consent_ask(e hotdash._endpoint) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		origin constant text := current_setting('hotdash.webhook_origin');
+		request bigint;
+	BEGIN
+		PERFORM hotdash._consent_drop(e.id);
 		END IF;
 		request := hotdash.http_request(e.url, 'OPTIONS',
 			headers => jsonb_strip_nulls(jsonb_build_object('WebHook-Request-Origin', origin,

@@ -206,6 +206,7 @@ CREATE FUNCTION hotdash._webhooks_tidy() RETURNS bool
 		PERFORM hotdash._consent_tidy();
 		PERFORM hotdash._deliveries_expire();
 		more := hotdash._messages_forget_keys();
+		more := hotdash._endpoints_sweep() OR more;
 		RETURN hotdash._http_sweep() OR more;
 	END
 	$$;

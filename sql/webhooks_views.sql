@@ -74,7 +74,7 @@ CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
 	SELECT d.id, d.message_id, d.endpoint_id, d.tenant,
 		CASE
 			WHEN r.id IS NOT NULL THEN 'running'
-			WHEN j.id IS NOT NULL AND (NOT e.enabled OR o.consent <> 'granted') THEN 'parked'
+			WHEN j.id IS NOT NULL AND (e.enabled IS NOT TRUE OR o.consent <> 'granted') THEN 'parked'
 			WHEN j.id IS NOT NULL AND greatest(j.at, h.paused_until, h.probe_at) > hotdash._now() THEN 'scheduled'
 			WHEN j.id IS NOT NULL THEN 'ready'
 			WHEN a.reason = 'delivered' THEN 'completed'
