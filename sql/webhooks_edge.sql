@@ -472,6 +472,35 @@ COMMENT ON FUNCTION hotdash._deliveries_done(bigint[]) IS
 	'Completes deliveries that turned out to have succeeded, and wait for a retry or are dead';
 REVOKE ALL ON FUNCTION hotdash._deliveries_done(bigint[]) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._endpoints_hold(news hotdash._endpoint_news[], verdicts hotdash._edge_verdict[], at timestamptz)
+	RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * Who changes an endpoint locks its row, and then what belongs to it. So does a report that may switch one off:
+	 * before it touches the health or the consent of any, and in the order of ids.
+	 */
+	DECLARE
+		patience constant interval := current_setting('hotdash.webhook_disable_after')::interval;
+	BEGIN
+		PERFORM FROM hotdash._endpoint AS e
+			WHERE e.id IN (
+				SELECT n.endpoint_id FROM unnest(news) AS n
+				LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = n.endpoint_id
+				WHERE n.gone OR patience > interval '0' AND h.failing_since <= at - patience
+				UNION ALL
+				SELECT o.endpoint_id FROM unnest(verdicts) AS v
+				JOIN hotdash._endpoint_option AS o ON o.consent_request = v.id
+				WHERE v.endpoint_id IS NULL)
+			ORDER BY e.id
+			FOR NO KEY UPDATE;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoints_hold(hotdash._endpoint_news[], hotdash._edge_verdict[], timestamptz) IS
+	'Locks endpoints that a report may switch off, and those whose consent it may bring';
+REVOKE ALL ON FUNCTION hotdash._endpoints_hold(hotdash._endpoint_news[], hotdash._edge_verdict[], timestamptz) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states text[], at timestamptz) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
@@ -499,6 +528,9 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 				GROUP BY v.endpoint_id);
 		IF cardinality(late) > 0 THEN
 			PERFORM hotdash._deliveries_done(late);
+		END IF;
+		IF EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL OR v.action <> 'complete') THEN
+			PERFORM hotdash._endpoints_hold(news, verdicts, at);
 		END IF;
 		PERFORM hotdash._endpoint_react(e, at)
 			FROM unnest(news) AS e
