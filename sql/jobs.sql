@@ -452,6 +452,20 @@ COMMENT ON FUNCTION hotdash._job_reschedule IS
 	'Moves waiting jobs to another time; infinity parks them';
 REVOKE ALL ON FUNCTION hotdash._job_reschedule FROM PUBLIC;
 
+CREATE FUNCTION hotdash._job_cancel_many(ids bigint[])
+	RETURNS int
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_cancel_many' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_cancel_many IS
+	'job_cancel of many; returns for how many it would be true';
+REVOKE ALL ON FUNCTION hotdash._job_cancel_many FROM PUBLIC;
+
+CREATE FUNCTION hotdash._job_done_many(ids bigint[])
+	RETURNS int
+	AS 'MODULE_PATHNAME', 'hd_jobs_sql_done_many' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._job_done_many IS
+	'Completes waiting jobs whose work was done by other means; of running ones no further attempt follows; returns how many';
+REVOKE ALL ON FUNCTION hotdash._job_done_many FROM PUBLIC;
+
 CREATE FUNCTION hotdash._job_expire(ids bigint[])
 	RETURNS int
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_expire' LANGUAGE C VOLATILE PARALLEL UNSAFE;

@@ -286,12 +286,30 @@ COMMENT ON FUNCTION hotdash._clean_text(text, int) IS
 	'A text from outside without control characters, at most so many bytes of it';
 REVOKE ALL ON FUNCTION hotdash._clean_text(text, int) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._filter_accepts(document jsonb, filter jsonpath) RETURNS bool
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION hotdash._path_first(document jsonb, path jsonpath) RETURNS jsonb
+	LANGUAGE plpgsql IMMUTABLE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		-- A predicate yields true or false, a path yields items: the first decides, errors mean no.
-		SELECT coalesce(jsonb_path_query_first(document, filter, '{}', true) NOT IN ('false', 'null'), false)
+	/*
+	 * Silence covers what a document lacks, but not all that it can have: a time without a zone held against one
+	 * with, a variable, a pattern that takes too much. Of that the publisher knows nothing, so it is not told.
+	 */
+	BEGIN
+		RETURN jsonb_path_query_first(document, path, '{}', true);
+	EXCEPTION WHEN data_exception OR feature_not_supported OR undefined_object OR program_limit_exceeded THEN
+		RETURN NULL;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._path_first(jsonb, jsonpath) IS
+	'The first item that a path yields; NULL when there is none, or the path cannot be followed';
+REVOKE ALL ON FUNCTION hotdash._path_first(jsonb, jsonpath) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._filter_accepts(document jsonb, filter jsonpath) RETURNS bool
+	LANGUAGE sql IMMUTABLE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		-- A predicate yields true or false, a path yields items: the first decides.
+		SELECT coalesce(hotdash._path_first(document, filter) NOT IN ('false', 'null'), false)
 	$$;
 COMMENT ON FUNCTION hotdash._filter_accepts(jsonb, jsonpath) IS
 	'Whether the first item that the path yields is neither false nor null';
@@ -451,7 +469,7 @@ CREATE FUNCTION hotdash._webhooks_rights() RETURNS TABLE (level text, object tex
 		UNION ALL
 		SELECT 'admin', o FROM unnest(ARRAY[
 			'hotdash.endpoint_create(text, text[], text, text, jsonb, interval, int, interval, jsonb, int, interval, int, bool, jsonpath, int[], jsonb)',
-			'hotdash.endpoint_update(bigint, jsonb)', 'hotdash.endpoint_secret(bigint)']) AS o
+			'hotdash.endpoint_update(bigint, jsonb)', 'hotdash.endpoint_delete(bigint)', 'hotdash.endpoint_secret(bigint)']) AS o
 	$$;
 COMMENT ON FUNCTION hotdash._webhooks_rights() IS 'What each access level may use of the webhooks';
 REVOKE ALL ON FUNCTION hotdash._webhooks_rights() FROM PUBLIC;

@@ -10,9 +10,32 @@
  * certificate. The job engine tries it again until it was granted; when it dies the endpoint is disabled. Only the last
  * handshake of an endpoint counts: the answer to one before it changes nothing.
  *
- * Locks: jobs first, then _endpoint_option in the order of endpoints, then _endpoint and _job_flow. Who holds an
- * endpoint and asks anew adds a job, and cancels the one before without waiting for it.
+ * Locks: jobs first, then _endpoint (_endpoints_hold), then _endpoint_option, each in the order of endpoints, then
+ * _job_flow. Who holds an endpoint and asks anew adds a job, and cancels the one before without waiting for it.
  */
+
+CREATE FUNCTION hotdash._consent_drop(endpoint bigint) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		request bigint;
+	BEGIN
+		-- Whoever holds it is reporting it, and may be about to wait for this endpoint.
+		SELECT q.id INTO request
+			FROM hotdash._endpoint_option AS o
+			JOIN hotdash._http_request AS q ON q.id = o.consent_request
+			JOIN hotdash._job AS j ON j.id = q.id
+			WHERE o.endpoint_id = endpoint
+			FOR UPDATE OF q, j SKIP LOCKED;
+		IF FOUND THEN
+			PERFORM hotdash.job_cancel(request);
+			UPDATE hotdash._http_request AS q SET gone_at = hotdash._now() + q.keep WHERE q.id = request;
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._consent_drop(bigint) IS 'Cancels the handshake with an endpoint''s receiver, if one waits';
+REVOKE ALL ON FUNCTION hotdash._consent_drop(bigint) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._consent_ask(e hotdash._endpoint) RETURNS void
 	LANGUAGE plpgsql VOLATILE
@@ -22,17 +45,7 @@ CREATE FUNCTION hotdash._consent_ask(e hotdash._endpoint) RETURNS void
 		origin constant text := current_setting('hotdash.webhook_origin');
 		request bigint;
 	BEGIN
-		-- Whoever holds the one before is reporting it, and may be about to wait for this endpoint.
-		SELECT q.id INTO request
-			FROM hotdash._endpoint_option AS o
-			JOIN hotdash._http_request AS q ON q.id = o.consent_request
-			JOIN hotdash._job AS j ON j.id = q.id
-			WHERE o.endpoint_id = e.id
-			FOR UPDATE OF q, j SKIP LOCKED;
-		IF FOUND THEN
-			PERFORM hotdash.job_cancel(request);
-			UPDATE hotdash._http_request AS q SET gone_at = hotdash._now() + q.keep WHERE q.id = request;
-		END IF;
+		PERFORM hotdash._consent_drop(e.id);
 		request := hotdash.http_request(e.url, 'OPTIONS',
 			headers => jsonb_strip_nulls(jsonb_build_object('WebHook-Request-Origin', origin,
 				'WebHook-Request-Rate', CASE WHEN e.rate IS NOT NULL THEN
@@ -142,12 +155,13 @@ CREATE FUNCTION hotdash._consent_tidy() RETURNS void
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	/*
-	 * A handshake that was cancelled, expired or died with its edge ends without a report. The rows are locked first
-	 * and looked at by a later statement: one that is being asked anew is skipped, or seen with its new job.
+	 * A handshake that was cancelled, expired or died with its edge ends without a report. The endpoints are locked
+	 * first and looked at by a later statement: one that is being asked anew is skipped, or seen with its new job.
 	 */
 	DECLARE
-		pending constant bigint[] := ARRAY(SELECT o.endpoint_id FROM hotdash._endpoint_option AS o
-			WHERE o.consent = 'pending' ORDER BY o.endpoint_id FOR UPDATE SKIP LOCKED);
+		pending constant bigint[] := ARRAY(SELECT e.id FROM hotdash._endpoint AS e
+			JOIN hotdash._endpoint_option AS o ON o.endpoint_id = e.id
+			WHERE o.consent = 'pending' ORDER BY e.id FOR NO KEY UPDATE OF e SKIP LOCKED);
 		ended bigint[];
 	BEGIN
 		ended := ARRAY(SELECT o.endpoint_id FROM hotdash._endpoint_option AS o

@@ -490,19 +490,51 @@ COMMENT ON FUNCTION hotdash._edge_log(text, hotdash._edge_result[], hotdash._edg
 REVOKE ALL ON FUNCTION hotdash._edge_log(text, hotdash._edge_result[], hotdash._edge_verdict[], text[], timestamptz)
 	FROM PUBLIC;
 
-CREATE FUNCTION hotdash._delivery_cancel_retry(ids bigint[]) RETURNS void
+CREATE FUNCTION hotdash._deliveries_done(ids bigint[]) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	/* A success that was reported late: what waits to be sent again need not be. One that is running is let be. */
+	/*
+	 * A success that was reported late. One that has died meanwhile comes back for as long as it takes to end it well,
+	 * so that those who wait for it learn of it, and nobody sends it again.
+	 */
 	BEGIN
-		PERFORM hotdash.job_cancel(u.id) FROM unnest(ids) AS u (id)
-			WHERE EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = u.id);
+		PERFORM hotdash._job_revive(ids);
+		PERFORM hotdash._job_done_many(ids);
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._delivery_cancel_retry(bigint[]) IS
-	'Cancels the pending retries of deliveries that turned out to have succeeded';
-REVOKE ALL ON FUNCTION hotdash._delivery_cancel_retry(bigint[]) FROM PUBLIC;
+COMMENT ON FUNCTION hotdash._deliveries_done(bigint[]) IS
+	'Completes deliveries that turned out to have succeeded, and wait for a retry or are dead';
+REVOKE ALL ON FUNCTION hotdash._deliveries_done(bigint[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._endpoints_hold(news hotdash._endpoint_news[], verdicts hotdash._edge_verdict[], at timestamptz)
+	RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/*
+	 * Who changes an endpoint locks its row, and then what belongs to it. So does a report that may switch one off:
+	 * before it touches the health or the consent of any, and in the order of ids.
+	 */
+	DECLARE
+		patience constant interval := current_setting('hotdash.webhook_disable_after')::interval;
+	BEGIN
+		PERFORM FROM hotdash._endpoint AS e
+			WHERE e.id IN (
+				SELECT n.endpoint_id FROM unnest(news) AS n
+				LEFT JOIN hotdash._endpoint_health AS h ON h.endpoint_id = n.endpoint_id
+				WHERE n.gone OR patience > interval '0' AND h.failing_since <= at - patience
+				UNION ALL
+				SELECT o.endpoint_id FROM unnest(verdicts) AS v
+				JOIN hotdash._endpoint_option AS o ON o.consent_request = v.id
+				WHERE v.endpoint_id IS NULL)
+			ORDER BY e.id
+			FOR NO KEY UPDATE;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._endpoints_hold(hotdash._endpoint_news[], hotdash._edge_verdict[], timestamptz) IS
+	'Locks endpoints that a report may switch off, and those whose consent it may bring';
+REVOKE ALL ON FUNCTION hotdash._endpoints_hold(hotdash._endpoint_news[], hotdash._edge_verdict[], timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states text[], at timestamptz) RETURNS void
 	LANGUAGE plpgsql VOLATILE
@@ -540,6 +572,12 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 					CROSS JOIN LATERAL (SELECT CASE WHEN x.endpoint_id IS NULL THEN x.flow END AS host) AS y
 					WHERE NOT x.moved AND (x.endpoint_id IS NOT NULL OR y.host ^@ 'host:')) AS v
 				GROUP BY v.endpoint_id, v.host);
+		IF cardinality(late) > 0 THEN
+			PERFORM hotdash._deliveries_done(late);
+		END IF;
+		IF EXISTS (SELECT FROM unnest(verdicts) AS v WHERE v.endpoint_id IS NULL OR v.action <> 'complete') THEN
+			PERFORM hotdash._endpoints_hold(news, verdicts, at);
+		END IF;
 		PERFORM hotdash._endpoint_react(e, at)
 			FROM unnest(news) AS e
 			WHERE e.endpoint_id IS NOT NULL AND (
@@ -555,13 +593,10 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 		PERFORM hotdash._job_flow_grade(array_agg(e.flow),
 				array_agg(hotdash._endpoint_grade(e.answers, e.failed, e.slowest_us, e.refused_us IS NOT NULL)))
 			FROM unnest(news) AS e WHERE e.flow IS NOT NULL;
-		IF cardinality(late) > 0 THEN
-			PERFORM hotdash._delivery_cancel_retry(late);
-		END IF;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._edge_react(hotdash._edge_verdict[], text[], timestamptz) IS
-	'Tells how endpoints do, and cancels retries of what was delivered after all';
+	'Tells how endpoints do, and completes what was delivered after all';
 REVOKE ALL ON FUNCTION hotdash._edge_react(hotdash._edge_verdict[], text[], timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id bigint, state text)

@@ -24,7 +24,8 @@
  *
  * A row of _endpoint_health exists only for an endpoint of which there is something bad to remember.
  *
- * Locks: _endpoint_health in the order of ids, then _job_flow.
+ * Locks: jobs, then the rows of endpoints that may be switched off (_endpoints_hold), then _endpoint_health, each in
+ * the order of ids, then _job_flow.
  */
 
 CREATE TABLE hotdash._endpoint_health (
@@ -228,7 +229,10 @@ CREATE FUNCTION hotdash._endpoint_react(news hotdash._endpoint_news, at timestam
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	/* The row is made first and locked, so that two reports on one endpoint count both. */
+	/*
+	 * The row is made first and locked, so that two reports on one endpoint count both. Where it could come to
+	 * _endpoint_switch_off, the caller holds the endpoint already (_endpoints_hold).
+	 */
 	DECLARE
 		patience constant interval := current_setting('hotdash.webhook_disable_after')::interval;
 		h hotdash._endpoint_health;
@@ -238,7 +242,10 @@ CREATE FUNCTION hotdash._endpoint_react(news hotdash._endpoint_news, at timestam
 		warning text;
 	BEGIN
 		INSERT INTO hotdash._endpoint_health (endpoint_id)
-			SELECT e.id FROM hotdash._endpoint AS e WHERE e.id = news.endpoint_id
+			SELECT e.id FROM hotdash._endpoint AS e
+			WHERE e.id = news.endpoint_id
+				AND NOT EXISTS (SELECT FROM hotdash._endpoint_health AS x WHERE x.endpoint_id = e.id)
+			FOR KEY SHARE
 			ON CONFLICT DO NOTHING;
 		SELECT * INTO was FROM hotdash._endpoint_health AS x WHERE x.endpoint_id = news.endpoint_id FOR UPDATE;
 		IF NOT FOUND THEN

@@ -344,7 +344,7 @@ REVOKE ALL ON FUNCTION hotdash.inbound_delete(text) FROM PUBLIC;
  */
 
 CREATE FUNCTION hotdash._inbound_event_type(i hotdash._inbound, headers jsonb, document jsonb) RETURNS text
-	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	LANGUAGE plpgsql IMMUTABLE PARALLEL UNSAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	DECLARE
@@ -352,7 +352,7 @@ CREATE FUNCTION hotdash._inbound_event_type(i hotdash._inbound, headers jsonb, d
 	BEGIN
 		type := CASE
 			WHEN i.event_header IS NOT NULL THEN hotdash._webhook_header(headers, i.event_header)
-			WHEN i.event_path IS NOT NULL THEN jsonb_path_query_first(document, i.event_path, '{}', true) #>> '{}'
+			WHEN i.event_path IS NOT NULL THEN hotdash._path_first(document, i.event_path) #>> '{}'
 			WHEN i.scheme = 'github' THEN
 				hotdash._webhook_header(headers, 'x-github-event') || coalesce('.' || (document ->> 'action'), '')
 			WHEN i.scheme = 'shopify' THEN replace(hotdash._webhook_header(headers, 'x-shopify-topic'), '/', '.')
@@ -465,6 +465,7 @@ CREATE FUNCTION hotdash._inbound_enqueue(i hotdash._inbound, message_id text, ev
 	DECLARE
 		now constant timestamptz := hotdash._now();
 		payload constant jsonb := hotdash._inbound_payload(i, message_id, event_type, headers, document, body);
+		key constant text := nullif(hotdash._path_first(document, (route ->> 'order_key')::jsonpath) #>> '{}', '');
 	BEGIN
 		-- As JSON it can be several times its size on the wire.
 		IF pg_column_size(payload) > pg_size_bytes(current_setting('hotdash.job_max_payload')) THEN
@@ -479,7 +480,8 @@ CREATE FUNCTION hotdash._inbound_enqueue(i hotdash._inbound, message_id text, ev
 		UPDATE hotdash._inbound_message AS m
 			SET job_id = hotdash.job_enqueue(route ->> 'kind', payload, queue => route ->> 'queue',
 				priority => (route ->> 'priority')::int,
-				order_key => jsonb_path_query_first(document, (route ->> 'order_key')::jsonpath, '{}', true) #>> '{}',
+				order_key => CASE WHEN octet_length(key) > 255 THEN 'sha256:' || encode(sha256(convert_to(key, 'UTF8')), 'hex')
+					ELSE key END,
 				tenant => i.tenant,
 				options => jsonb_build_object('traceparent', hotdash._inbound_trace(headers)))
 			WHERE m.source = i.source AND m.message_id = _inbound_enqueue.message_id;

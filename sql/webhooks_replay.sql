@@ -25,11 +25,19 @@ CREATE FUNCTION hotdash.delivery_replay(id bigint) RETURNS bool
 		IF EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = d.id) THEN
 			RETURN false;
 		END IF;
+		IF d.endpoint_id IS NOT NULL AND NOT EXISTS (SELECT FROM hotdash._endpoint AS e WHERE e.id = d.endpoint_id) THEN
+			RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+				MESSAGE = format('endpoint %s of delivery %s does not exist any more', d.endpoint_id, id);
+		END IF;
 		IF (EXISTS (SELECT FROM hotdash._message AS x WHERE x.id = d.message_id)
 				OR d.message_id IS NULL AND EXISTS (SELECT FROM hotdash._http_request AS q WHERE q.id = d.id))
 			AND hotdash._job_revive(ARRAY[d.id]) = 1
 		THEN
 			RETURN true;
+		END IF;
+		-- Somebody else may have brought it back, and was waited for.
+		IF EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = d.id) THEN
+			RETURN false;
 		END IF;
 		m := hotdash._message_refile(d.message_id);
 		IF m.id IS NULL THEN

@@ -207,6 +207,7 @@ CREATE FUNCTION hotdash._webhooks_tidy() RETURNS bool
 		PERFORM hotdash._deliveries_expire();
 		more := hotdash._messages_forget_keys();
 		more := hotdash._http_hosts_forget() OR more;
+		more := hotdash._endpoints_sweep() OR more;
 		PERFORM hotdash._http_settle(extract(minute FROM now)::int);
 		RETURN hotdash._http_sweep() OR more;
 	END

@@ -64,7 +64,7 @@ CREATE VIEW hotdash.delivery_attempts WITH (security_invoker = true) AS
 		round(a.dns_us / 1000.0, 3) AS dns_ms, round(a.connect_us / 1000.0, 3) AS connect_ms,
 		round(a.tls_us / 1000.0, 3) AS tls_ms, round(a.ttfb_us / 1000.0, 3) AS ttfb_ms,
 		round(a.total_us / 1000.0, 3) AS total_ms, a.remote_ip, a.reused, a.sent, a.late, a.retry_after, a.edge,
-		a.response_excerpt, a.truncated, a.sent_at
+		a.response_excerpt, a.truncated, a.sent_at, a.traceparent, substr(a.traceparent, 4, 32) AS trace_id
 	FROM hotdash._delivery_attempt AS a
 	-- Whose part may go before that of its last attempt.
 	LEFT JOIN hotdash._delivery AS d ON d.id = a.delivery_id
@@ -75,7 +75,7 @@ CREATE VIEW hotdash.deliveries WITH (security_invoker = true) AS
 	SELECT d.id, d.message_id, d.endpoint_id, d.tenant,
 		CASE
 			WHEN r.id IS NOT NULL THEN 'running'
-			WHEN j.id IS NOT NULL AND (NOT e.enabled OR o.consent <> 'granted') THEN 'parked'
+			WHEN j.id IS NOT NULL AND (e.enabled IS NOT TRUE OR o.consent <> 'granted') THEN 'parked'
 			WHEN j.id IS NOT NULL AND greatest(j.at, h.paused_until, h.probe_at) > hotdash._now() THEN 'scheduled'
 			WHEN j.id IS NOT NULL THEN 'ready'
 			WHEN a.reason = 'delivered' THEN 'completed'

@@ -33,6 +33,8 @@ PG_FUNCTION_INFO_V1(hd_jobs_sql_release_many);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_cancel);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_reschedule);
 PG_FUNCTION_INFO_V1(hd_jobs_sql_expire);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_cancel_many);
+PG_FUNCTION_INFO_V1(hd_jobs_sql_done_many);
 
 static int64
 required_int64(FunctionCallInfo fcinfo, int n, const char *name)
@@ -362,6 +364,50 @@ hd_jobs_sql_reschedule(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(moved);
 }
 
+/* End each of the jobs of the first argument by the same function of finish.h; how many said true. */
+static int
+end_each(FunctionCallInfo fcinfo, bool (*end)(HdJobTable *table, int64 id))
+{
+	ParallelArray ids;
+	HdJobTable table;
+	int ended = 0;
+	int n = -1;
+
+	hd_require_arg(fcinfo, 0, "ids");
+	refuse_read_only();
+	read_array(fcinfo, 0, INT8OID, "ids", &n, &ids);
+	hd_jobs_table_open(&table, false);
+	hd_jobs_table_gather(&table);
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!ids.nulls[i] && end(&table, DatumGetInt64(ids.values[i])))
+			ended++;
+	}
+	hd_jobs_table_close(&table);
+	return ended;
+}
+
+/*
+ * hd_jobs_sql_cancel_many
+ *		SQL: _job_cancel_many(ids) -> int, how many job_cancel would be true for.
+ */
+Datum
+hd_jobs_sql_cancel_many(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(end_each(fcinfo, hd_jobs_finish_cancel));
+}
+
+/*
+ * hd_jobs_sql_done_many
+ *		SQL: _job_done_many(ids) -> int, how many need not be done any more.
+ */
+Datum
+hd_jobs_sql_done_many(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(end_each(fcinfo, hd_jobs_finish_done));
+}
+
 /*
  * hd_jobs_sql_expire
  *		SQL: _job_expire(ids) -> int, how many waited and were past their time.
@@ -369,21 +415,5 @@ hd_jobs_sql_reschedule(PG_FUNCTION_ARGS)
 Datum
 hd_jobs_sql_expire(PG_FUNCTION_ARGS)
 {
-	ParallelArray ids;
-	HdJobTable table;
-	int expired = 0;
-	int n = -1;
-
-	hd_require_arg(fcinfo, 0, "ids");
-	refuse_read_only();
-	read_array(fcinfo, 0, INT8OID, "ids", &n, &ids);
-	hd_jobs_table_open(&table, false);
-	for (int i = 0; i < n; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!ids.nulls[i] && hd_jobs_finish_expire_waiting(&table, DatumGetInt64(ids.values[i])))
-			expired++;
-	}
-	hd_jobs_table_close(&table);
-	PG_RETURN_INT32(expired);
+	PG_RETURN_INT32(end_each(fcinfo, hd_jobs_finish_expire_waiting));
 }

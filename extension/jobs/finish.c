@@ -664,18 +664,19 @@ begin_waiting(HdJobTable *table, int64 id, Ending *end, bool *running)
 	return hd_jobs_table_find(table, id, &end->tid);
 }
 
-/* *running: as begin_waiting says. */
+/* As completed or as cancelled.  *running: as begin_waiting says. */
 static bool
-cancel_waiting(HdJobTable *table, int64 id, bool *running)
+end_waiting(HdJobTable *table, int64 id, HdJobOutcome outcome, bool *running)
 {
 	Ending end;
 
+	*running = false;
 	if (hd_jobs_finish_held(table, id, HD_JOB_CANCELLED, NULL))
 		return true;
 	if (!begin_waiting(table, id, &end, running))
 		return false;
-	file_history(table, &end, "cancelled", 0, NULL);
-	delete_row(table, &end, HD_JOB_CANCELLED);
+	file_history(table, &end, (outcome == HD_JOB_COMPLETED) ? "completed" : "cancelled", 0, NULL);
+	delete_row(table, &end, outcome);
 	return true;
 }
 
@@ -684,7 +685,7 @@ hd_jobs_finish_cancel_waiting(HdJobTable *table, int64 id)
 {
 	bool running;
 
-	return cancel_waiting(table, id, &running);
+	return end_waiting(table, id, HD_JOB_CANCELLED, &running);
 }
 
 bool
@@ -692,7 +693,17 @@ hd_jobs_finish_cancel(HdJobTable *table, int64 id)
 {
 	bool running;
 
-	return cancel_waiting(table, id, &running) || (running && hd_jobs_cancel_request(id));
+	return end_waiting(table, id, HD_JOB_CANCELLED, &running) ||
+		   (running && hd_jobs_cancel_request(id));
+}
+
+bool
+hd_jobs_finish_done(HdJobTable *table, int64 id)
+{
+	bool running;
+
+	return end_waiting(table, id, HD_JOB_COMPLETED, &running) ||
+		   (running && hd_jobs_cancel_request(id));
 }
 
 bool

@@ -66,6 +66,14 @@ extern bool hd_jobs_finish_reschedule(HdJobTable *table, int64 id, TimestampTz a
 extern bool hd_jobs_finish_expire_waiting(HdJobTable *table, int64 id);
 
 /*
+ * hd_jobs_finish_done
+ *		What the job was for has been done by other means: one that waits is
+ *		completed; of one that runs, a further attempt is not to follow.  False
+ *		when it is just being claimed or ended, or gone.
+ */
+extern bool hd_jobs_finish_done(HdJobTable *table, int64 id);
+
+/*
  * hd_jobs_finish_held
  *		End a job that is held (hold.h) and so was never claimed: cancelled, or
  *		dead because it expired.  result may be NULL.  False when it is not held.

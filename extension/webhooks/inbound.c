@@ -29,6 +29,7 @@ PG_FUNCTION_INFO_V1(hd_webhooks_sql_inbound_verify);
 PG_FUNCTION_INFO_V1(hd_webhooks_sql_inbound_trace);
 
 static const char no_key[] = "no_key";
+static const char mismatch[] = "mismatch"; /* as verify.c has it */
 
 static char *
 place_of(const text *source)
@@ -68,11 +69,15 @@ hd_webhooks_sql_inbound_seal(PG_FUNCTION_ARGS)
 	PG_RETURN_BYTEA_P(stored);
 }
 
-/* By one of the secrets; a reason otherwise. */
+/*
+ * By one of the secrets; a reason otherwise.  A signature that matches none of those that can be
+ * opened may be by one that cannot: that is ours to mend, and the sender is to come again.
+ */
 static const char *
 verify_any(const HdScheme *scheme, ArrayType *stored, const char *place, HdIncoming *in)
 {
 	const char *reason = no_key;
+	bool opened_all = true;
 	Datum *elements;
 	int count;
 
@@ -82,13 +87,18 @@ verify_any(const HdScheme *scheme, ArrayType *stored, const char *place, HdIncom
 		HdSecret secret;
 
 		if (hd_secret_try_open(DatumGetByteaPP(elements[i]), place, &secret) != HD_SECRET_OPENED)
+		{
+			opened_all = false;
 			continue;
+		}
 		in->secret = (HdBytes){secret.data, secret.length};
 		reason = hd_webhooks_verify(scheme, in);
 		in->secret = (HdBytes){NULL, 0};
 		hd_webhooks_forget_hmac();
 		hd_secret_wipe(&secret);
 	}
+	if (reason != NULL && !opened_all && strcmp(reason, mismatch) == 0)
+		return no_key;
 	return reason;
 }
 
@@ -97,8 +107,8 @@ verify_any(const HdScheme *scheme, ArrayType *stored, const char *place, HdIncom
  *		SQL: _inbound_verify(source, scheme, secrets, headers, body, tolerance) ->
  *		text: NULL when the request is signed by one of the secrets.
  *
- * Otherwise a code of webhook_verify_detail, or no_key when no secret can be
- * opened.  Where scheme is NULL there is no such source: it takes as long.
+ * Otherwise a code of webhook_verify_detail, or no_key when it might be signed
+ * by one that cannot be opened.  Where scheme is NULL there is no such source: it takes as long.
  */
 Datum
 hd_webhooks_sql_inbound_verify(PG_FUNCTION_ARGS)
@@ -117,7 +127,7 @@ hd_webhooks_sql_inbound_verify(PG_FUNCTION_ARGS)
 
 		hd_webhooks_hmac((HdBytes){nobody, sizeof(nobody)}, &in.body, 1, mac);
 		hd_webhooks_forget_hmac();
-		PG_RETURN_TEXT_P(cstring_to_text("mismatch"));
+		PG_RETURN_TEXT_P(cstring_to_text(mismatch));
 	}
 	hd_require_arg(fcinfo, 0, "source");
 	hd_require_arg(fcinfo, 2, "secrets");

@@ -5,8 +5,8 @@
  * Purpose: to cost so little that the sender is what is measured, and to be the
  * witness: when each request began to arrive, by the receiver's clock.
  *
- * Usage: receiver [LOG [SEED]].  Prints the port it chose on 127.0.0.1 and serves
- * until SIGTERM; then it writes LOG, a line for each request in COPY's text format:
+ * Usage: receiver [LOG [SEED [PORT]]].  Prints the port on 127.0.0.1, which it
+ * chooses unless it is given one, and serves until SIGTERM; then it writes LOG, a line for each request in COPY's text format:
  *
  *		webhook-id, path, key, n, status, begun, ended, not_before, form
  *
@@ -599,9 +599,10 @@ welcome(int listener, int epoll)
 }
 
 static int
-open_listener(void)
+open_listener(const char *port)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+								  .sin_port = htons((uint16_t) strtoul(port, NULL, 10))};
 	socklen_t length = sizeof(address);
 	struct rlimit limit;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -680,7 +681,7 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
-	serve(open_listener());
+	serve(open_listener(argc > 3 ? argv[3] : "0"));
 	while (visits != NULL)
 		end_visit(visits);
 	if (argc > 1)

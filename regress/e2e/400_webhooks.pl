@@ -70,6 +70,8 @@ subtest 'success, and replay of what succeeded' => sub {
 	is(states($tenant), 'completed 1', 'completed');
 	is(sql("SELECT response_excerpt || remote_ip || total_ms FROM hotdash.delivery_attempts WHERE tenant = '$tenant'"),
 		"hi  \x{fffd}127.0.0.1 1.500" =~ s/\x{fffd}/\xef\xbf\xbd/r, 'texts from outside are cleaned');
+	like(sql("SELECT traceparent || ' ' || (trace_id = substr(traceparent, 4, 32)) FROM hotdash.delivery_attempts WHERE tenant = '$tenant'"),
+		qr/^00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-9a-f] true$/, 'the trace that was sent is shown');
 	is(sql("SELECT hotdash.delivery_replay($claims[0][0])"), 't', 'replayed');
 	is(states($tenant), 'completed 1, ready 0', 'as a delivery of its own');
 	is(report([claim()], http(200)), 'completed', 'which completes too');
@@ -133,13 +135,35 @@ subtest 'stale tokens' => sub {
 	is(report([ $claims[0] ], http(500)), 'lost', 'a late failure');
 	is(states($tenant), 'ready 0, running 1', 'changes nothing');
 	is(report([ $claims[0] ], http(200)), 'lost', 'a late success');
-	is(states($tenant), 'completed 1, running 1', 'cancels the retry');
+	is(states($tenant), 'completed 1, running 1', 'ends the retry');
+	is(sql("SELECT state FROM hotdash.jobs WHERE id = $claims[0][0]"), 'completed', 'which is not needed');
 	is(scalar(claim()), 0, 'so nothing is sent again');
 	is(sql("SELECT count(*) FROM hotdash.delivery_attempts WHERE tenant = '$tenant' AND late"), 2, 'both are in the log as late');
 	my $stale = $claims[1];
 	sql(qq{SELECT hotdash.edge_release('test', '{$stale->[0]}', '{$stale->[1]}')});
 	my ($fresh) = claim();
 	is(report([ $stale, $fresh ], http(200)), 'lost completed', 'one delivery twice in a report, under two tokens');
+};
+
+subtest 'a success after death' => sub {
+	my ($tenant, $id) = endpoint();
+	publish($tenant, 2);
+	my @claims = claim();
+	sql(qq{SELECT hotdash.edge_release('test', ARRAY[$claims[0][0], $claims[1][0]], ARRAY[$claims[0][1], $claims[1][1]])});
+	sql(q{SELECT hotdash.job_kind_set('follows')});
+	my $after = sql("SELECT hotdash.job_enqueue('follows', tenant => '$tenant', after => ARRAY[$claims[0][0]])");
+	is(report([claim()], http(404)), 'dead dead', 'two have died');
+	is(report([ $claims[0] ], http(200)), 'lost', 'one was delivered after all');
+	is(states($tenant), 'completed 1, dead 1', 'and counts as completed');
+	is(sql("SELECT state FROM hotdash.jobs WHERE id = $claims[0][0]"), 'completed', 'as a job too');
+	is(sql("SELECT string_agg(id::text, ' ') FROM hotdash.dead_deliveries WHERE tenant = '$tenant'"), $claims[1][0], 'it is dead no more');
+	is(sql("SELECT state FROM hotdash.jobs WHERE id = $after"), 'ready', 'what waits for it goes on');
+	is(sql("SET hotdash.tenant = '$tenant'; SELECT hotdash.dead_retry(kind => 'webhook.delivery') || ' ' || hotdash.endpoint_replay($id, '-infinity')"), '1 0', 'nobody brings it back');
+	is(scalar(my @again = claim()), 1, 'nor is it sent again');
+	is(report([ $claims[1] ], http(200)), 'lost', 'one that is being sent again');
+	is(report(\@again, http(500)), 'cancelled', 'is not tried once more');
+	is(states($tenant), 'completed 1, completed 1', 'both were delivered');
+	sql("SELECT hotdash.job_cancel($after)");
 };
 
 subtest 'nothing half-done' => sub {

@@ -81,11 +81,11 @@ sub states { my ($tenant) = @_; return sql("SELECT string_agg(state || ' ' || at
 # A signed request to a source of scheme github.
 sub receive
 {
-	my ($source, $secret, $id) = @_;
-	my $signature = hmac_sha256_hex('{}', $secret);
+	my ($source, $secret, $id, $prefix) = @_;
+	my $signature = ($prefix // 'sha256=') . hmac_sha256_hex('{}', $secret);
 
 	return sql(qq{SELECT status || ' ' || reason FROM hotdash.inbound_receive('$source',
-		'{"X-Hub-Signature-256":"sha256=$signature","X-GitHub-Delivery":"$id","X-GitHub-Event":"push"}', '{}')});
+		'{"X-Hub-Signature-256":"$signature","X-GitHub-Delivery":"$id","X-GitHub-Event":"push"}', '{}')});
 }
 
 my $early = endpoint('early', whsec('early'));
@@ -165,11 +165,13 @@ subtest 'a ciphertext belongs to its row' => sub {
 };
 
 subtest 'keys are replaced' => sub {
+	sql($quiet . "SELECT hotdash.inbound_set('two', 'github', '" . planted('inbound-two-1') . "')");
 	keys_are(key('k2', 2) . key('k1', 1));
 	is(receive('late', planted('inbound-late'), 'k1'), '200 enqueued', 'the old key opens');
 	my $new = sql(q{SELECT hotdash.endpoint_create('http://127.0.0.1:1/', tenant => 'new')});
 	is(sql("SELECT hotdash._secret_key_id(key) FROM hotdash._endpoint_key WHERE endpoint_id = $new"), 'k2', 'the new one seals');
-	is(health('not_newest'), '4', 'four are behind');
+	is(health('not_newest'), '5', 'five are behind');
+	sql($quiet . "SELECT hotdash.inbound_rotate_secret('two', '" . planted('inbound-two-2') . "')");
 
 	# sessions that live through it
 	my $session = $node->session('app');
@@ -179,6 +181,10 @@ subtest 'keys are replaced' => sub {
 	is(health('keys_missing'), '["k1"]', 'and which');
 	is(health('status'), 'degraded', 'and is degraded');
 	is(receive('late', planted('inbound-late'), 'k2'), '503 no_key', 'senders are told to come again');
+	is(receive('two', planted('inbound-two-1'), 't1'), '503 no_key', 'so are those who sign with the one of two that is lost');
+	is(receive('two', planted('inbound-two-2'), 't2'), '200 enqueued', 'the other one is good');
+	is(receive('two', planted('inbound-two-1'), 't3', 'md5='), '401 malformed_header', 'and what no secret could have signed is refused');
+	sql(q{SELECT hotdash.inbound_delete('two')});
 	is($node->sqlstate('app', "SELECT hotdash.endpoint_secret($late)"), '55000', 'an admin is told');
 	is($node->sqlstate('app', 'SELECT hotdash.secret_reseal()'), '55000', 'nothing is lost by resealing now');
 	publish($_) foreach qw(late new);

@@ -369,10 +369,10 @@ sub start_receiver
 
 =pod
 
-=item $node->start_witness
+=item $node->start_witness(PORT)
 
-Start regress/bench/receiver.c, which behaves as the path says; its head describes that. Returns a
-HotDash::Process with url set.
+Start regress/bench/receiver.c, which behaves as the path says; its head describes that. It chooses a port
+unless it is given one. Returns a HotDash::Process with url set.
 
 =item $node->witnessed(PROCESS)
 
@@ -382,14 +382,14 @@ End it, and return its log: hashes, in the order in which requests began to arri
 
 sub start_witness
 {
-	my ($self) = @_;
+	my ($self, $port) = @_;
 	my $number = ++$receivers;
 	my $program = $self->basedir . '/witness';
 	my $log = $self->basedir . "/witnessed$number";
 
 	PostgreSQL::Test::Utils::system_or_bail('cc', '-O2', '-Wall', '-Wextra', '-o', $program, "$ENV{HOTDASH_TREE}/regress/bench/receiver.c")
 	  unless -x $program;
-	my $process = HotDash::Process->start("witness$number", undef, $program, $log, $$);
+	my $process = HotDash::Process->start("witness$number", undef, $program, $log, $$, $port // 0);
 	$process->{url} = 'http://127.0.0.1:' . poll_until(sub { $process->log =~ /^(\d+)\n/ && $1 }, 30, 'the receiver');
 	$process->{seen} = $log;
 	return $process;

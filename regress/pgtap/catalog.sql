@@ -201,6 +201,7 @@ INSERT INTO contract VALUES
 	('dead_retry', 'queue text?, kind text?, since timestamptz?, up_to int?', 'bigint'),
 	('endpoint_create', 'url text, events text[]?, secret text?, tenant text?, headers jsonb?, timeout interval?, max_attempts int?, max_age interval?, backoff jsonb?, rate int?, rate_period interval?, concurrency int?, ordered bool?, filter jsonpath?, retry_statuses int[]?, options jsonb?', 'bigint'),
 	('endpoint_update', 'id bigint, changes jsonb', 'void'),
+	('endpoint_delete', 'id bigint', 'void'),
 	('endpoint_enable', 'id bigint', 'void'),
 	('endpoint_disable', 'id bigint, reason text?', 'void'),
 	('endpoint_secret', 'id bigint', 'text'),

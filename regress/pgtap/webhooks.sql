@@ -296,6 +296,11 @@ SELECT is(pg_temp.receivers(hotdash.event_publish(type, payload)), expected, for
 	('refund.made', '{"total":"x","items":[{"paid":true}]}', 'all paid refunds'), ('x', 'null', 'all')) AS v (type, payload, expected);
 SELECT is(pg_temp.receivers(hotdash.event_publish_raw('x', '{"total":101}', 'application/json')), 'all dear', 'a raw body that is JSON is filtered');
 SELECT is(pg_temp.receivers(hotdash.event_publish_raw('x', '\xff00')), 'all', 'one that is not does not pass a filter');
+-- Whatever a filter meets in a payload, the publisher is not to fail for it.
+INSERT INTO made SELECT 'wrong ' || n, hotdash.endpoint_create('http://a', '{wrong}', filter => filter::jsonpath) FROM (VALUES
+	(1, '$.at.datetime() < "2030-01-01T00:00:00+00:00".datetime()'), (2, '$.n > $limit'), (3, '$.text.datetime("HH24:MI:ZZ") < 1'), (4, '$.n / $.zero > 1'), (5, '$.n > 1')) AS v (n, filter);
+SELECT is(pg_temp.receivers(hotdash.event_publish('wrong', '{"at":"2026-01-01T00:00:00","n":2,"text":"1:","zero":0}')), 'all wrong 5', 'a filter that cannot be followed wants nothing');
+SELECT is(pg_temp.receivers(hotdash.event_publish_raw('wrong', '{"at":"2026-01-01T00:00:00","n":2,"text":"1:","zero":0}')), 'all wrong 5', 'nor of a raw body');
 SELECT lives_ok(format('SELECT hotdash.endpoint_disable(%s)', id), 'endpoint_disable') FROM made WHERE name = 'orders';
 SELECT is(pg_temp.receivers(hotdash.event_publish('order.x', '{}')), 'all created', 'a disabled endpoint gets nothing new');
 SELECT lives_ok(format('SELECT hotdash.endpoint_enable(%s)', id), 'endpoint_enable') FROM made WHERE name = 'orders';
@@ -306,7 +311,24 @@ SET LOCAL hotdash.tenant = 'tap-other';
 SELECT is(pg_temp.receivers(hotdash.event_publish('order.x', '{}')), NULL, 'endpoints of another tenant get nothing');
 SELECT is((SELECT count(*)::int FROM hotdash.endpoints), 0, 'and are not seen');
 SELECT throws_ok(format('SELECT hotdash.endpoint_disable(%s)', id), '42704', NULL, 'nor found') FROM made WHERE name = 'all';
+SELECT throws_ok(format('SELECT hotdash.endpoint_delete(%s)', id), '42704', NULL, 'nor deleted') FROM made WHERE name = 'all';
+SET LOCAL hotdash.tenant = 'tap-publish';
+INSERT INTO made VALUES ('watch', hotdash.endpoint_create('http://a/watch', '{hotdash.endpoint.*}'));
+SELECT lives_ok(format('SELECT hotdash.endpoint_delete(%s)', id), 'endpoint_delete') FROM made WHERE name = 'created';
+SELECT throws_ok(format('SELECT hotdash.endpoint_delete(%s)', id), '42704', NULL, 'once') FROM made WHERE name = 'created';
+SELECT throws_ok('SELECT hotdash.endpoint_delete(NULL)', '22004', NULL, 'endpoint_delete: NULL');
+SELECT is((SELECT count(*)::int FROM hotdash._endpoint_key WHERE endpoint_id = id), 0, 'its secret is gone') FROM made WHERE name = 'created';
+SELECT is(pg_temp.receivers(hotdash.event_publish('order.created', '{}')), 'all orders', 'it gets nothing new');
+SELECT is((SELECT string_agg(DISTINCT state, ' ') FROM hotdash.deliveries AS d WHERE d.endpoint_id = made.id), 'parked', 'what waits for it is held') FROM made WHERE name = 'created';
+SELECT is((SELECT convert_from(hotdash.message_body(d.message_id), 'UTF8')::jsonb - 'deleted_at' FROM hotdash.deliveries AS d JOIN made AS w ON w.id = d.endpoint_id
+	WHERE w.name = 'watch' AND d.event_type = 'hotdash.endpoint.deleted'), jsonb_build_object('endpoint', id::text, 'tenant', 'tap-publish'), 'others are told') FROM made WHERE name = 'created';
 SET LOCAL hotdash.tenant = '';
+SELECT ok(hotdash._endpoints_sweep(), 'the tick looks through what waits');
+SELECT ok(NOT hotdash._endpoints_sweep(), 'to its end');
+SELECT is((SELECT string_agg(DISTINCT state, ' ') FROM hotdash.deliveries AS d WHERE d.endpoint_id = made.id), 'cancelled', 'all is cancelled') FROM made WHERE name = 'created';
+SELECT is((SELECT count(*)::int FROM hotdash._endpoint_deleted), 0, 'and the endpoint forgotten');
+SELECT throws_ok(format('SELECT hotdash.delivery_replay(%s)', min(d.id)), '42704', format('endpoint %s of delivery %s does not exist any more', made.id, min(d.id)), 'it cannot be replayed')
+FROM made JOIN hotdash.deliveries AS d ON d.endpoint_id = made.id WHERE name = 'created' GROUP BY made.id;
 
 SELECT matches(hotdash.event_publish('a', '{}'), '^msg_[0-9a-hjkmnp-tv-z]{26}$', 'form of a message id');
 CREATE TEMPORARY TABLE sent (what text, message text);

@@ -133,6 +133,17 @@ SELECT is(pg_temp.send('standard', '{"type":"x","data":{"kind":"a.b"}}', 'e1'), 
 SELECT matches(pg_temp.job('tap-standard'), '^ab ', 'is routed');
 SELECT is(pg_temp.send('standard', '{"data":{"kind":"a b; drop"}}', 'e2'), '200 enqueued e2', 'an event type that is none');
 SELECT matches(pg_temp.job('tap-standard'), '^all .*"event_type": null', 'goes to the route for all');
+-- Whatever a path meets in a body: the sender is answered, and the message taken.
+CREATE TEMPORARY TABLE paths AS SELECT * FROM (VALUES (1, '$.k', '{"k":"a.b"}', 'a.b'), (2, '$.at.datetime() < "2030-01-01T00:00:00+00:00".datetime()', '{"at":"2026-01-01T00:00:00"}', NULL),
+	(3, '$.k ? (@ > $x)', '{"k":1}', NULL), (4, '$.at.datetime("HH24:MI:ZZ")', '{"at":"1:"}', NULL), (5, '$.k', '{"k":""}', NULL), (6, '$.k', '{"k":null}', NULL),
+	(7, '$.k', '{"k":"' || repeat('k', 1025) || '"}', 'sha256:' || encode(sha256(repeat('k', 1025)::bytea), 'hex'))) AS v (n, path, body, key);
+CREATE FUNCTION pg_temp.follow(p paths) RETURNS text LANGUAGE sql AS $$
+	SELECT hotdash.inbound_set('tap-standard', 'standard', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw',
+		jsonb_build_object('*', jsonb_build_object('kind', 'all', 'order_key', p.path)), options => jsonb_build_object('event_path', p.path));
+	SELECT pg_temp.send('standard', p.body, 'p' || p.n)
+$$;
+SELECT is(pg_temp.follow(p), '200 enqueued p' || n, format('path %s over %s', path, left(body, 40))) FROM paths AS p ORDER BY n;
+SELECT is(j.order_key COLLATE "default", p.key, 'ordering key by ' || path) FROM paths AS p JOIN hotdash.inbound_messages AS m ON m.message_id = 'p' || p.n JOIN hotdash.jobs AS j ON j.id = m.job_id ORDER BY p.n;
 SELECT hotdash.inbound_set('tap-standard', 'standard', 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', '{"a.b":"ab"}', options => '{"event_header":"X-Event"}');
 SELECT is(pg_temp.send('standard', '{}', 'e3', more => '{"x-EVENT":"a.b"}'), '200 enqueued e3', 'event type in a header of its own');
 SELECT is((SELECT reason FROM hotdash.inbound_receive('tap-standard', h || '{"X-Event":"a.b"}', b)), 'enqueued', 'bytes that are no text') FROM
