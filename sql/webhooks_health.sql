@@ -152,22 +152,20 @@ REVOKE ALL ON FUNCTION hotdash._breaker_delay(int) FROM PUBLIC;
 
 CREATE TYPE hotdash._endpoint_news AS (
 	endpoint_id bigint,
-	succeeded bool,
-	failures int,
-	unauthorized int,
-	paused_until timestamptz,
+	failures int,               -- since the last success
+	unauthorized int,           -- 401 and 403, since the last success
+	paused_until timestamptz,   -- as the receiver asked
 	gone bool,
-	echo bool,
+	echo bool,                  -- all of it is about telling how endpoints do
 	flow text,
-	answers int,
-	failed int,
+	answers int,                -- results of any kind
+	failed int,                 -- failures, whenever
 	slowest_us int,
-	taken int,
-	taken_us int,
-	refused_us int
+	taken int,                  -- successes
+	taken_us int,               -- the fastest of them
+	refused_us int              -- the fastest 429 without Retry-After
 );
-COMMENT ON TYPE hotdash._endpoint_news IS
-	'What a report says of an endpoint; failures and refusals are those after its last success; echo: all of it is about telling how endpoints do; failed, taken, refused: how many were answered so, whenever; _us: the longest of all, the shortest of those taken and of those answered 429 without Retry-After';
+COMMENT ON TYPE hotdash._endpoint_news IS 'What a report says of an endpoint';
 
 CREATE FUNCTION hotdash._endpoint_after(h hotdash._endpoint_health, news hotdash._endpoint_news, at timestamptz)
 	RETURNS hotdash._endpoint_health
@@ -175,11 +173,11 @@ CREATE FUNCTION hotdash._endpoint_after(h hotdash._endpoint_health, news hotdash
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	DECLARE
-		half_open constant bool := coalesce(h.probe_at <= at, false) AND NOT news.succeeded;
-		still_open constant bool := coalesce(h.probe_at > at, false) AND NOT news.succeeded;
+		half_open constant bool := coalesce(h.probe_at <= at, false) AND news.taken = 0;
+		still_open constant bool := coalesce(h.probe_at > at, false) AND news.taken = 0;
 	BEGIN
 		h := hotdash._endpoint_pace_after(h, news, at);
-		IF news.succeeded THEN
+		IF news.taken > 0 THEN
 			h.failed_at := '{}';
 			h.failing_since := NULL;
 			h.opened := 0;
@@ -243,9 +241,9 @@ CREATE FUNCTION hotdash._endpoint_react(news hotdash._endpoint_news, at timestam
 				FROM (VALUES
 					(h.opened > was.opened, 'warning', format('the breaker of endpoint %s is open after %s failures',
 						h.endpoint_id, cardinality(h.failed_at))),
-					(h.unauthorized >= 3 AND (was.unauthorized < 3 OR news.succeeded), 'warning',
+					(h.unauthorized >= 3 AND (was.unauthorized < 3 OR news.taken > 0), 'warning',
 						format('endpoint %s refuses what is sent to it: 401 or 403', h.endpoint_id)),
-					(news.succeeded AND h.probe_at IS NULL AND h.unauthorized < 3 AND EXISTS (
+					(news.taken > 0 AND h.probe_at IS NULL AND h.unauthorized < 3 AND EXISTS (
 						SELECT FROM hotdash._endpoint AS e WHERE e.id = h.endpoint_id AND e.enabled), NULL, NULL)
 				) AS a (now, severity, message)
 				WHERE a.now;
