@@ -192,7 +192,7 @@ is(sql('SELECT min(n) > 0 FROM (SELECT unnest(ARRAY[sum(ready), sum(scheduled), 
 my @sessions = map { churn("crash$_") } 1 .. 3;
 poll_until(sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'churn' AND state = 'active'}) > 0 }, 60, 'work to begin');
 my $pid = sql(q{SELECT pid FROM pg_stat_activity WHERE application_name = 'churn' LIMIT 1});
-kill 'KILL', $pid;
+$node->crash('app', sub { kill 'KILL', $pid });
 $_->stop foreach @sessions;
 is(problems(), '', 'after the crash of a backend');
 is(counter('jobs_counted'), '1', 'counted anew');
