@@ -311,8 +311,8 @@ sub session
 
 =item $node->pass_time(SECONDS)
 
-Have the running cluster's clock show the time in SECONDS from now; or SECONDS later than it shows already.
-Returns how far it is ahead.
+Have the cluster's clock show the time in SECONDS from now; or SECONDS later than it shows already. A server
+that is stopped is started with it. Returns how far it is ahead.
 
 =cut
 
@@ -322,7 +322,7 @@ sub set_clock
 	my $shown = q{SELECT setting FROM pg_settings WHERE name = 'hotdash.test_clock_offset'};
 
 	$self->append_conf('postgresql.conf', "hotdash.test_clock_offset = $offset");
-	$self->reload;
+	defined $self->{_pid} ? $self->reload : $self->start;
 	poll_until(sub { $self->safe_psql('postgres', "LOAD 'hotdash'; $shown") eq $offset }, 30, 'the clock to be set');
 	return $self->{hotdash_clock} = $offset;
 }
