@@ -19,13 +19,7 @@ $node->safe_psql('postgres', 'CREATE ROLE hd_worker LOGIN; CREATE ROLE low');
 $node->create_db_with_extension('app');
 $node->safe_psql('app', q{SELECT hotdash.job_kind_set('run')});
 
-# Across a restart of the server.
-sub sql
-{
-	my ($sql) = @_;
-
-	return poll_until(sub { my ($status, $out) = eval { $node->psql('app', $sql) }; defined $status && $status == 0 ? [$out] : undef }, 60, $sql)->[0];
-}
+sub sql { return $node->sql_through('app', shift) }
 
 # The planned times of a schedule's jobs.
 sub runs
@@ -177,10 +171,7 @@ sub test_kills
 		poll_until(sub { sql('SELECT max(last_at) FROM hotdash.schedules') gt $last }, 60, 'a fire after the last kill');
 		if ($kills % 4 == 3)
 		{
-			my $postmaster = $node->{_pid};
-			$node->kill9;
-			poll_until(sub { !kill 0, $postmaster }, 60, 'the postmaster to die');
-			poll_until(sub { $node->start(fail_ok => 1) }, 60, 'the server to start');
+			$node->kill_postmaster;
 		}
 		else
 		{
