@@ -29,6 +29,14 @@ typedef struct Unit
 	int64_t factor;
 } Unit;
 
+/* How a number of some type is written. */
+typedef struct Scale
+{
+	const char *base;  /* the base unit, as it follows a number in a message */
+	const char *known; /* the units, as a message lists them */
+	Unit units[6];	   /* up to one without a name */
+} Scale;
+
 typedef struct Setting
 {
 	const char *name;
@@ -44,13 +52,13 @@ static const char *const type_names[] = {"on/off", "one of", "duration", "intege
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const log_levels[] = {"debug", "info", "warning", "error", NULL};
 
-static const Unit duration_units[] = {{"", 1},
-									  {"ms", 1},
-									  {"s", 1000},
-									  {"min", 60000},
-									  {"h", 3600000}};
-static const Unit size_units[] = {{"", 1}, {"B", 1}, {"kB", 1024}, {"MB", 1048576}};
-static const Unit no_units[] = {{"", 1}};
+static const Scale scales[] = {
+	[TYPE_DURATION] = {" ms",
+					   "ms, s, min, h",
+					   {{"", 1}, {"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}}},
+	[TYPE_INT] = {"", "none", {{"", 1}}},
+	[TYPE_SIZE] = {" bytes", "B, kB, MB", {{"", 1}, {"B", 1}, {"kB", 1024}, {"MB", 1048576}}},
+};
 
 #define BOOL(name, standard, text) \
 	{ \
@@ -184,12 +192,7 @@ static bool
 parse_number(const Setting *setting, const char *value, int64_t *number,
 			 char error[HD_CONFIG_ERROR])
 {
-	const Unit *units = setting->type == TYPE_DURATION ? duration_units
-						: setting->type == TYPE_SIZE   ? size_units
-													   : no_units;
-	size_t unit_count = setting->type == TYPE_DURATION ? HD_COUNT(duration_units)
-						: setting->type == TYPE_SIZE   ? HD_COUNT(size_units)
-													   : HD_COUNT(no_units);
+	const Scale *scale = &scales[setting->type];
 	long long parsed;
 	char *end;
 
@@ -203,26 +206,23 @@ parse_number(const Setting *setting, const char *value, int64_t *number,
 	}
 	while (*end == ' ')
 		end++;
-	for (size_t i = 0; i < unit_count; i++)
+	for (const Unit *unit = scale->units; unit->name != NULL; unit++)
 	{
-		if (strcmp(end, units[i].name) != 0)
+		int64_t scaled = parsed * unit->factor;
+
+		if (strcmp(end, unit->name) != 0)
 			continue;
-		if (parsed * units[i].factor >= setting->least && parsed * units[i].factor <= setting->most)
+		if (scaled >= setting->least && scaled <= setting->most)
 		{
-			*number = parsed * units[i].factor;
+			*number = scaled;
 			return true;
 		}
 		snprintf(error, HD_CONFIG_ERROR, "%s: %.64s is outside %lld..%lld%s", setting->name, value,
-				 (long long) setting->least, (long long) setting->most,
-				 setting->type == TYPE_DURATION ? " ms"
-				 : setting->type == TYPE_SIZE	? " bytes"
-												: "");
+				 (long long) setting->least, (long long) setting->most, scale->base);
 		return false;
 	}
-	snprintf(error, HD_CONFIG_ERROR, "%s: unknown unit \"%.16s\"; known are%s", setting->name, end,
-			 setting->type == TYPE_DURATION ? " ms, s, min, h"
-			 : setting->type == TYPE_SIZE	? " B, kB, MB"
-											: " none");
+	snprintf(error, HD_CONFIG_ERROR, "%s: unknown unit \"%.16s\"; known are %s", setting->name, end,
+			 scale->known);
 	return false;
 }
 

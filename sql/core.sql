@@ -90,16 +90,7 @@ COMMENT ON FUNCTION hotdash._trace_attempt(text, text, bigint, bigint) IS
 REVOKE ALL ON FUNCTION hotdash._trace_attempt(text, text, bigint, bigint) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._require_arg(value anyelement, name text) RETURNS void
-	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-	BEGIN
-		IF value IS NULL THEN
-			RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
-				MESSAGE = format('argument "%s" must not be null', name);
-		END IF;
-	END
-	$$;
+	AS 'MODULE_PATHNAME', 'hd_errors_sql_require_arg' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash._require_arg(anyelement, text) IS 'Raises 22004 for a required argument that is NULL';
 REVOKE ALL ON FUNCTION hotdash._require_arg(anyelement, text) FROM PUBLIC;
 

@@ -19,8 +19,8 @@
  * may be told to be patient, and then waits a twentieth of a second for each of its locks, while others wait behind it.
  *
  * A family of one class asks for _part_open and leaves the class to the tick. What must outlive its part, its module
- * moves to another before the part is dropped: it has _part_keep spare the part until then. A mark tells it where to
- * look (hd_parts_file says why it holds).
+ * moves to another (_part_move) before the part is dropped: it has _part_keep spare the part until then. A mark tells
+ * it where to look (hd_parts_file says why it holds).
  *
  * Parts other than 0 are not members of the extension. A dump therefore has them as tables of their own, and a
  * restore makes and attaches them; DROP EXTENSION drops them with their parents. Indexes are the parts' own: one of
@@ -146,6 +146,24 @@ $$;
 COMMENT ON FUNCTION hotdash._part_drop(text, text[], smallint, bool) IS
 	'Drops a part, empties part 0; false when somebody is using it, patient: still after a twentieth of a second';
 REVOKE ALL ON FUNCTION hotdash._part_drop(text, text[], smallint, bool) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._part_move(family text, parent text, part smallint, ids anyarray) RETURNS void
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	columns CONSTANT text := (SELECT string_agg(quote_ident(a.attname), ', ') FROM pg_attribute AS a
+		WHERE a.attrelid = format('hotdash.%s', parent)::regclass AND a.attnum > 0 AND NOT a.attisdropped
+			AND a.attname <> 'part');
+BEGIN
+	EXECUTE format('WITH moved AS (DELETE FROM hotdash.%1$s_%2$s WHERE id = ANY ($1) RETURNING *)
+		INSERT INTO hotdash.%1$s_%3$s (part, %4$s) SELECT %3$s, %4$s FROM moved',
+		parent, part, hotdash._part_open(family), columns) USING ids;
+END
+$$;
+COMMENT ON FUNCTION hotdash._part_move(text, text, smallint, anyarray) IS
+	'Moves rows, by their id, out of a part of a table into the one that takes rows now';
+REVOKE ALL ON FUNCTION hotdash._part_move(text, text, smallint, anyarray) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._part_has_rows(parents text[], part smallint) RETURNS bool
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE

@@ -363,6 +363,26 @@ COMMENT ON FUNCTION hotdash._webhook_check_options(jsonb, text[]) IS
 	'Raises 22023 that lists the known options, for one that is not';
 REVOKE ALL ON FUNCTION hotdash._webhook_check_options(jsonb, text[]) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._webhook_check_duration(name text, value interval, lowest interval, highest interval)
+	RETURNS void
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		IF extract(year FROM value) <> 0 OR extract(month FROM value) <> 0 THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('%s must not contain months or years', name);
+		END IF;
+		IF value < lowest OR value > highest THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('%s must be between %s and %s', name, lowest, highest);
+		END IF;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._webhook_check_duration(text, interval, interval, interval) IS
+	'Raises 22023 for a duration out of range; NULL is in range';
+REVOKE ALL ON FUNCTION hotdash._webhook_check_duration(text, interval, interval, interval) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._webhook_register() RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp

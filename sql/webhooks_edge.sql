@@ -550,7 +550,7 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 			WHERE v.action = 'complete' AND states[v.ordinality] = 'lost');
 		news hotdash._endpoint_news[];
 	BEGIN
-		news := ARRAY(SELECT (v.endpoint_id, bool_or(v.health = 'success'),
+		news := ARRAY(SELECT (v.endpoint_id,
 					count(*) FILTER (WHERE v.health = 'failure' AND v.result > v.succeeded_at),
 					count(*) FILTER (WHERE v.reason = 'unauthorized' AND v.result > v.succeeded_at),
 					count(*) FILTER (WHERE v.refuses AND v.result > v.succeeded_at),
@@ -582,13 +582,13 @@ CREATE FUNCTION hotdash._edge_react(verdicts hotdash._edge_verdict[], states tex
 			FROM unnest(news) AS e
 			WHERE e.endpoint_id IS NOT NULL AND (
 				e.failures > 0 OR e.rejected > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL OR e.gone
-				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.endpoint_id)))
+				OR (e.taken > 0 AND EXISTS (SELECT FROM hotdash._endpoint_health AS h WHERE h.endpoint_id = e.endpoint_id)))
 			ORDER BY e.endpoint_id;
 		PERFORM hotdash._http_host_react(e, at)
 			FROM unnest(news) AS e
 			WHERE e.endpoint_id IS NULL AND (
 				e.failures > 0 OR e.paused_until IS NOT NULL OR e.refused_us IS NOT NULL
-				OR (e.succeeded AND EXISTS (SELECT FROM hotdash._http_host AS h WHERE h.flow = e.flow)))
+				OR (e.taken > 0 AND EXISTS (SELECT FROM hotdash._http_host AS h WHERE h.flow = e.flow)))
 			ORDER BY e.flow COLLATE "C";
 		PERFORM hotdash._job_flow_grade(array_agg(e.flow),
 				array_agg(hotdash._endpoint_grade(e.answers, e.failed, e.slowest_us, e.refused_us IS NOT NULL)))

@@ -4,26 +4,6 @@
  * Locks: who changes an endpoint holds its row until the transaction ends (_endpoint_get).
  */
 
-CREATE FUNCTION hotdash._endpoint_check_duration(name text, value interval, lowest interval, highest interval)
-	RETURNS void
-	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-	BEGIN
-		IF extract(year FROM value) <> 0 OR extract(month FROM value) <> 0 THEN
-			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-				MESSAGE = format('%s must not contain months or years', name);
-		END IF;
-		IF value < lowest OR value > highest THEN
-			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-				MESSAGE = format('%s must be between %s and %s', name, lowest, highest);
-		END IF;
-	END
-	$$;
-COMMENT ON FUNCTION hotdash._endpoint_check_duration(text, interval, interval, interval) IS
-	'Raises 22023 for a duration out of range';
-REVOKE ALL ON FUNCTION hotdash._endpoint_check_duration(text, interval, interval, interval) FROM PUBLIC;
-
 CREATE FUNCTION hotdash._endpoint_check_headers(headers jsonb) RETURNS void
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
@@ -64,8 +44,8 @@ CREATE FUNCTION hotdash._endpoint_check(e hotdash._endpoint) RETURNS void
 		END IF;
 		PERFORM hotdash._webhook_check_pattern(p) FROM unnest(e.events) AS p;
 		PERFORM hotdash._endpoint_check_headers(e.headers);
-		PERFORM hotdash._endpoint_check_duration('timeout', e.timeout, '1 second', '60 seconds');
-		PERFORM hotdash._endpoint_check_duration('max_age', e.max_age, '1 second', '365 days');
+		PERFORM hotdash._webhook_check_duration('timeout', e.timeout, '1 second', '60 seconds');
+		PERFORM hotdash._webhook_check_duration('max_age', e.max_age, '1 second', '365 days');
 		IF e.max_attempts NOT BETWEEN 1 AND 100 THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = 'max_attempts must be between 1 and 100';
@@ -79,8 +59,7 @@ CREATE FUNCTION hotdash._endpoint_check(e hotdash._endpoint) RETURNS void
 		IF e.rate IS NULL AND e.rate_period IS NOT NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'rate_period needs a rate';
 		END IF;
-		PERFORM hotdash._endpoint_check_duration('rate_period', e.rate_period, '1 second', '1 day')
-			WHERE e.rate_period IS NOT NULL;
+		PERFORM hotdash._webhook_check_duration('rate_period', e.rate_period, '1 second', '1 day');
 		IF e.concurrency NOT BETWEEN 1 AND 10000 THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = 'concurrency must be between 1 and 10000';

@@ -160,27 +160,25 @@ REVOKE ALL ON FUNCTION hotdash._breaker_delay(int) FROM PUBLIC;
 
 CREATE TYPE hotdash._endpoint_news AS (
 	endpoint_id bigint,
-	succeeded bool,
-	failures int,
-	unauthorized int,
-	rejected int,
-	missing bool,
-	refusal text,
+	failures int,               -- since the last success, as all up to failed_us
+	unauthorized int,           -- 401 and 403
+	rejected int,               -- refusals, those among them
+	missing bool,               -- 404 among them
+	refusal text,               -- the last of them
 	tls_failed bool,
-	failed_us int,
-	paused_until timestamptz,
+	failed_us int,              -- the fastest of the failures
+	paused_until timestamptz,   -- as the receiver asked
 	gone bool,
-	echo bool,
+	echo bool,                  -- all of it is about telling how endpoints do
 	flow text,
-	answers int,
-	failed int,
+	answers int,                -- results of any kind
+	failed int,                 -- failures, whenever
 	slowest_us int,
-	taken int,
-	taken_us int,
-	refused_us int
+	taken int,                  -- successes
+	taken_us int,               -- the fastest of them
+	refused_us int              -- the fastest 429 without Retry-After
 );
-COMMENT ON TYPE hotdash._endpoint_news IS
-	'What a report says of an endpoint; failures and refusals are those after its last success; echo: all of it is about telling how endpoints do; missing: 404 among them, refusal: the last of them; failed, taken, refused: how many were answered so, whenever; _us: the longest of all, the shortest of the failures, of those taken and of those answered 429 without Retry-After';
+COMMENT ON TYPE hotdash._endpoint_news IS 'What a report says of an endpoint';
 
 CREATE FUNCTION hotdash._endpoint_after(h hotdash._endpoint_health, news hotdash._endpoint_news, at timestamptz)
 	RETURNS hotdash._endpoint_health
@@ -191,7 +189,7 @@ CREATE FUNCTION hotdash._endpoint_after(h hotdash._endpoint_health, news hotdash
 		opens bool;
 	BEGIN
 		h := hotdash._endpoint_pace_after(h, news, at);
-		IF news.succeeded THEN
+		IF news.taken > 0 THEN
 			h.failed_at := '{}';
 			h.failing_since := NULL;
 			h.opened := 0;
@@ -274,15 +272,15 @@ CREATE FUNCTION hotdash._endpoint_react(news hotdash._endpoint_news, at timestam
 				WHEN h.opened > was.opened THEN
 					format('the breaker of endpoint %s is open after %s failures', h.endpoint_id, cardinality(h.failed_at))
 				WHEN h.unauthorized >= enough_unauthorized
-					AND (was.unauthorized < enough_unauthorized OR news.succeeded) THEN
+					AND (was.unauthorized < enough_unauthorized OR news.taken > 0) THEN
 					format('endpoint %s refuses what is sent to it: 401 or 403', h.endpoint_id)
-				WHEN h.rejected >= enough_rejected AND (was.rejected < enough_rejected OR news.succeeded) THEN
+				WHEN h.rejected >= enough_rejected AND (was.rejected < enough_rejected OR news.taken > 0) THEN
 					format('endpoint %s refuses what is sent to it: %s times in a row, the last with %s', h.endpoint_id,
 						h.rejected, news.refusal)
 				END;
 			IF warning IS NOT NULL THEN
 				PERFORM hotdash._endpoint_alert(h.endpoint_id, 'warning', warning, news.echo);
-			ELSIF news.succeeded AND h.probe_at IS NULL AND h.unauthorized < enough_unauthorized
+			ELSIF news.taken > 0 AND h.probe_at IS NULL AND h.unauthorized < enough_unauthorized
 				AND h.rejected < enough_rejected
 			THEN
 				PERFORM hotdash._endpoint_alert(e.id, NULL, NULL, news.echo) FROM hotdash._endpoint AS e

@@ -142,8 +142,8 @@ CREATE FUNCTION hotdash._inbound_check(i hotdash._inbound) RETURNS void
 				MESSAGE = 'source must be 1 to 64 letters, digits, dots, underscores and dashes',
 				DETAIL = 'It is a part of the URL that the sender is given.';
 		END IF;
-		PERFORM hotdash._endpoint_check_duration('tolerance', i.tolerance, '1 second', '1 day');
-		PERFORM hotdash._endpoint_check_duration('keep', i.keep, '1 minute', '365 days');
+		PERFORM hotdash._webhook_check_duration('tolerance', i.tolerance, '1 second', '1 day');
+		PERFORM hotdash._webhook_check_duration('keep', i.keep, '1 minute', '365 days');
 		-- A message must not come again by its age after its id was forgotten.
 		IF i.keep < 2 * i.tolerance THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',

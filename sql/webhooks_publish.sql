@@ -61,28 +61,21 @@ CREATE FUNCTION hotdash._deliver(m hotdash._message, endpoints bigint[]) RETURNS
 	 */
 	DECLARE
 		now constant timestamptz := hotdash._now();
-		message_id constant text := m.id;
-		message_part constant smallint := m.part;
-		owner constant text := m.tenant;
-		order_key constant text := m.order_key;
-		traceparent constant text := m.traceparent;
-		event_type constant text := m.event_type;
 	BEGIN
 		PERFORM hotdash._webhook_file(array_agg(
-			ROW(d.job_id, d.endpoint_id, now, 0, owner, message_id, event_type)::hotdash._delivery))
+			ROW(d.job_id, d.endpoint_id, now, 0, m.tenant, m.id, m.event_type)::hotdash._delivery))
 		FROM (
 			SELECT array_agg(e.id ORDER BY e.id) AS endpoints,
 				hotdash._job_enqueue_many('webhook.delivery',
-					array_agg(jsonb_build_object('message', message_id, 'part', message_part, 'endpoint', e.id::text)
-						ORDER BY e.id),
+					array_agg(jsonb_build_object('message', m.id, 'part', m.part, 'endpoint', e.id::text) ORDER BY e.id),
 					queue => 'webhooks',
 					max_attempts => e.max_attempts,
-					order_keys => array_agg(CASE WHEN e.ordered THEN e.id || '/' || order_key END ORDER BY e.id),
-					tenant => owner,
+					order_keys => array_agg(CASE WHEN e.ordered THEN e.id || '/' || m.order_key END ORDER BY e.id),
+					tenant => m.tenant,
 					options => jsonb_strip_nulls(jsonb_build_object(
 						'backoff', coalesce(e.backoff, hotdash._delivery_backoff()),
 						'expires_at', now + e.max_age,
-						'traceparent', traceparent,
+						'traceparent', m.traceparent,
 						'flows', jsonb_agg(hotdash._endpoint_flow_name(e.id) ORDER BY e.id)))) AS jobs
 			FROM hotdash._endpoint AS e
 			WHERE e.id = ANY (_deliver.endpoints)

@@ -105,8 +105,8 @@ CREATE FUNCTION hotdash._http_check(q hotdash._http_request) RETURNS void
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = format('a %s request has no body', q.method);
 		END IF;
-		PERFORM hotdash._endpoint_check_duration('timeout', q.timeout, '1 second', '60 seconds');
-		PERFORM hotdash._endpoint_check_duration('keep', q.keep, '1 second', '365 days');
+		PERFORM hotdash._webhook_check_duration('timeout', q.timeout, '1 second', '60 seconds');
+		PERFORM hotdash._webhook_check_duration('keep', q.keep, '1 second', '365 days');
 		IF q.max_response NOT BETWEEN 1 AND 1048576 THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
 				MESSAGE = 'max_response must be between 1 and 1048576 bytes';
@@ -154,7 +154,7 @@ CREATE FUNCTION hotdash.http_request(url text, method text DEFAULT NULL, headers
 		q.gone_at := 'infinity';
 		PERFORM hotdash._http_check(q);
 		max_age := hotdash._webhook_read(options ->> 'max_age', 'max_age', interval '3 days');
-		PERFORM hotdash._endpoint_check_duration('max_age', max_age, '1 second', '365 days');
+		PERFORM hotdash._webhook_check_duration('max_age', max_age, '1 second', '365 days');
 		PERFORM hotdash._webhook_register();
 		q.id := hotdash._job_enqueue('http.request', '{}', queue => 'webhooks', max_attempts => coalesce(max_attempts, 5),
 			tenant => q.tenant,

@@ -159,13 +159,7 @@ CREATE FUNCTION hotdash._messages_rescue(part smallint, at_once int) RETURNS boo
 			SELECT array_agg(c.id) FROM (
 				SELECT m.id FROM needed AS n JOIN hotdash._message_%s AS m ON m.id = n.id LIMIT $2) AS c
 			$q$, part) INTO ids USING mark, at_once;
-		EXECUTE format($q$
-			WITH moved AS (DELETE FROM hotdash._message_%s AS m WHERE m.id = ANY ($1) RETURNING m.*)
-			INSERT INTO hotdash._message_%2$s (id, tenant, event_type, content_type, created_at, bytes, part, idempotency_key,
-				order_key, traceparent, body)
-			SELECT m.id, m.tenant, m.event_type, m.content_type, m.created_at, m.bytes, %2$s, m.idempotency_key, m.order_key,
-				m.traceparent, m.body FROM moved AS m
-			$q$, part, hotdash._part_open('webhook_messages')) USING ids;
+		PERFORM hotdash._part_move('webhook_messages', '_message', part, ids);
 		RETURN coalesce(cardinality(ids) < at_once, true);
 	EXCEPTION WHEN lock_not_available THEN
 		RETURN NULL;
@@ -191,11 +185,7 @@ CREATE FUNCTION hotdash._deliveries_rescue(part smallint, at_once int) RETURNS b
 			SELECT array_agg(c.id) FROM (
 				SELECT d.id FROM needed AS n JOIN hotdash._delivery_%1$s AS d ON d.id = n.id LIMIT $1) AS c
 			$q$, part) INTO ids USING at_once;
-		EXECUTE format($q$
-			WITH moved AS (DELETE FROM hotdash._delivery_%s AS d WHERE d.id = ANY ($1) RETURNING d.*)
-			INSERT INTO hotdash._delivery_%2$s (id, endpoint_id, created_at, part, tenant, message_id, event_type)
-			SELECT d.id, d.endpoint_id, d.created_at, %2$s, d.tenant, d.message_id, d.event_type FROM moved AS d
-			$q$, part, hotdash._part_open('webhook_history')) USING ids;
+		PERFORM hotdash._part_move('webhook_history', '_delivery', part, ids);
 		RETURN coalesce(cardinality(ids) < at_once, true);
 	EXCEPTION WHEN lock_not_available THEN
 		RETURN NULL;

@@ -51,7 +51,7 @@ CREATE FUNCTION hotdash._secret_overlap(overlap interval) RETURNS interval
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	BEGIN
-		PERFORM hotdash._endpoint_check_duration('overlap', overlap, '0', '7 days');
+		PERFORM hotdash._webhook_check_duration('overlap', overlap, '0', '7 days');
 		RETURN coalesce(overlap, interval '24 hours');
 	END
 	$$;

@@ -286,20 +286,15 @@ work(void)
 void
 hd_worker_main(Datum main_arg)
 {
-	Oid database = DatumGetObjectId(main_arg);
-	Oid role;
-
-	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(role));
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, handle_sigterm);
 	BackgroundWorkerUnblockSignals();
 
-	if (!hd_worker_slot_claim(database))
+	if (!hd_worker_slot_claim(DatumGetObjectId(main_arg)))
 		proc_exit(0);
-	BackgroundWorkerInitializeConnectionByOid(database, role, 0);
+	hd_worker_connect();
 	CHECK_FOR_INTERRUPTS();
 	interruptible = false;
-	pgstat_report_appname("hotdash worker");
 
 	work();
 	proc_exit(0);

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "datatype/timestamp.h"
+#include "postmaster/bgworker.h"
 
 typedef struct HdWorkerTask
 {
@@ -54,6 +55,18 @@ extern void hd_worker_wake(Oid database);
  */
 extern bool hd_worker_runs(Oid database);
 extern bool hd_worker_is_held(Oid database);
+
+/*
+ * hd_worker_describe
+ *		Fill in the registration of a process that begins once and connects to a
+ *		database as a role; InvalidOid for both: to none.  Its name is left to the
+ *		caller; type is what it shows as application name.
+ * hd_worker_connect
+ *		In that process: connect as was asked for.
+ */
+extern void hd_worker_describe(BackgroundWorker *worker, Oid database, Oid role,
+							   const char *function, const char *type);
+extern void hd_worker_connect(void);
 
 /*
  * hd_worker_init

@@ -9,6 +9,7 @@
  *
  *		worker.c			the worker: its loop and the tasks
  *		worker_launcher.c	the launcher: which databases, which role, when
+ *		worker_process.c	how it is asked for, and how it connects
  *		worker_slots.c		the table
  *		worker_yield.c		the utility hook that makes workers leave
  *

@@ -86,14 +86,9 @@ hd_worker_launcher_register(void)
 {
 	BackgroundWorker worker;
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	hd_worker_describe(&worker, InvalidOid, InvalidOid, "hd_worker_launch", "hotdash launcher");
 	worker.bgw_restart_time = LAUNCHER_RESTART_S;
-	strlcpy(worker.bgw_library_name, "hotdash", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "hd_worker_launch", sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_name, "hotdash launcher", sizeof(worker.bgw_name));
-	strlcpy(worker.bgw_type, "hotdash launcher", sizeof(worker.bgw_type));
 	RegisterBackgroundWorker(&worker);
 }
 
@@ -310,16 +305,8 @@ start_worker(Database *database, Oid role)
 	BackgroundWorker worker;
 	bool started;
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	hd_worker_describe(&worker, database->oid, role, "hd_worker_main", "hotdash worker");
 	worker.bgw_notify_pid = MyProcPid;
-	worker.bgw_main_arg = ObjectIdGetDatum(database->oid);
-	memcpy(worker.bgw_extra, &role, sizeof(role));
-	strlcpy(worker.bgw_library_name, "hotdash", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "hd_worker_main", sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_type, "hotdash worker", sizeof(worker.bgw_type));
 	snprintf(worker.bgw_name, sizeof(worker.bgw_name), "hotdash worker for %s", database->name);
 	started = RegisterDynamicBackgroundWorker(&worker, &database->handle);
 	MemoryContextSwitchTo(old);

@@ -87,7 +87,7 @@ run(HdSpiPlan *plan, Datum *values, const bool *isnull)
 	HdSpi spi;
 
 	for (int i = 0; i < plan->nargs; i++)
-		nulls[i] = (isnull != NULL && isnull[i]) ? 'n' : ' ';
+		nulls[i] = isnull[i] ? 'n' : ' ';
 	hd_spi_begin(&spi);
 
 	/* The job is in our hands, so its rows may be younger than the transaction's snapshot. */

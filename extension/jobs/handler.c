@@ -83,32 +83,37 @@ on_timeout(void)
  */
 
 static void
+add(JsonbParseState **state, const char *key, JsonbValue *value)
+{
+	JsonbValue name = {.type = jbvString};
+
+	name.val.string.val = unconstify(char *, key);
+	name.val.string.len = (int) strlen(key);
+	pushJsonbValue(state, WJB_KEY, &name);
+	pushJsonbValue(state, WJB_VALUE, value);
+}
+
+static void
 add_text(JsonbParseState **state, const char *key, char *text)
 {
-	JsonbValue value;
+	JsonbValue value = {.type = jbvNull};
 
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = (int) strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-	value.type = (text == NULL) ? jbvNull : jbvString;
-	value.val.string.val = text;
-	value.val.string.len = (text == NULL) ? 0 : (int) strlen(text);
-	pushJsonbValue(state, WJB_VALUE, &value);
+	if (text != NULL)
+	{
+		value.type = jbvString;
+		value.val.string.val = text;
+		value.val.string.len = (int) strlen(text);
+	}
+	add(state, key, &value);
 }
 
 static void
 add_int(JsonbParseState **state, const char *key, int number)
 {
-	JsonbValue value;
+	JsonbValue value = {.type = jbvNumeric};
 
-	value.type = jbvString;
-	value.val.string.val = unconstify(char *, key);
-	value.val.string.len = (int) strlen(key);
-	pushJsonbValue(state, WJB_KEY, &value);
-	value.type = jbvNumeric;
 	value.val.numeric = int64_to_numeric(number);
-	pushJsonbValue(state, WJB_VALUE, &value);
+	add(state, key, &value);
 }
 
 static void
@@ -116,19 +121,11 @@ add_payload(JsonbParseState **state, HdJobTable *table)
 {
 	bool isnull;
 	Datum payload = hd_jobs_table_column(table, HD_JOB_COL_PAYLOAD, &isnull);
-	JsonbValue value;
+	JsonbValue value = {.type = jbvNull};
 
-	if (isnull)
-	{
-		add_text(state, "payload", NULL);
-		return;
-	}
-	value.type = jbvString;
-	value.val.string.val = "payload";
-	value.val.string.len = (int) strlen("payload");
-	pushJsonbValue(state, WJB_KEY, &value);
-	JsonbToJsonbValue(DatumGetJsonbPCopy(payload), &value);
-	pushJsonbValue(state, WJB_VALUE, &value);
+	if (!isnull)
+		JsonbToJsonbValue(DatumGetJsonbPCopy(payload), &value);
+	add(state, "payload", &value);
 }
 
 static Jsonb *

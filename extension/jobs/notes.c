@@ -25,7 +25,6 @@
 #include "jobs/list.h"
 #include "jobs/moves.h"
 #include "jobs/order.h"
-#include "jobs/tx.h"
 #include "jobs/waiters.h"
 #include "utils/memutils.h"
 

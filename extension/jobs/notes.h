@@ -41,9 +41,12 @@ extern void hd_jobs_notes_prepare(void);
  *		lane or behind a gate (the target, which stays until the transaction ends),
  *		behind a strict gate that is not there now (the target is its line), or in
  *		a line for which there is no room; that the limits of a flow (the target is
- *		its hash) have changed; or that rows are gone which held up others.  Where
- *		nothing is said here of the target it is 0.  Caller holds the list's lock.
+ *		its hash, or HD_JOB_ALL_FLOWS) have changed; or that rows are gone which held
+ *		up others.  Where nothing is said here of the target it is 0.  Caller holds
+ *		the list's lock.
  */
+#define HD_JOB_ALL_FLOWS 0 /* no flow's hash */
+
 extern void hd_jobs_notes_add(HdJobNoteKind kind, int32 db, int64 target, TimestampTz at, int64 id);
 
 /*

@@ -78,15 +78,7 @@ start_process(Oid role)
 {
 	BackgroundWorker worker;
 
-	memset(&worker, 0, sizeof(worker));
-	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-	worker.bgw_restart_time = BGW_NEVER_RESTART;
-	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
-	memcpy(worker.bgw_extra, &role, sizeof(role));
-	strlcpy(worker.bgw_library_name, "hotdash", sizeof(worker.bgw_library_name));
-	strlcpy(worker.bgw_function_name, "hd_jobs_work_main", sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_type, "hotdash work", sizeof(worker.bgw_type));
+	hd_worker_describe(&worker, MyDatabaseId, role, "hd_jobs_work_main", "hotdash work");
 	strlcpy(worker.bgw_name, "hotdash work for pg_cron", sizeof(worker.bgw_name));
 	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }

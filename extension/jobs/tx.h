@@ -170,9 +170,8 @@ extern bool hd_jobs_tx_has_left(int32 db);
 /*
  * hd_jobs_tx_flow_changed
  *		This transaction changed the limits of a flow, by the hash of its name, or
- *		of all flows.
+ *		of HD_JOB_ALL_FLOWS (notes.h).
  */
-#define HD_JOB_ALL_FLOWS 0
 extern void hd_jobs_tx_flow_changed(uint64 hash);
 
 #endif /* HD_JOBS_TX_H */

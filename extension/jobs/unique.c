@@ -14,7 +14,6 @@
 
 #include "catalog/pg_type.h"
 #include "core/spi.h"
-#include "executor/spi.h"
 #include "miscadmin.h"
 
 static HdSpiPlan unique_insert = {
@@ -59,8 +58,6 @@ hd_jobs_unique_acquire(HdJobUnique *key, bool lock)
 		HdSpi spi;
 		int64 there = 0;
 		bool inserted;
-		bool found = false;
-		bool isnull;
 
 		CHECK_FOR_INTERRUPTS();
 		hd_spi_begin(&spi);
@@ -69,15 +66,11 @@ hd_jobs_unique_acquire(HdJobUnique *key, bool lock)
 		if (!inserted)
 		{
 			hd_spi_run(lock ? &unique_lock : &unique_find, key->values, NULL, false, 1);
-			found = SPI_processed > 0;
-			if (found)
-				there = DatumGetInt64(
-					SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+			if (SPI_processed > 0)
+				there = DatumGetInt64(hd_spi_result(0, 1));
 		}
 		hd_spi_end(&spi);
-		if (inserted)
-			return 0;
-		if (found)
+		if (inserted || there != 0)
 			return there;
 
 		/* Ended between the two statements: the key is free now. */
@@ -99,7 +92,6 @@ hd_jobs_unique_free(HdJobTable *table)
 {
 	bool isnull;
 	Datum values[4];
-	char nulls[4] = {' ', ' ', ' ', ' '};
 	HdSpi spi;
 
 	values[2] = hd_jobs_table_column(table, HD_JOB_COL_UNIQUE_KEY, &isnull);
@@ -111,6 +103,6 @@ hd_jobs_unique_free(HdJobTable *table)
 	hd_spi_begin(&spi);
 
 	/* The job is in our hands, so its rows may be younger than the transaction's snapshot. */
-	hd_spi_run_latest(&unique_delete, values, nulls);
+	hd_spi_run_latest(&unique_delete, values, NULL);
 	hd_spi_end(&spi);
 }

@@ -22,6 +22,7 @@
 #include "core/duration.h"
 #include "core/settings.h"
 #include "core/spi.h"
+#include "core/worker.h"
 #include "fmgr.h"
 #include "jobs/claim.h"
 #include "jobs/handler.h"
@@ -281,19 +282,15 @@ run(void)
 
 /*
  * hd_jobs_work_main
- *		A run's process.  main_arg is the database, bgw_extra has the role.
+ *		A run's process.
  */
 void
 hd_jobs_work_main(Datum main_arg)
 {
-	Oid role;
-
-	memcpy(&role, MyBgworkerEntry->bgw_extra, sizeof(role));
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(main_arg), role, 0);
-	pgstat_report_appname("hotdash work");
+	hd_worker_connect();
 	if (begin())
 		run();
 	proc_exit(0);

@@ -103,8 +103,8 @@ custom_lines(Jsonb *headers, Datum *lines)
 Datum
 hd_webhooks_sql_header_lines(PG_FUNCTION_ARGS)
 {
-	static const char *const names[] = {"endpoint", "keys",			"message_id",  "at",
-										"body",		"content_type", "traceparent", "headers"};
+	static const char *const required[] = {"endpoint", "keys",		   "message_id", "at",
+										   "body",	   "content_type", NULL,		 "headers"};
 	char seconds[HD_WEBHOOKS_SECONDS_SIZE];
 	text *id;
 	bytea *body;
@@ -114,10 +114,10 @@ hd_webhooks_sql_header_lines(PG_FUNCTION_ARGS)
 	Datum signature;
 	int n = 0;
 
-	for (int i = 0; i < lengthof(names); i++)
+	for (int i = 0; i < lengthof(required); i++)
 	{
-		if (i != 6)
-			hd_require_arg(fcinfo, i, names[i]);
+		if (required[i] != NULL)
+			hd_require_arg(fcinfo, i, required[i]);
 	}
 	id = PG_GETARG_TEXT_PP(2);
 	body = PG_GETARG_BYTEA_PP(4);

@@ -52,12 +52,11 @@ $node->safe_psql('app', q{SELECT hotdash.job_kind_set('short', timeout => '20 s'
 my ($id, $token, $short) = split /\|/, $node->safe_psql('app', q{SELECT id, token, lease_expires <= clock_timestamp() + interval '20 s' FROM hotdash.job_claim(kinds => '{short}', lease => '1 hour')});
 is($short, 't', 'a lease ends with the attempt');
 is($node->safe_psql('app', "SELECT state, lease_expires <= clock_timestamp() + interval '20 s' FROM hotdash.job_renew('{$id}', '{$token}', '1 hour')"), 'renewed|t', 'renewing does not prolong the attempt');
-$node->safe_psql('app', q{ALTER SYSTEM SET hotdash.test_clock_offset = '21s'; SELECT pg_reload_conf()});
-$node->poll_query_until('app', q{SELECT current_setting('hotdash.test_clock_offset') <> '0'}) or die 'the clock did not move';
+$node->set_clock(21);
 is($node->safe_psql('app', "SELECT state FROM hotdash.job_renew('{$id}', '{$token}', '1 hour')"), 'lost', 'after the deadline the lease is lost');
 $node->safe_psql('app', 'CALL hotdash._tick()');
 is($node->safe_psql('app', "SELECT state, last_error FROM hotdash.jobs WHERE id = $id"), 'scheduled|the lease ran out', 'and the attempt is charged');
-$node->safe_psql('app', q{ALTER SYSTEM RESET hotdash.test_clock_offset; SELECT pg_reload_conf()});
+$node->set_clock(0);
 
 # Listeners are told at commit, by queues that want it
 my $listener = $node->session('app');
@@ -83,8 +82,7 @@ $node->start;
 $node->safe_psql('app', q{SELECT hotdash.job_enqueue('k')});
 is($node->safe_psql('app', q{SELECT count(*) FILTER (WHERE order_key = 'a' OR queue = 'capped' OR kind = 'few'), count(*) > 0 FROM hotdash.job_claim(batch => 1000)}), '0|t', 'limited jobs wait, others do not');
 is($node->safe_psql('app', q{SELECT hotdash.job_explain(min(id)) ->> 'code' FROM hotdash.jobs WHERE queue = 'capped'}), 'lost_leases', 'explain: lost_leases');
-$node->safe_psql('app', q{ALTER SYSTEM SET hotdash.test_clock_offset = '12min'; SELECT pg_reload_conf()});
-$node->poll_query_until('app', q{SELECT current_setting('hotdash.test_clock_offset') <> '0'}) or die 'the clock did not move';
+$node->set_clock(720);
 is($node->safe_psql('app', q{SELECT count(*) FROM hotdash.job_claim(batch => 1000) WHERE order_key = 'a' OR queue = 'capped' OR kind = 'few'}), '3', 'until the longest lease of before has ended');
 
 done_testing();

@@ -19,13 +19,7 @@ $node->safe_psql('postgres', 'CREATE ROLE hd_worker LOGIN; CREATE ROLE low');
 $node->create_db_with_extension('app');
 $node->safe_psql('app', q{SELECT hotdash.job_kind_set('run')});
 
-# Across a restart of the server.
-sub sql
-{
-	my ($sql) = @_;
-
-	return poll_until(sub { my ($status, $out) = eval { $node->psql('app', $sql) }; defined $status && $status == 0 ? [$out] : undef }, 60, $sql)->[0];
-}
+sub sql { return $node->sql_through('app', shift) }
 
 # The planned times of a schedule's jobs.
 sub runs
@@ -38,23 +32,13 @@ sub runs
 sub clear { sql('SELECT hotdash.schedule_delete(name) FROM hotdash.schedules; SELECT hotdash.job_cancel(id) FROM hotdash._job') }
 
 # Moves the clock of the whole cluster so that it shows a time of UTC; a stopped server starts with it.
-sub set_clock
+sub set_time
 {
 	my ($shown) = @_;
 	my ($year, $month, $day, $hour, $minute, $second) = $shown =~ /^(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)$/ or die $shown;
-	my $offset = timegm($second, $minute, $hour, $day, $month - 1, $year) - int(time);
 
-	$node->append_conf('postgresql.conf', "hotdash.test_clock_offset = $offset");
-	if (defined $node->{_pid})
-	{
-		$node->reload;
-		poll_until(sub { sql(q{SELECT setting FROM pg_settings WHERE name = 'hotdash.test_clock_offset'}) eq $offset },
-			30, 'the clock to be moved');
-	}
-	else
-	{
-		$node->start;
-	}
+	$node->set_clock(timegm($second, $minute, $hour, $day, $month - 1, $year) - int(time));
+	return;
 }
 
 sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[ $#sorted / 2 ] }
@@ -97,29 +81,29 @@ sub test_worker_is_on_time
 # With a worker: the clock goes from before the change over it.
 sub test_change_of_the_clock
 {
-	set_clock('2027-03-28 00:10:00');
+	set_time('2027-03-28 00:10:00');
 	sql(q{SELECT hotdash.schedule_set('named', '30 2 * * *', 'run', time_zone => 'Europe/Berlin', missed => 'skip');
 		SELECT hotdash.schedule_set('any', '30 * * * *', 'run', time_zone => 'Europe/Berlin', missed => 'all')});
 	is(sql(q{SELECT string_agg(name || ' ' || (next_at AT TIME ZONE 'UTC')::text, ', ' ORDER BY name) FROM hotdash.schedules}),
 		'any 2027-03-28 00:30:00, named 2027-03-28 01:30:00', 'before the change in spring');
-	set_clock('2027-03-28 01:30:00');
+	set_time('2027-03-28 01:30:00');
 	poll_until(sub { runs('named') ne '' && runs('any') =~ / / }, 30, 'the worker to fire');
 	is(runs('named'), '2027-03-28T01:30:00Z', 'half past two is half past three');
 	is(runs('any'), '2027-03-28T00:30:00Z 2027-03-28T01:30:00Z', 'every hour stays every hour');
 	clear();
 
-	set_clock('2027-10-30 23:50:00');
+	set_time('2027-10-30 23:50:00');
 	sql(q{SELECT hotdash.schedule_set('named', '30 2 * * *', 'run', time_zone => 'Europe/Berlin', missed => 'all');
 		SELECT hotdash.schedule_set('any', '30 * * * *', 'run', time_zone => 'Europe/Berlin', missed => 'all')});
-	set_clock('2027-10-31 02:00:00');
+	set_time('2027-10-31 02:00:00');
 	poll_until(sub { runs('named') ne '' && runs('any') =~ / / }, 30, 'the worker to fire');
 	is(runs('named'), '2027-10-31T00:30:00Z', 'in autumn half past two comes once');
 	is(runs('any'), '2027-10-31T00:30:00Z 2027-10-31T01:30:00Z', 'and the hour that comes twice has two of every hour');
 
 	# set back an hour, and on again
-	set_clock('2027-10-31 00:20:00');
+	set_time('2027-10-31 00:20:00');
 	sql(q{CALL hotdash._tick()});
-	set_clock('2027-10-31 02:10:00');
+	set_time('2027-10-31 02:10:00');
 	sql(q{CALL hotdash._tick()});
 	is(runs('named') . ' ' . runs('any'), '2027-10-31T00:30:00Z 2027-10-31T00:30:00Z 2027-10-31T01:30:00Z', 'a clock that is set back repeats nothing');
 	clear();
@@ -128,13 +112,13 @@ sub test_change_of_the_clock
 
 sub test_downtime
 {
-	set_clock('2028-01-01 12:00:00');
+	set_time('2028-01-01 12:00:00');
 	sql(q{SELECT hotdash.schedule_set('one', '0 9 * * *', 'run', missed => 'one');
 		SELECT hotdash.schedule_set('skip', '0 9 * * *', 'run', missed => 'skip');
 		SELECT hotdash.schedule_set('all', '0 9 * * *', 'run', missed => 'all');
 		SELECT hotdash.schedule_set('bound', '0 9 * * *', 'run', missed => 'all', options => '{"max_missed": 2}')});
 	$node->stop;
-	set_clock('2028-01-05 12:00:00');
+	set_time('2028-01-05 12:00:00');
 	poll_until(sub { sql(q{SELECT count(*) FROM hotdash.schedules WHERE next_at > hotdash._now()}) eq '4' }, 60, 'the worker to catch up');
 	is(runs('one'), '2028-01-05T09:00:00Z', 'four days down, one');
 	is(runs('skip'), '', 'skip');
@@ -187,10 +171,7 @@ sub test_kills
 		poll_until(sub { sql('SELECT max(last_at) FROM hotdash.schedules') gt $last }, 60, 'a fire after the last kill');
 		if ($kills % 4 == 3)
 		{
-			my $postmaster = $node->{_pid};
-			$node->kill9;
-			poll_until(sub { !kill 0, $postmaster }, 60, 'the postmaster to die');
-			poll_until(sub { $node->start(fail_ok => 1) }, 60, 'the server to start');
+			$node->kill_postmaster;
 		}
 		else
 		{

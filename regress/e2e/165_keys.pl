@@ -17,26 +17,11 @@ $node->safe_psql('app', q{
 	SELECT hotdash.queue_set('q' || i) FROM generate_series(1, 12) AS i;
 	CREATE TABLE run (n serial, id bigint, tenant text, order_key text)});
 
-# Like safe_psql, but across a restart of the server.
-sub sql
-{
-	my ($sql) = @_;
-
-	return poll_until(sub { my ($status, $out) = eval { $node->psql('app', $sql) }; defined $status && $status == 0 ? [$out] : undef }, 60, $sql)->[0];
-}
+sub sql { return $node->sql_through('app', shift) }
 
 sub claim { return [ split /\|/, sql('SELECT id, token, lease_expires FROM hotdash.job_claim(lease => ' . "'" . ($_[0] // '1 hour') . "')") ] }
 sub complete { my ($job) = @_; return sql("SELECT hotdash.job_complete($job->[0], $job->[1])") }
 sub enqueue { return sql("SELECT hotdash.job_enqueue('k', order_key => '$_[0]')") }
-
-sub kill_postmaster
-{
-	my $postmaster = $node->{_pid};
-
-	$node->kill9;
-	poll_until(sub { !kill 0, $postmaster }, 60, 'the postmaster to die');
-	poll_until(sub { $node->start(fail_ok => 1) }, 60, 'the server to start');
-}
 
 # Claim and complete until nothing comes; what was claimed goes to table run, in order.
 sub drain
@@ -80,14 +65,14 @@ my $first = claim();
 is($first->[0], $ids[0], 'the first of a key');
 $node->kill_backend('app');
 is_deeply(claim(), [], 'a killed backend does not free the key');
-kill_postmaster();
+$node->kill_postmaster;
 is_deeply(claim(), [], 'nor does a killed postmaster');
 is(complete($first), 't', 'the old token ends the claim');
 my $second = claim('1 second');
 is($second->[0], $ids[1], 'and the next of the key goes on');
 
 # A lease that runs out frees the key then and not before; the job that was lost comes first
-kill_postmaster();
+$node->kill_postmaster;
 my $again = poll_until(sub { sql('CALL hotdash._tick()'); my $job = claim(); @$job ? $job : undef }, 60, 'the lease to end');
 is($again->[0], $ids[1], 'the lost job itself is the next of its key');
 is(sql("SELECT started_at >= '$second->[2]' FROM hotdash.jobs WHERE id = $again->[0]"), 't', 'and not before its lease had ended');
@@ -170,7 +155,7 @@ drain(1, 42);
 is(sql(q{SELECT count(*) FROM run WHERE tenant <> 'flood'}), '20', 'single jobs of twenty others are served within two turns');
 forget();
 sql($singles);
-kill_postmaster();
+$node->kill_postmaster;
 drain(1, 42);
 is(sql(q{SELECT count(*) FROM run WHERE tenant <> 'flood'}), '20', 'also after memory was lost');
 sql('TRUNCATE hotdash._job');

@@ -126,10 +126,7 @@ poll_until(
 		}
 		if ($rounds == 25)
 		{
-			my $postmaster = $node->{_pid};
-			$node->kill9;
-			poll_until(sub { !kill 0, $postmaster }, 60, 'the postmaster to die');
-			poll_until(sub { $node->start(fail_ok => 1) }, 60, 'the server to start');
+			$node->kill_postmaster;
 			$killed++;
 		}
 		foreach my $i (0 .. $#workers)

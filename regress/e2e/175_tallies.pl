@@ -26,16 +26,6 @@ sub problems
 		SELECT string_agg(queue || ': ' || problem, E'\n') FROM hotdash._queue_tally_check()});
 }
 
-sub offset_clock
-{
-	my ($seconds) = @_;
-
-	sql("ALTER SYSTEM SET hotdash.test_clock_offset = '${seconds}s'");
-	sql('SELECT pg_reload_conf()');
-	poll_until(sub { sql(q{SELECT setting FROM pg_settings WHERE name = 'hotdash.test_clock_offset'}) eq $seconds }, 30, 'the clock to be set');
-	return;
-}
-
 $node->safe_psql('app', <<'SQL');
 SELECT hotdash.queue_set(q) FROM unnest(ARRAY['a', 'b', 'c', 'other']) AS q;
 SELECT hotdash.job_kind_set('plain', max_attempts => 3, backoff => '{"type":"fixed","base":"1s","jitter":"none"}');
@@ -164,7 +154,7 @@ for my $round (1 .. $ROUNDS)
 	poll_until(
 		sub {
 			$turn++;
-			eval { offset_clock(int(rand(30))) } if $turn % 4 == 0;
+			eval { $node->set_clock(int(rand(30))) } if $turn % 4 == 0;
 			# in the second half, memory forgets, and all rows are counted in the middle of it
 			eval { $node->psql('app', 'SELECT hotdash._job_reload()') } if $round > $ROUNDS / 2 && $turn % 3 == 0;
 			eval { $node->psql('app', 'CALL hotdash._tick(); SELECT * FROM hotdash.queues') };
@@ -177,7 +167,7 @@ for my $round (1 .. $ROUNDS)
 		},
 		120, 'the sessions to end');
 	$_->stop foreach @sessions;
-	offset_clock(0);
+	$node->set_clock(0);
 	is(problems(), '', "round $round: the numbers are true");
 	is(counter('jobs_counted'), $counted, 'and all rows were counted only once') if $round == int($ROUNDS / 2);
 }
@@ -192,7 +182,7 @@ is(sql('SELECT min(n) > 0 FROM (SELECT unnest(ARRAY[sum(ready), sum(scheduled), 
 my @sessions = map { churn("crash$_") } 1 .. 3;
 poll_until(sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'churn' AND state = 'active'}) > 0 }, 60, 'work to begin');
 my $pid = sql(q{SELECT pid FROM pg_stat_activity WHERE application_name = 'churn' LIMIT 1});
-kill 'KILL', $pid;
+$node->crash('app', sub { kill 'KILL', $pid });
 $_->stop foreach @sessions;
 is(problems(), '', 'after the crash of a backend');
 is(counter('jobs_counted'), '1', 'counted anew');
@@ -226,9 +216,9 @@ is(numbers('p'), '4 0 0 1 0 t', 'all are committed: memory knows them again');
 # TRUNCATE, also rolled back
 is(sql(q{BEGIN; TRUNCATE hotdash._job_dead; SELECT dead, live FROM hotdash._queue_tally() WHERE queue = 'p'; ROLLBACK}), '0|f', 'whoever truncates counts');
 is(numbers('p'), '4 0 0 1 0 t', 'a rollback changes nothing');
-offset_clock(7200);
+$node->set_clock(7200);
 sql('CALL hotdash._tick()');
-offset_clock(0);
+$node->set_clock(0);
 sql('TRUNCATE hotdash._job, hotdash._job_dead');
 is(numbers('p'), '', 'TRUNCATE');
 is(problems(), '', 'the numbers are true after it');

@@ -110,20 +110,18 @@ sub kill_edge
 	return;
 }
 
-# Kills a process of the server that WHERE selects. The server restarts all of its processes then, and the
-# checkpointer is one that is always there; it tells that the kill has been noticed.
+# Kills a process of the server that WHERE selects.
 sub kill_server_process
 {
 	my ($where) = @_;
-	my $checkpointer = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'};
-	my ($before) = sql($checkpointer);
 
-	poll_until(
-		sub {
-			my ($pid) = sql("SELECT pid FROM pg_stat_activity WHERE $where ORDER BY random() LIMIT 1");
-			return $pid && freeze($pid) && kill 'KILL', $pid;
-		}, 60, "a process with $where");
-	poll_until(sub { my ($now) = sql($checkpointer); $now && $now != $before }, 60, 'the server to restart');
+	$node->crash($db, sub {
+		poll_until(
+			sub {
+				my ($pid) = sql("SELECT pid FROM pg_stat_activity WHERE $where ORDER BY random() LIMIT 1");
+				return $pid && freeze($pid) && kill 'KILL', $pid;
+			}, 60, "a process with $where");
+	});
 	return;
 }
 

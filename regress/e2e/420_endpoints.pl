@@ -64,7 +64,6 @@ sub gather
 sub why { my ($tenant) = @_; return sql("SELECT hotdash.job_explain(min(id)) ->> 'code' FROM hotdash.deliveries WHERE tenant = '$tenant' AND state IN ('ready', 'scheduled', 'parked')") }
 sub breaker { my ($id) = @_; return sql("SELECT breaker FROM hotdash.endpoints WHERE id = $id") }
 
-# Kill a backend, which restarts all of them.
 subtest 'concurrency' => sub {
 	my ($tenant, $id) = endpoint('concurrency => 3');
 	publish($tenant, 10);

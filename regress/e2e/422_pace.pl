@@ -60,7 +60,6 @@ sub finish
 
 sub why { my ($id, $what) = @_; return sql("SELECT hotdash.job_explain(min(id)) ->> '$what' FROM hotdash.deliveries WHERE endpoint_id = $id AND state IN ('ready', 'scheduled') AND last_status IS NULL") }
 
-# Kill a backend, which restarts all of them.
 subtest 'fast answers' => sub {
 	my $id = endpoint(2000);
 	my $wrote = sub { sql("SELECT xmin FROM hotdash._job_flow WHERE flow = 'endpoint:$id'") };

@@ -254,22 +254,37 @@ sub kill_postmaster
 
 =pod
 
+=item $node->crash(DATABASE, KILL)
+
+Call KILL, which is to SIGKILL a process of the server, and wait until the server has noticed and is up again:
+until then it answers as if nothing had happened. DATABASE is where it is asked.
+
 =item $node->kill_backend(DATABASE)
 
-SIGKILL a session of DATABASE, idle and begun for that, and wait until the server has noticed and is up again.
+The same with a session of DATABASE, idle and begun for that.
 
 =cut
+
+sub crash
+{
+	my ($self, $database, $kill) = @_;
+
+	# All processes are restarted, and this is one that is always there.
+	my $checkpointer = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'};
+	my $before = $self->sql_through($database, $checkpointer);
+
+	$kill->();
+	poll_until(sub { my $now = $self->sql_through($database, $checkpointer); $now ne '' && $now ne $before }, 60, 'the server to restart');
+	return;
+}
 
 sub kill_backend
 {
 	my ($self, $database) = @_;
-	my $checkpointer = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'};
-	my $before = $self->sql_through($database, $checkpointer);
 	my $victim = $self->session($database);
 	my ($pid) = $victim->query('SELECT pg_backend_pid()') =~ /(\d+)/;
 
-	kill 'KILL', $pid;
-	poll_until(sub { my $now = $self->sql_through($database, $checkpointer); $now ne '' && $now ne $before }, 60, 'the server to restart');
+	$self->crash($database, sub { kill 'KILL', $pid });
 	$victim->{run}->finish;
 	return;
 }
@@ -296,8 +311,8 @@ sub session
 
 =item $node->pass_time(SECONDS)
 
-Have the running cluster's clock show the time in SECONDS from now; or SECONDS later than it shows already.
-Returns how far it is ahead.
+Have the cluster's clock show the time in SECONDS from now; or SECONDS later than it shows already. A server
+that is stopped is started with it. Returns how far it is ahead.
 
 =cut
 
@@ -307,7 +322,7 @@ sub set_clock
 	my $shown = q{SELECT setting FROM pg_settings WHERE name = 'hotdash.test_clock_offset'};
 
 	$self->append_conf('postgresql.conf', "hotdash.test_clock_offset = $offset");
-	$self->reload;
+	defined $self->{_pid} ? $self->reload : $self->start;
 	poll_until(sub { $self->safe_psql('postgres', "LOAD 'hotdash'; $shown") eq $offset }, 30, 'the clock to be set');
 	return $self->{hotdash_clock} = $offset;
 }
@@ -416,7 +431,7 @@ sub witnessed
 
 =head1 PROCESSES
 
-What start_edge and start_receiver return.
+What start_edge, start_receiver and start_witness return.
 
 =over
 

@@ -24,7 +24,7 @@ CREATE FUNCTION pg_temp.h(pace float8, pace_step float8, pace_ago interval, refu
 		'refused_at', timestamptz '2026-01-01Z' - refused_ago, 'refusals', refusals, 'paused_until', timestamptz '2026-01-01Z' + paused))
 $$;
 CREATE FUNCTION pg_temp.news(taken int, taken_us int, refused_us int) RETURNS hotdash._endpoint_news LANGUAGE sql AS $$
-	SELECT jsonb_populate_record(NULL::hotdash._endpoint_news, jsonb_build_object('endpoint_id', 1, 'succeeded', taken > 0, 'failures', 0,
+	SELECT jsonb_populate_record(NULL::hotdash._endpoint_news, jsonb_build_object('endpoint_id', 1, 'failures', 0,
 		'unauthorized', 0, 'gone', false, 'echo', false, 'taken', taken, 'taken_us', taken_us, 'refused_us', refused_us))
 $$;
 
