@@ -21,7 +21,7 @@ CREATE FUNCTION pg_temp.after(h jsonb, news jsonb) RETURNS text LANGUAGE sql AS 
 		jsonb_populate_record(NULL::hotdash._endpoint_health,
 			'{"endpoint_id":1,"failed_at":[],"opened":0,"unauthorized":0,"rejected":0,"refusals":0}' || h),
 		jsonb_populate_record(NULL::hotdash._endpoint_news,
-			'{"endpoint_id":1,"succeeded":false,"failures":0,"unauthorized":0,"rejected":0,"missing":false,"gone":false,"echo":false}' || news),
+			'{"endpoint_id":1,"taken":0,"failures":0,"unauthorized":0,"rejected":0,"missing":false,"gone":false,"echo":false}' || news),
 		'2026-01-01Z') AS a
 $$;
 CREATE FUNCTION pg_temp.open(probe_in interval, opened int DEFAULT 1) RETURNS jsonb LANGUAGE sql AS $$
@@ -38,11 +38,11 @@ SELECT is(pg_temp.after(h, news), expected, what) FROM (VALUES
 	('three of those', pg_temp.open('-1 s'), '{"failures":3,"failed_us":31000001}', '1 -1 0 0 40'),
 	('one that was sent as it opened', pg_temp.open('-1 s'), '{"failures":1,"failed_us":31000000}', '2 60 0 0 40'),
 	('the same of the second time', pg_temp.open('-1 s', 2), '{"failures":1,"failed_us":61000001}', '2 -1 0 0 40'),
-	('a success closes it', pg_temp.open('-1 s'), '{"succeeded":true}', '0 - 0 0 -'),
-	('and failures after it begin anew', pg_temp.open('-1 s'), '{"succeeded":true,"failures":2}', '0 - 0 0 0'),
+	('a success closes it', pg_temp.open('-1 s'), '{"taken":1}', '0 - 0 0 -'),
+	('and failures after it begin anew', pg_temp.open('-1 s'), '{"taken":1,"failures":2}', '0 - 0 0 0'),
 	('refusals open nothing', '{}', '{"rejected":3,"unauthorized":1}', '0 - 3 1 -'),
 	('they add up', '{"rejected":8,"unauthorized":2}', '{"rejected":3,"unauthorized":1}', '0 - 11 3 -'),
-	('until a success', '{"rejected":8,"unauthorized":2}', '{"succeeded":true,"rejected":1}', '0 - 1 0 -'),
+	('until a success', '{"rejected":8,"unauthorized":2}', '{"taken":1,"rejected":1}', '0 - 1 0 -'),
 	('404 begins the days of failures', '{}', '{"rejected":1,"missing":true}', '0 - 1 0 0'),
 	('and does not begin them again', '{"failing_since":"2025-12-31T23:59:00Z"}', '{"rejected":1,"missing":true}', '0 - 1 0 60'),
 	('another refusal does not', '{}', '{"rejected":1}', '0 - 1 0 -')
