@@ -48,8 +48,8 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._endpoint_health', '');
 
 CREATE FUNCTION hotdash._endpoint_flow_name(id bigint) RETURNS text
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	SET search_path = pg_catalog, pg_temp
-	AS $$ SELECT 'endpoint:' || id $$;
+	-- Part of the query that calls it, for each delivery, which a SET clause would prevent.
+	AS $$ SELECT 'endpoint:' OPERATOR(pg_catalog.||) id::pg_catalog.text $$;
 COMMENT ON FUNCTION hotdash._endpoint_flow_name(bigint) IS 'Name of the flow of an endpoint''s deliveries';
 REVOKE ALL ON FUNCTION hotdash._endpoint_flow_name(bigint) FROM PUBLIC;
 

@@ -186,11 +186,12 @@ REVOKE ALL ON FUNCTION hotdash._event_operational(text, jsonb, text, text, bigin
 
 CREATE FUNCTION hotdash._event_echoes(event_type text, order_key text) RETURNS bool
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
-	SET search_path = pg_catalog, pg_temp
+	-- Part of the query that calls it, for each result, which a SET clause would prevent.
 	AS $$
-		SELECT event_type ^@ 'hotdash.'
-			AND (event_type = 'hotdash.delivery.dead'
-				OR coalesce(order_key ^@ 'hotdash.alert/endpoint:' OR order_key = 'hotdash.alert/queue:webhooks', false))
+		SELECT event_type OPERATOR(pg_catalog.^@) 'hotdash.'
+			AND (event_type OPERATOR(pg_catalog.=) 'hotdash.delivery.dead'
+				OR coalesce(order_key OPERATOR(pg_catalog.^@) 'hotdash.alert/endpoint:'
+					OR order_key OPERATOR(pg_catalog.=) 'hotdash.alert/queue:webhooks', false))
 	$$;
 COMMENT ON FUNCTION hotdash._event_echoes(text, text) IS
 	'Whether an event tells how deliveries do: what delivering it brings about must not be told, or it would never end';
