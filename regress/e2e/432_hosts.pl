@@ -34,6 +34,14 @@ sub claim
 	  sql(q{SELECT id, token, substring(url FROM '//([^/]*)') FROM hotdash.edge_claim('test', 512)});
 }
 
+sub claim_all
+{
+	my @all;
+
+	while (my @claims = claim()) { push @all, @claims }
+	return @all;
+}
+
 sub result
 {
 	my ($claim, $status, $ms, $retry_after) = @_;
@@ -77,19 +85,19 @@ subtest 'one host, one tenant' => sub {
 
 subtest 'at once' => sub {
 	my @ids = ask(700, 'http://wide.test/');
-	my @under_way = claim();
+	my @under_way = claim_all();
 
 	is(scalar(@under_way), 64, 'a host has 64 at once');
 	is(why($ids[-1], 'code'), 'flow_cap', 'job_explain says so');
 	like(why($ids[-1], 'why'), qr{^The concurrency of flow host:wide.test/ is 64, and used up\. It is 64, more }, 'and why');
 	ask(10, 'http://other.test/');
-	my @others = claim();
+	my @others = claim_all();
 	is(scalar(@others), 10, 'another is not held up');
 	report(\@others, 200);
 	foreach my $width (128, 256, 256)
 	{
 		report([ splice @under_way, 0, 10 ], 200);
-		push @under_way, claim();
+		push @under_way, claim_all();
 		is(scalar(@under_way), $width, "answered fast: $width");
 	}
 	report([ splice @under_way, 0, 1 ], 200, 1001);
@@ -97,7 +105,7 @@ subtest 'at once' => sub {
 	report([ splice @under_way, 0, 200 ], 404);
 	is(width('host:wide.test/'), 64, '404 is an answer');
 	$node->kill_backend($db);
-	push @under_way, claim();
+	push @under_way, claim_all();
 	is(scalar(@under_way), 64, 'a crash forgets neither the 64 nor what is out');
 	is(remembered(), '0 0', 'nothing was written for that');
 	report([ splice(@under_way, 0, 40) ], 200);
@@ -106,7 +114,7 @@ subtest 'at once' => sub {
 
 	# A success at the end keeps the breaker closed.
 	ask(100, 'http://narrow.test/');
-	my @claims = claim();
+	my @claims = claim_all();
 	foreach my $narrow (32, 16, 8, 8)
 	{
 		my @batch = splice @claims, 0, 5;
@@ -124,7 +132,7 @@ subtest 'the pause that it asks for' => sub {
 	my ($theirs) = ask(1, 'http://pause.test/a', 'b');
 	my ($next) = ask(1, 'http://pause.test/b');
 
-	report([ shift @mine ], 429, 5, 30);
+	report([ shift @mine ], 429, 5, 600);
 	is(remembered(), '1 1', 'is remembered');
 	my @claims = claim();
 	is(scalar(@claims), 1, 'holds what goes to that host');
@@ -135,9 +143,9 @@ subtest 'the pause that it asks for' => sub {
 	report(\@claims, 200);
 	$node->kill_backend($db);
 	is(scalar(claim()), 0, 'a crash does not end it');
-	$node->pass_time(29);
+	$node->pass_time(480);
 	is(scalar(claim()), 0, 'it is not cut short');
-	$node->pass_time(2);
+	$node->pass_time(121);
 	@claims = claim();
 	cmp_ok(scalar(@claims), '>', 0, 'then it is over');
 	report([ @mine, @claims ], 200);
@@ -152,17 +160,16 @@ subtest '429 without a time' => sub {
 		my $host = 'pace' . length($name) . '.test';
 		my @ids = ask(300, "http://$host/");
 		my @claims = claim();
-		my $results = join ', ', result(shift @claims, 429, 5, $header), map { result(shift @claims, 200) } 1 .. 3;
 
-		sql("SELECT count(*) FROM hotdash.edge_report('test', '[$results]')");
-		is(sql("SELECT round((health ->> 'pace')::numeric, 3) FROM hotdash._http_host"), '3.000', "Retry-After $name: as many a second as were taken");
+		report([ shift @claims ], 429, 5, $header);
+		is(sql("SELECT round((health ->> 'pace')::numeric, 3) FROM hotdash._http_host"), '1.000', "Retry-After $name: one a second");
 		like(why($ids[-1], 'why'), qr/asked for a pause/, 'after a pause');
 		report(\@claims, 200, 60000);
 		$node->pass_time(2);
 		my ($claimed, $none, $explained) = split /\n/, sql(qq{SELECT id || '|' || token FROM hotdash.edge_claim('test', 512); SELECT count(*) FROM hotdash.edge_claim('test', 512);
 			SELECT hotdash.job_explain($ids[-1])});
 		is($none, '0', 'one at a time');
-		like($explained, qr{since $host answered 429, last at .*\(3\.00 a second are tried\).*"flow_rate"}, 'job_explain names the pace') or diag($explained);
+		like($explained, qr{since $host answered 429, last at .*\(1\.00 a second are tried\).*"flow_rate"}, 'job_explain names the pace') or diag($explained);
 		report([ [ split /\|/, $claimed ] ], 404);
 		$node->pass_time(3601);
 		sql('SELECT hotdash._webhooks_tidy()');

@@ -208,6 +208,8 @@ subtest 'attempts are kept as long as those of deliveries' => sub {
 	$node->pass_time(80 * 86400);
 	poll_until(sub { sql('SELECT hotdash._webhooks_keep()') eq 'f' }, 60, 'retention');
 	is(sql("SELECT count(*) FROM hotdash.delivery_attempts WHERE delivery_id = $id"), 1, 'for 80 days');
+	sql("DELETE FROM hotdash._delivery WHERE id = $id");
+	is(sql("SELECT status FROM hotdash.delivery_attempts WHERE delivery_id = $id"), 200, 'also when what it was an attempt of has had its time');
 };
 
 subtest 'a body that is not whole' => sub {
