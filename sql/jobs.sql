@@ -473,6 +473,15 @@ COMMENT ON FUNCTION hotdash._job_expire IS
 	'Ends waiting jobs that are past their time, which a claim would do; returns how many';
 REVOKE ALL ON FUNCTION hotdash._job_expire FROM PUBLIC;
 
+CREATE FUNCTION hotdash._job_at_once() RETURNS int
+	LANGUAGE sql STABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	-- Half of what a full list keeps free (hd_jobs_list_has_room); without preload there is none.
+	AS $$ SELECT greatest(least(current_setting('hotdash.job_slots', true)::int / 64, 1000), 1) $$;
+COMMENT ON FUNCTION hotdash._job_at_once() IS
+	'How many waiting jobs one transaction may end for which memory had no room';
+REVOKE ALL ON FUNCTION hotdash._job_at_once() FROM PUBLIC;
+
 CREATE FUNCTION hotdash._job_reload()
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_reload' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -480,11 +489,11 @@ COMMENT ON FUNCTION hotdash._job_reload IS
 	'Looks for jobs that came in by COPY or a restore at the next claim';
 REVOKE ALL ON FUNCTION hotdash._job_reload FROM PUBLIC;
 
-CREATE FUNCTION hotdash._job_announce(id bigint)
+CREATE FUNCTION hotdash._job_announce(ids bigint[])
 	RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_jobs_sql_announce' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION hotdash._job_announce IS
-	'Tells the list that this transaction wrote the row of a job that waits in a line itself';
+	'Tells the list that this transaction wrote the rows of jobs that wait in a line itself';
 REVOKE ALL ON FUNCTION hotdash._job_announce FROM PUBLIC;
 
 CREATE FUNCTION hotdash._job_line(queue text, priority smallint, kind text, tenant text,

@@ -50,9 +50,12 @@ CREATE FUNCTION hotdash._endpoint_sweep(d hotdash._endpoint_deleted) RETURNS voi
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	/* So many of its deliveries, ended or not, in the order in which they were made. */
+	/*
+	 * So many of its deliveries, ended or not, in the order in which they were made. Of one instant there may be more;
+	 * what is too much for one transaction has its turn with the next.
+	 */
 	DECLARE
-		at_once constant int := 10000;
+		at_once constant int := hotdash._job_at_once();
 		batch record;
 		open bigint[];
 	BEGIN
@@ -60,11 +63,13 @@ CREATE FUNCTION hotdash._endpoint_sweep(d hotdash._endpoint_deleted) RETURNS voi
 			FROM (SELECT y.id, y.created_at FROM hotdash._delivery AS y
 				WHERE y.endpoint_id = d.endpoint_id AND y.created_at > d.swept_to
 				ORDER BY y.created_at FETCH FIRST at_once ROWS WITH TIES) AS x;
-		open := ARRAY(SELECT j.id FROM hotdash._job AS j WHERE j.id = ANY (batch.ids));
-		PERFORM hotdash._job_cancel_many(open);
+		open := ARRAY(SELECT j.id FROM hotdash._job AS j WHERE j.id = ANY (batch.ids)
+			EXCEPT SELECT u.id FROM unnest(d.under_way) AS u (id));
+		PERFORM hotdash._job_cancel_many(open[:at_once]);
 		UPDATE hotdash._endpoint_deleted AS x
-			SET swept_to = CASE WHEN batch.n < at_once THEN 'infinity' ELSE batch.last END,
-				under_way = x.under_way || ARRAY(SELECT j.id FROM hotdash._job AS j WHERE j.id = ANY (open))
+			SET swept_to = CASE WHEN cardinality(open) > at_once THEN x.swept_to WHEN batch.n < at_once THEN 'infinity'
+					ELSE batch.last END,
+				under_way = x.under_way || ARRAY(SELECT j.id FROM hotdash._job AS j WHERE j.id = ANY (open[:at_once]))
 			WHERE x.endpoint_id = d.endpoint_id;
 	END
 	$$;

@@ -58,6 +58,8 @@ REVOKE ALL ON FUNCTION hotdash.delivery_replay(bigint) FROM PUBLIC;
 CREATE FUNCTION hotdash.endpoint_replay(id bigint, since timestamptz, until_ts timestamptz DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
+	-- For a million.
+	SET work_mem = '64MB'
 	AS $$
 	DECLARE
 		e hotdash._endpoint := hotdash._endpoint_get(id);
@@ -69,7 +71,6 @@ CREATE FUNCTION hotdash.endpoint_replay(id bigint, since timestamptz, until_ts t
 				AND EXISTS (SELECT FROM hotdash._message AS m WHERE m.id = d.message_id)
 				AND NOT EXISTS (SELECT FROM hotdash._delivery_attempt AS a
 					WHERE a.delivery_id = d.id AND a.reason = 'delivered')
-			ORDER BY d.created_at, d.id
 			FOR UPDATE OF x SKIP LOCKED));
 	END
 	$$;

@@ -15,6 +15,7 @@
 #include "jobs/jobs.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "core/clock.h"
 #include "core/compat.h"
@@ -44,6 +45,7 @@
 #include "jobs/waiters.h"
 #include "jobs/work.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
@@ -236,16 +238,23 @@ hd_jobs_sql_reload(PG_FUNCTION_ARGS)
 
 /*
  * hd_jobs_sql_announce
- *		SQL: _job_announce(id): this transaction wrote the row of a job that waits
- *		in its line by SQL.
+ *		SQL: _job_announce(ids): this transaction wrote the rows of jobs that wait
+ *		in their lines by SQL.
  */
 Datum
 hd_jobs_sql_announce(PG_FUNCTION_ARGS)
 {
 	HdJobTable table;
+	Datum *ids;
+	int n;
 
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(0), INT8OID, 8, true, TYPALIGN_DOUBLE, &ids, NULL, &n);
 	hd_jobs_table_open(&table, false);
-	hd_jobs_load_announce(&table, PG_GETARG_INT64(0));
+	for (int i = 0; i < n; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		hd_jobs_load_announce(&table, DatumGetInt64(ids[i]));
+	}
 	hd_jobs_table_close(&table);
 	PG_RETURN_VOID();
 }

@@ -124,15 +124,15 @@ fill()
 		array_fill('{\"order\": 123456, \"to\": \"someone@example.com\"}'::jsonb, ARRAY[$1])))" >/dev/null
 }
 
-# copies N TABLE CONDITION SET: N rows like each of those rows t of the table; SET is what of them differs, as
-# (column, expression of i) after a comma
+# copies N TABLE CONDITION SET [ID]: N rows like each of those rows t of the table; SET is what of them differs, as
+# (column, expression of i) after a comma; ID is the expression of column id, a new id of a job without it
 copies()
 {
 	sql <<-SQL >/dev/null
 		SELECT format('INSERT INTO $2 (%s) SELECT %s FROM $2 AS t, generate_series(1, $1) AS i WHERE %s',
 			string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
 			string_agg(coalesce(changed.expression, 't.' || quote_ident(a.attname)), ', ' ORDER BY a.attnum), \$condition\$$3\$condition\$)
-		FROM pg_attribute AS a LEFT JOIN (VALUES ('id', 'nextval(''hotdash._job_id'')') $4) AS changed (attname, expression)
+		FROM pg_attribute AS a LEFT JOIN (VALUES ('id', \$id\$${5:-nextval('hotdash._job_id')}\$id\$) $4) AS changed (attname, expression)
 			ON changed.attname = a.attname
 		WHERE a.attrelid = '$2'::regclass AND a.attnum > 0 AND NOT a.attisdropped
 		\gexec
