@@ -13,6 +13,7 @@
 #include "jobs/own.h"
 
 #include "fmgr.h"
+#include "jobs/place.h"
 #include "utils/builtins.h"
 
 #define SENDERS_QUEUE "webhooks"
@@ -30,7 +31,7 @@ static const struct
 static const char *const own_queues[] = {SENDERS_QUEUE};
 
 /* Limits of a receiver are those of its flow, whoever's jobs are in it. */
-static const char *const own_flows[] = {"endpoint:", "host:"};
+static const char *const own_flows[] = {"endpoint:", HD_JOB_FAIR_PREFIX};
 
 PG_FUNCTION_INFO_V1(hd_jobs_sql_own_refuse);
 

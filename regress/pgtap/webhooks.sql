@@ -336,6 +336,7 @@ INSERT INTO sent VALUES ('json', hotdash.event_publish('a', '{"b":1,  "a":[2]}')
 SELECT is(hotdash.message_body(message), convert_to('{"a": [2], "b": 1}', 'UTF8'), 'the body is made of the payload once') FROM sent WHERE what = 'json';
 SELECT is(hotdash.message_body(message), '\x00ff7b', 'a raw body stays as it is') FROM sent WHERE what = 'raw';
 SELECT is(hotdash.message_body('msg_none'), NULL, 'no such message');
+SELECT lives_ok($$SELECT hotdash.job_kind_set('http.request', queue => 'webhooks', concurrency => 512)$$, 'requests to all hosts together can be bounded');
 SELECT is(hotdash.event_publish('a', '{"n":2}', 'tap-key'), hotdash.event_publish('a', '{"n":1}', 'tap-key'), 'same idempotency key, same message');
 SELECT isnt(hotdash.event_publish('a', '{}', 'tap-key', tenant => 'tap-other'), hotdash.event_publish('a', '{}', 'tap-key'), 'the key is per tenant');
 SELECT is((SELECT count(*)::int FROM hotdash.messages WHERE idempotency_key = 'tap-key'), 2, 'and nothing else was written');
