@@ -476,10 +476,11 @@ REVOKE ALL ON FUNCTION hotdash._job_expire FROM PUBLIC;
 CREATE FUNCTION hotdash._job_at_once() RETURNS int
 	LANGUAGE sql STABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
-	-- Half of what a full list keeps free (hd_jobs_list_has_room); without preload there is none.
-	AS $$ SELECT greatest(least(current_setting('hotdash.job_slots', true)::int / 64, 1000), 1) $$;
+	-- A quarter of what a full list keeps free (hd_jobs_list_has_room), for there are several who end so many in the
+	-- transaction of one tick; without preload there is none.
+	AS $$ SELECT greatest(least(current_setting('hotdash.job_slots', true)::int / 128, 1000), 1) $$;
 COMMENT ON FUNCTION hotdash._job_at_once() IS
-	'How many waiting jobs one transaction may end for which memory had no room';
+	'How many waiting jobs one step of the tick may end, for which memory may have no room';
 REVOKE ALL ON FUNCTION hotdash._job_at_once() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._job_reload()

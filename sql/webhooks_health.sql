@@ -293,21 +293,24 @@ COMMENT ON FUNCTION hotdash._endpoint_react(hotdash._endpoint_news, timestamptz)
 	'Draws the consequences of a report for one endpoint: pause, breaker, disabling';
 REVOKE ALL ON FUNCTION hotdash._endpoint_react(hotdash._endpoint_news, timestamptz) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._deliveries_expire() RETURNS int
+CREATE FUNCTION hotdash._deliveries_expire() RETURNS bool
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	/*
 	 * Deliveries are ended by the claim that finds them past their max_age. What is behind an endpoint that is held back
 	 * is not claimed, so it is looked through here, in the order in which it was published and each once: up to where, is
-	 * kept with the endpoint.
+	 * kept with the endpoint. Of one instant there may be more than one transaction may end.
 	 */
 	DECLARE
 		now constant timestamptz := hotdash._now();
-		at_once constant int := 10000;
+		at_once constant int := hotdash._job_at_once();
+		room int := at_once;
+		more bool := false;
 		e record;
 		d record;
-		expired int := 0;
+		late bigint[];
+		ended int;
 	BEGIN
 		FOR e IN
 			SELECT x.id, x.max_age, greatest(x.expired_to, coalesce(x.disabled_at, h.failing_since, o.consent_at, now) - x.max_age)
@@ -319,20 +322,27 @@ CREATE FUNCTION hotdash._deliveries_expire() RETURNS int
 			ORDER BY x.id
 			FOR NO KEY UPDATE OF x SKIP LOCKED
 		LOOP
+			IF room = 0 THEN
+				RETURN true;
+			END IF;
 			SELECT array_agg(x.id) AS ids, max(x.created_at) AS last, count(*) AS n INTO d
 				FROM (SELECT y.id, y.created_at FROM hotdash._delivery AS y
 					WHERE y.endpoint_id = e.id AND y.created_at >= e.since AND y.created_at <= now - e.max_age
-					ORDER BY y.created_at LIMIT at_once) AS x;
+					ORDER BY y.created_at FETCH FIRST at_once ROWS WITH TIES) AS x;
 			CONTINUE WHEN d.n = 0;
-			expired := expired + hotdash._job_expire(d.ids);
-			-- More of the same instant may have been cut off; but more of one instant than are looked at must not stop it.
-			UPDATE hotdash._endpoint AS x
-				SET expired_to = d.last + CASE WHEN d.n < at_once OR d.last = e.since THEN interval '1 microsecond' ELSE '0' END
-				WHERE x.id = e.id;
+			late := ARRAY(SELECT j.id FROM hotdash._job AS j WHERE j.id = ANY (d.ids) AND j.expires_at <= now);
+			ended := hotdash._job_expire(late[:room]);
+			-- What others hold does not end here, and is no reason to come back.
+			IF cardinality(late) > room AND ended > 0 THEN
+				RETURN true;
+			END IF;
+			room := room - ended;
+			more := more OR d.n >= at_once;
+			UPDATE hotdash._endpoint AS x SET expired_to = d.last + interval '1 microsecond' WHERE x.id = e.id;
 		END LOOP;
-		RETURN expired;
+		RETURN more;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._deliveries_expire() IS
-	'Ends deliveries that are past their max_age behind endpoints that are held back; returns how many';
+	'Ends deliveries that are past their max_age behind endpoints that are held back; true when there may be more';
 REVOKE ALL ON FUNCTION hotdash._deliveries_expire() FROM PUBLIC;

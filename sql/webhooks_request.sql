@@ -383,7 +383,7 @@ CREATE FUNCTION hotdash._http_sweep() RETURNS bool
 COMMENT ON FUNCTION hotdash._http_sweep() IS 'Deletes requests whose answers need not be kept any more; true when there may be more';
 REVOKE ALL ON FUNCTION hotdash._http_sweep() FROM PUBLIC;
 
-CREATE FUNCTION hotdash._http_settle(sixtieth int) RETURNS void
+CREATE FUNCTION hotdash._http_settle(sixtieth int) RETURNS bool
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = off
@@ -397,8 +397,9 @@ CREATE FUNCTION hotdash._http_settle(sixtieth int) RETURNS void
 	 */
 	DECLARE
 		now constant timestamptz := hotdash._now();
-		at_once constant int := 10000;
+		at_once constant int := hotdash._job_at_once();
 		due record;
+		settled int;
 	BEGIN
 		SELECT array_agg(x.id) AS ids, array_agg(x.id) FILTER (WHERE x.waits) AS late INTO due
 			FROM (
@@ -414,8 +415,10 @@ CREATE FUNCTION hotdash._http_settle(sixtieth int) RETURNS void
 			SET gone_at = now + q.keep, ended = CASE WHEN q.ended = 'completed' THEN q.ended
 				WHEN EXISTS (SELECT FROM hotdash._job_dead AS d WHERE d.id = q.id) THEN 'dead' ELSE 'cancelled' END
 			WHERE q.id = ANY (due.ids) AND NOT EXISTS (SELECT FROM hotdash._job AS j WHERE j.id = q.id);
+		GET DIAGNOSTICS settled = ROW_COUNT;
+		RETURN settled > 0 AND cardinality(due.ids) = at_once;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._http_settle(int) IS
-	'Finds requests that ended without a report among those whose id leaves that remainder, and ends what waited too long';
+	'Finds requests that ended without a report among those whose id leaves that remainder, and ends what waited too long; true when there may be more';
 REVOKE ALL ON FUNCTION hotdash._http_settle(int) FROM PUBLIC;

@@ -204,11 +204,11 @@ CREATE FUNCTION hotdash._webhooks_tidy() RETURNS bool
 			SELECT x.source, x.version FROM hotdash._inbound_key AS x WHERE x.retires_at <= now FOR UPDATE SKIP LOCKED);
 		PERFORM hotdash._inbound_sweep(20000);
 		PERFORM hotdash._consent_tidy();
-		PERFORM hotdash._deliveries_expire();
-		more := hotdash._messages_forget_keys();
+		more := hotdash._deliveries_expire();
+		more := hotdash._messages_forget_keys() OR more;
 		more := hotdash._http_hosts_forget() OR more;
 		more := hotdash._endpoints_sweep() OR more;
-		PERFORM hotdash._http_settle(extract(minute FROM now)::int);
+		more := hotdash._http_settle(extract(minute FROM now)::int) OR more;
 		RETURN hotdash._http_sweep() OR more;
 	END
 	$$;

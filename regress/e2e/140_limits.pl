@@ -104,6 +104,24 @@ $node->safe_psql('app', 'SELECT hotdash.job_cancel(id) FROM hotdash._job LIMIT 2
 is($node->safe_psql('app', 'SELECT count(*) FROM hotdash._job'), '280', 'fewer are cancelled');
 $node->safe_psql('app', 'DELETE FROM hotdash._job');
 
+# The tick ends no more in a transaction than that, and goes on: deliveries behind an endpoint that is disabled, of one
+# instant and of many, while the list is full of other jobs.
+sub expired { return $node->safe_psql('app', q{SELECT count(*) FROM hotdash.dead_deliveries WHERE reason = 'expired'}) }
+my $endpoint = $node->safe_psql('app', q{SELECT hotdash.endpoint_create('http://127.0.0.1:1/', max_age => '1 hour')});
+$node->safe_psql('app', q{SELECT count(hotdash.event_publish('a', to_jsonb(i))) FROM generate_series(1, 150) AS i});
+$node->safe_psql('app', q{SELECT count(hotdash.event_publish('a', to_jsonb(i))) FROM generate_series(1, 150) AS i});
+$node->safe_psql('app', q{UPDATE hotdash._delivery AS d SET created_at = x.first
+	FROM (SELECT min(created_at) AS first FROM hotdash._delivery) AS x WHERE d.id % 2 = 0});
+$node->safe_psql('app', "SELECT hotdash.endpoint_disable($endpoint)");
+$node->safe_psql('app', q{SELECT count(hotdash.job_enqueue('k', queue => 'q03')) FROM generate_series(1, 300)});
+$node->safe_psql('app', q{SELECT count(*) FROM hotdash.job_claim()});
+$node->pass_time(7200);
+poll_until(sub { $node->safe_psql('app', 'CALL hotdash._tick()'); expired() >= 300 }, 60, 'what waited too long to be dead');
+is(expired(), 300, 'all that waited too long are ended, a few at a time');
+$node->set_clock(0);
+$node->safe_psql('app', "SELECT hotdash.endpoint_delete($endpoint)");
+$node->safe_psql('app', 'DELETE FROM hotdash._job');
+
 # Fewer and more slots after a restart; the first claim is rolled back
 $node->append_conf('postgresql.conf', 'hotdash.job_slots = 4096');
 $node->restart;
