@@ -6,7 +6,7 @@
  * there; then one statement reports them, in one transaction. While it is out the next
  * ones gather. They leave the list when the database has confirmed them, so a lost
  * connection means that they are sent again; the tokens tell the database which of
- * them it knows already, and those come back as "lost".
+ * them it knows already, and those come back as they were the first time.
  *
  * A batch that the database refuses because of its content is halved until the one at
  * fault is alone; that one is dropped, with an error in the log, and its lease sees to the rest.

@@ -106,7 +106,7 @@ CREATE VIEW hotdash.spans WITH (security_invoker = true) AS
 	WHERE hotdash._tenant_sees(o.tenant)
 	UNION ALL
 	SELECT substr(a.traceparent, 4, 32), substr(a.traceparent, 37, 16), a.parent_id,
-		CASE WHEN d.message_id IS NULL THEN 'http.request' ELSE 'webhook.delivery' END, 'client',
+		CASE WHEN d.id IS NOT NULL AND d.endpoint_id IS NULL THEN 'http.request' ELSE 'webhook.delivery' END, 'client',
 		a.finished_at - coalesce(a.total_us, 0) * interval '1 microsecond', a.finished_at,
 		coalesce(a.total_us, 0) * interval '1 microsecond', a.outcome = 'completed' OR a.reason = 'delivered',
 		jsonb_strip_nulls(jsonb_build_object('delivery_id', a.delivery_id::text, 'message_id', d.message_id,

@@ -142,7 +142,7 @@ CREATE TABLE hotdash._delivery_attempt (
 	error text,
 	remote_ip text,
 	retry_after interval,                   -- what the receiver asked for
-	sent_at timestamptz,                    -- by the edge's clock; NULL: nothing was sent
+	sent_at timestamptz,                    -- by the edge's clock; NULL: nothing was sent, or nobody knows
 	response_excerpt text,
 	traceparent text COLLATE "C",           -- as it was sent: the attempt is a span of its own
 	parent_id text COLLATE "C"              -- of the span that this one is below

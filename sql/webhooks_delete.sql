@@ -89,7 +89,8 @@ CREATE FUNCTION hotdash._endpoint_swept(d hotdash._endpoint_deleted) RETURNS voi
 			PERFORM hotdash._job_cancel_many(open);
 			UPDATE hotdash._endpoint_deleted AS x SET under_way = open WHERE x.endpoint_id = d.endpoint_id;
 		ELSE
-			DELETE FROM hotdash._job_flow AS f WHERE f.flow = hotdash._endpoint_flow_name(d.endpoint_id);
+			DELETE FROM hotdash._job_flow AS f
+				WHERE f.hash = hotdash._job_flow_hash(hotdash._endpoint_flow_name(d.endpoint_id));
 			DELETE FROM hotdash._endpoint_deleted AS x WHERE x.endpoint_id = d.endpoint_id;
 		END IF;
 	END

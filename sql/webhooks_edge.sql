@@ -111,6 +111,16 @@ CREATE FUNCTION hotdash._delivery_part(payload jsonb) RETURNS smallint
 COMMENT ON FUNCTION hotdash._delivery_part(jsonb) IS 'The part in which the payload of a delivery says its message is, NULL when none';
 REVOKE ALL ON FUNCTION hotdash._delivery_part(jsonb) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._request_bytes(body int, headers jsonb) RETURNS int
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	-- Part of the queries that call it, for each request, which a SET clause would prevent.
+	AS $$
+		SELECT body OPERATOR(pg_catalog.+) CASE WHEN headers OPERATOR(pg_catalog.=) '{}'::pg_catalog.jsonb THEN 0
+			ELSE pg_catalog.octet_length(headers::pg_catalog.text) END
+	$$;
+COMMENT ON FUNCTION hotdash._request_bytes(int, jsonb) IS 'What a request with such a body and headers counts for in a batch';
+REVOKE ALL ON FUNCTION hotdash._request_bytes(int, jsonb) FROM PUBLIC;
+
 CREATE FUNCTION hotdash._edge_bury(claimed hotdash.claimed_job[]) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
@@ -149,10 +159,11 @@ CREATE FUNCTION hotdash._edge_give_back(claimed hotdash.claimed_job[], batch_byt
 	BEGIN
 		PERFORM hotdash._job_release_many(array_agg(r.id), array_agg(r.token))
 			FROM (
-				SELECT j.id, j.token, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before
+				SELECT j.id, j.token, sum(z.bytes) OVER (ORDER BY j.ordinality) - z.bytes AS bytes_before
 				FROM unnest(claimed) WITH ORDINALITY AS j
 				JOIN hotdash._message AS m ON m.id = j.payload ->> 'message' AND m.tenant = j.tenant
 				JOIN hotdash._endpoint AS e ON e.id = hotdash._delivery_endpoint(j.payload) AND e.tenant = j.tenant
+				CROSS JOIN LATERAL hotdash._request_bytes(m.bytes, e.headers) AS z (bytes)
 				WHERE EXISTS (SELECT FROM hotdash._endpoint_key AS k WHERE k.endpoint_id = e.id AND k.retires_at IS NULL)
 				) AS r
 			WHERE r.bytes_before >= batch_bytes
@@ -160,7 +171,7 @@ CREATE FUNCTION hotdash._edge_give_back(claimed hotdash.claimed_job[], batch_byt
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._edge_give_back(hotdash.claimed_job[], int) IS
-	'Releases claimed deliveries whose bodies would make a batch too large';
+	'Releases claimed deliveries that would make a batch too large';
 REVOKE ALL ON FUNCTION hotdash._edge_give_back(hotdash.claimed_job[], int) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.edge_request
@@ -178,7 +189,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 	AS $$
 	DECLARE
 		lease constant interval := hotdash._edge_lease();
-		batch_bytes constant int := 8 * 1024 * 1024;	-- of bodies and of answers to keep, then the batch is full
+		batch_bytes constant int := 8 * 1024 * 1024;	-- of bodies, headers and answers to keep, then the batch is full
 		at timestamptz;
 		claimed hotdash.claimed_job[];
 		requests int;
@@ -213,7 +224,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 							CASE WHEN e.rate IS NOT NULL OR o.consent_rate IS NOT NULL THEN hotdash._endpoint_slack(
 								(hotdash._endpoint_rate(e.rate, e.rate_period, o.consent_rate)).period) END AS within,
 							m.id AS message_id, m.content_type,
-							m.body, k.keys, sum(m.bytes) OVER (ORDER BY j.ordinality) - m.bytes AS bytes_before,
+							m.body, k.keys, sum(z.bytes) OVER (ORDER BY j.ordinality) - z.bytes AS bytes_before,
 							o.proxy, o.proxy_login AS sealed_login, o.cert AS sealed_cert
 						FROM unnest(claimed) WITH ORDINALITY AS j
 						JOIN hotdash._endpoint AS e ON e.id = hotdash._delivery_endpoint(j.payload) AND e.tenant = j.tenant
@@ -230,6 +241,7 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 							SELECT array_agg(x.key ORDER BY x.version DESC) AS keys FROM hotdash._endpoint_key AS x
 							WHERE x.endpoint_id = e.id AND (x.retires_at IS NULL OR x.retires_at > at)) AS k
 						LEFT JOIN hotdash._endpoint_option AS o ON o.endpoint_id = e.id
+						CROSS JOIN LATERAL hotdash._request_bytes(m.bytes, e.headers) AS z (bytes)
 						WHERE k.keys IS NOT NULL
 						) AS r
 					WHERE r.bytes_before < batch_bytes
@@ -363,7 +375,9 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			CASE WHEN x.action = 'retry' AND (h.asked IS NOT NULL OR v.pause OR v.floor IS DISTINCT FROM interval '0')
 				THEN hotdash._delivery_retry_in(e.backoff, a.attempt, v.floor, h.asked, v.pause)
 				WHEN x.action = 'snooze' THEN v.floor END,
-			v.pause, v.health,
+			v.pause,
+			-- A host that has answered a request of its own does well, whatever the answer.
+			CASE WHEN d.endpoint_id IS NULL AND x.action = 'complete' THEN 'success' ELSE v.health END,
 			CASE WHEN x.action <> 'complete' THEN concat_ws(': ',
 				CASE WHEN r.class = 'http' THEN 'HTTP ' || r.status ELSE r.class END, x.reason,
 				hotdash._clean_text(r.error, 500)) END,
@@ -499,6 +513,9 @@ CREATE FUNCTION hotdash._deliveries_done(ids bigint[]) RETURNS void
 	 * so that those who wait for it learn of it, and nobody sends it again.
 	 */
 	BEGIN
+		-- Unless somebody is telling of its death just now.
+		DELETE FROM hotdash._delivery_death AS n WHERE n.id IN (
+			SELECT x.id FROM hotdash._delivery_death AS x WHERE x.id = ANY (ids) FOR UPDATE SKIP LOCKED);
 		PERFORM hotdash._job_revive(ids);
 		PERFORM hotdash._job_done_many(ids);
 	END
@@ -616,7 +633,7 @@ CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id 
 		states := hotdash._edge_apply(verdicts);
 		IF 'lost' = ANY (states) THEN
 			SELECT l.verdicts, l.states, l.repeats INTO verdicts, states, repeats
-				FROM hotdash._edge_late(verdicts, states) AS l;
+				FROM hotdash._edge_late(parsed, verdicts, states) AS l;
 		END IF;
 		PERFORM hotdash._edge_log(edge, parsed, verdicts, states, at);
 		PERFORM hotdash._edge_react(verdicts, states, at);
@@ -635,7 +652,7 @@ CREATE FUNCTION hotdash.edge_report(edge text, results jsonb) RETURNS TABLE (id 
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.edge_report(text, jsonb) IS
-	'What became of requests, in one transaction: completed, scheduled, dead, parked, or lost for a stale token';
+	'What became of requests, in one transaction: completed, scheduled, dead, parked, cancelled, or lost for a stale token; reported again, the same as before';
 REVOKE ALL ON FUNCTION hotdash.edge_report(text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.edge_renew(edge text, ids bigint[], tokens bigint[], lease_ms int)

@@ -26,6 +26,8 @@
  *
  * Locks: jobs, then the rows of endpoints that may be switched off (_endpoints_hold), then _endpoint_health, each in
  * the order of ids, then _job_flow.
+ * What is past its max_age is ended with its endpoint locked, against the order of webhooks.sql: a late report may hold
+ * the job and want the endpoint. Whoever loses comes again.
  */
 
 CREATE TABLE hotdash._endpoint_health (

@@ -14,7 +14,7 @@
  *
  * Reports that come again. An edge whose connection broke does not know whether its report arrived, and sends it
  * again. An attempt is known by its token, so a result that is in the log already is answered as it was and does
- * nothing. One that says otherwise than the one before it is late, like any of a stale token.
+ * nothing. One with another status or error than the one before it is late, like any of a stale token.
  *
  * Locks: a note after its job; the jobs of stale tokens, shared, in the order of ids.
  */
@@ -37,6 +37,7 @@ CREATE INDEX _endpoint_told ON hotdash._endpoint (tenant)
 CREATE FUNCTION hotdash._deliveries_died(ids bigint[]) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
 	AS $$
 	/* Runs wherever a delivery ends, so it reads nothing that could be malformed. */
 	BEGIN
@@ -97,6 +98,7 @@ CREATE FUNCTION hotdash._attempt_lost(id bigint, token bigint, attempt int, star
 	RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
 	AS $$
 	/* Its time is that of the lease: how long the request took, if it was sent at all, nobody knows. */
 	DECLARE
@@ -122,6 +124,7 @@ REVOKE ALL ON FUNCTION hotdash._attempt_lost(bigint, bigint, int, timestamptz, t
 CREATE FUNCTION hotdash._attempt_take_back(delivery bigint, of_token bigint) RETURNS int
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
 	AS $$
 	/* From its part, like all that is written: whoever writes through the parent locks all parts. */
 	DECLARE
@@ -155,7 +158,8 @@ CREATE FUNCTION hotdash._jobs_await(ids bigint[]) RETURNS void
 COMMENT ON FUNCTION hotdash._jobs_await(bigint[]) IS 'Waits, up to five seconds each, for transactions that are ending these jobs';
 REVOKE ALL ON FUNCTION hotdash._jobs_await(bigint[]) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._edge_late(INOUT verdicts hotdash._edge_verdict[], INOUT states text[], OUT repeats text[])
+CREATE FUNCTION hotdash._edge_late(results hotdash._edge_result[], INOUT verdicts hotdash._edge_verdict[], INOUT states text[],
+		OUT repeats text[])
 	RETURNS record
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
@@ -178,7 +182,8 @@ CREATE FUNCTION hotdash._edge_late(INOUT verdicts hotdash._edge_verdict[], INOUT
 		PERFORM hotdash._jobs_await(ARRAY(
 			SELECT x.id FROM unnest(verdicts) WITH ORDINALITY AS x WHERE states[x.ordinality] = 'lost'));
 		seen := ARRAY(SELECT (SELECT a.outcome FROM hotdash._delivery_attempt AS a
-				WHERE states[x.ordinality] = 'lost' AND a.delivery_id = x.id AND a.token = x.token AND a.reason = x.reason LIMIT 1)
+				WHERE states[x.ordinality] = 'lost' AND a.delivery_id = x.id AND a.token = x.token AND a.reason <> 'lost'
+					AND (a.status, a.error_class) IS NOT DISTINCT FROM (results[x.result].status, results[x.result].class) LIMIT 1)
 			FROM unnest(verdicts) WITH ORDINALITY AS x ORDER BY x.ordinality);
 		again := ARRAY(SELECT n FROM generate_subscripts(states, 1) AS n WHERE states[n] = 'lost' AND seen[n] IS NULL ORDER BY n);
 		ended := hotdash._edge_apply(ARRAY(SELECT verdicts[n] FROM unnest(again) WITH ORDINALITY AS x (n, i) ORDER BY x.i));
@@ -191,7 +196,8 @@ CREATE FUNCTION hotdash._edge_late(INOUT verdicts hotdash._edge_verdict[], INOUT
 			IF states[i] = 'lost' AND seen[i] IS NULL THEN
 				-- Twice in one report.
 				seen[i] := (SELECT fresh_states[x.ordinality] FROM unnest(fresh) WITH ORDINALITY AS x
-					WHERE x.id = v.id AND x.token = v.token AND x.reason = v.reason LIMIT 1);
+					WHERE x.id = v.id AND x.token = v.token AND (results[x.result].status, results[x.result].class)
+						IS NOT DISTINCT FROM (results[v.result].status, results[v.result].class) LIMIT 1);
 				v.attempt := coalesce(hotdash._attempt_take_back(v.id, v.token), (SELECT a.attempt
 					FROM hotdash._delivery_attempt AS a WHERE a.delivery_id = v.id AND a.token = v.token LIMIT 1), v.attempt);
 			END IF;
@@ -206,9 +212,9 @@ CREATE FUNCTION hotdash._edge_late(INOUT verdicts hotdash._edge_verdict[], INOUT
 		states := fresh_states;
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._edge_late(hotdash._edge_verdict[], text[]) IS
+COMMENT ON FUNCTION hotdash._edge_late(hotdash._edge_result[], hotdash._edge_verdict[], text[]) IS
 	'What of a report is new, where some of its tokens are stale; repeats: what the others had come to';
-REVOKE ALL ON FUNCTION hotdash._edge_late(hotdash._edge_verdict[], text[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION hotdash._edge_late(hotdash._edge_result[], hotdash._edge_verdict[], text[]) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._health_certificates() RETURNS jsonb
 	LANGUAGE sql VOLATILE

@@ -240,6 +240,7 @@ CREATE FUNCTION hotdash._http_fit(claimed hotdash.claimed_job[], batch_bytes int
 	 * to where it was, uncharged; the first fits always.
 	 */
 	DECLARE
+		kept_headers constant int := 64 * 1024;		-- of an answer, as the edge allows for
 		fit int;
 	BEGIN
 		IF NOT EXISTS (SELECT FROM unnest(claimed) AS j WHERE j.kind = 'http.request') THEN
@@ -250,9 +251,11 @@ CREATE FUNCTION hotdash._http_fit(claimed hotdash.claimed_job[], batch_bytes int
 				SELECT sum(z.bytes) OVER (ORDER BY j.ordinality) - z.bytes AS bytes_before
 				FROM unnest(claimed) WITH ORDINALITY AS j
 				CROSS JOIN LATERAL (SELECT coalesce(
-					(SELECT coalesce(octet_length(q.body), 0) + octet_length(q.headers::text) + q.max_response
+					(SELECT hotdash._request_bytes(coalesce(octet_length(q.body), 0) + q.max_response + kept_headers, q.headers)
 						FROM hotdash._http_request AS q WHERE q.id = j.id),
-					(SELECT m.bytes FROM hotdash._message AS m WHERE m.id = j.payload ->> 'message' LIMIT 1), 0) AS bytes) AS z
+					(SELECT hotdash._request_bytes(m.bytes, e.headers) FROM hotdash._message AS m, hotdash._endpoint AS e
+						WHERE m.id = j.payload ->> 'message' AND e.id = hotdash._delivery_endpoint(j.payload) LIMIT 1),
+					0) AS bytes) AS z
 				) AS s;
 		PERFORM hotdash._job_release_many(array_agg(j.id), array_agg(j.token))
 			FROM unnest(claimed[fit + 1:]) AS j
@@ -331,8 +334,8 @@ CREATE FUNCTION hotdash._http_store(results hotdash._edge_result[], verdicts hot
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 		/*
-		 * The last report on a request stays, but not over an answer that completed it. A late one counts if it did, or
-		 * if there was no answer yet. Of one request there may be two in a report.
+		 * The last report on a request stays, but nothing comes over an answer that completed it. A late one counts if it
+		 * does that, or if there was no answer yet. Of one request there may be two in a report.
 		 */
 		UPDATE hotdash._http_request AS q
 			SET status = n.status, answer_headers = hotdash._http_parse_headers(decode(n.headers, 'base64')),
@@ -352,7 +355,7 @@ CREATE FUNCTION hotdash._http_store(results hotdash._edge_result[], verdicts hot
 				WHERE v.endpoint_id IS NULL
 				ORDER BY v.id, v.action = 'complete' DESC, s.state = 'lost', v.ordinality DESC
 				) AS n
-			WHERE q.id = n.id AND (n.action = 'complete' OR q.ended IS DISTINCT FROM 'completed')
+			WHERE q.id = n.id AND q.ended IS DISTINCT FROM 'completed'
 				AND (n.state <> 'lost' OR n.status IS NOT NULL AND (q.status IS NULL OR n.action = 'complete'))
 	$$;
 COMMENT ON FUNCTION hotdash._http_store(hotdash._edge_result[], hotdash._edge_verdict[], text[], timestamptz) IS
@@ -392,7 +395,7 @@ CREATE FUNCTION hotdash._http_settle(sixtieth int) RETURNS bool
 	AS $$
 	/*
 	 * That a request ended without a report is seen by its job, which is not there any more; to look for that costs as
-	 * much as there are open, so a sixtieth of them at a time. What is past its time behind a host that is held back
+	 * much as there are open, so a sixtieth of them at a time, and the one before it, since a tick may be late. What is past its time behind a host that is held back
 	 * is not claimed, and ended here.
 	 */
 	DECLARE
@@ -405,7 +408,7 @@ CREATE FUNCTION hotdash._http_settle(sixtieth int) RETURNS bool
 			FROM (
 				SELECT q.id, j.id IS NOT NULL AS waits
 				FROM hotdash._http_request AS q LEFT JOIN hotdash._job AS j ON j.id = q.id
-				WHERE q.gone_at = 'infinity' AND q.id % 60 = sixtieth AND (j.id IS NULL OR j.expires_at <= now)
+				WHERE q.gone_at = 'infinity' AND q.id % 60 IN (sixtieth, (sixtieth + 59) % 60) AND (j.id IS NULL OR j.expires_at <= now)
 				LIMIT at_once
 				FOR UPDATE OF q SKIP LOCKED) AS x;
 		IF due.late IS NOT NULL THEN

@@ -43,8 +43,8 @@ extern bool hd_jobs_wait(FunctionCallInfo fcinfo, char **queues, int n, int64 wa
 
 /*
  * HdJobWatch
- *		Statements of a module that are run when jobs of a kind end without its
- *		doing, in the transaction that ends them.  Either may be NULL.
+ *		Statements of a module that are run when jobs of a kind die, or attempts
+ *		of theirs are lost, in the transaction that ends them.  Either may be NULL.
  *
  * died: (ids bigint[]) of jobs that are in _job_dead now.  lost: an attempt whose
  * lease ran out, or whose session or server stopped: (id bigint, token bigint, attempt int,

@@ -48,7 +48,7 @@ static HdSpiPlan steps[] = {
 	{.sql = "SELECT hotdash._webhooks_keep()"},
 };
 
-/* What the engine ends without a report of an edge. */
+/* Attempts that the engine ends without a report of an edge, and deaths, whoever brings them about. */
 static HdSpiPlan died = {
 	.sql = "SELECT hotdash._deliveries_died($1)",
 	.nargs = 1,

@@ -141,6 +141,8 @@ subtest 'an answer that comes late' => sub {
 	is(response($dead), 'completed|200|late', 'is the answer');
 	is(report($late, answer(503, 'no')), 'lost', 'nothing that is no success');
 	is(response($dead), 'completed|200|late', 'takes its place');
+	is(report($late, answer(404, 'gone')), 'lost', 'nor does another answer');
+	is(response($dead), 'completed|200|late', 'that would have completed it');
 	goes($dead, 'late after death');
 
 	my $retried = ask('');

@@ -118,6 +118,17 @@ subtest 'dead deliveries are told of, whatever the way' => sub {
 	$expect->(3, 'expired', 0, qr/^$/, 'expired at a claim');
 
 	$published->();
+	my ($first) = claim($id);
+	report([$first], http(500));
+	$node->pass_time(3700);
+	claim($id);
+	is(sql("SELECT count(*) FROM hotdash._delivery_death WHERE id = $delivery"), 1, 'a note');
+	report([$first], http(200));
+	tick();
+	is(scalar(told($listener)), 3, 'is not told when it was delivered after all');
+	is(sql("SELECT state FROM hotdash.deliveries WHERE id = $delivery"), 'completed', 'which it is');
+
+	$published->();
 	sql("SELECT hotdash.endpoint_disable($id)");
 	$node->pass_time(3700);
 	poll_until(sub { tick(); sql("SELECT count(*) FROM hotdash._job_dead WHERE id = $delivery") }, 30, 'what is parked to expire');

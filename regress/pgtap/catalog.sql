@@ -122,7 +122,7 @@ SELECT is_empty(
 	$$SELECT signature FROM routine
 		WHERE prokind = 'f' AND lanname <> 'c' AND path <> 'search_path=pg_catalog, pg_temp'
 			AND signature NOT IN ('hotdash._tenant_sees(text)', 'hotdash._delivery_backoff()',
-				'hotdash._delivery_endpoint(jsonb)', 'hotdash._delivery_part(jsonb)',
+				'hotdash._delivery_endpoint(jsonb)', 'hotdash._delivery_part(jsonb)', 'hotdash._request_bytes(integer,jsonb)',
 				'hotdash._endpoint_flow_name(bigint)', 'hotdash._event_echoes(text,text)',
 				'hotdash._endpoint_grade(integer,integer,integer,boolean)')$$,
 	'every function in SQL and PL/pgSQL pins it, but for these');
