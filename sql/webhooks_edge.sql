@@ -252,7 +252,8 @@ CREATE FUNCTION hotdash.edge_claim(edge text, up_to int) RETURNS SETOF hotdash.e
 				PERFORM hotdash._http_lease(claimed, lease);
 				RETURN QUERY
 					SELECT s.id, s.token, s.url, s.method, s.lines, s.body, (extract(epoch FROM s.timeout) * 1000)::int,
-						(extract(epoch FROM greatest(lease, s.timeout + interval '10 seconds')) * 1000)::int, flags, NULL::int, s.max_response, s.proxy, s.login, s.cert
+						(extract(epoch FROM greatest(lease, s.timeout + interval '10 seconds')) * 1000)::int, flags, NULL::int,
+						s.max_response, s.proxy, s.login, s.cert
 					FROM (
 						SELECT j.id, j.token, q.url, q.method, q.body, q.timeout, q.max_response,
 							hotdash._http_header_lines(q.headers, hotdash._http_traceparent(q, j.token)) AS lines,
@@ -387,7 +388,7 @@ CREATE FUNCTION hotdash._edge_judge(results hotdash._edge_result[], at timestamp
 			substr(coalesce(q.traceparent, m.traceparent), 37, 16),
 			coalesce(hotdash._event_echoes(m.event_type, m.order_key), false),
 			coalesce(_edge_judge.at - coalesce(r.total_us, 0) * interval '1 microsecond' < e.moved_at, false),
-			CASE WHEN q.id IS NULL THEN j.flow ELSE hotdash._http_flow(q.url, q.tenant) END, r.total_us
+			coalesce(j.flow, CASE WHEN q.id IS NOT NULL THEN hotdash._http_flow(q.url, q.tenant) END), r.total_us
 		FROM unnest(results) WITH ORDINALITY AS r (id, token, status, class, error, retry_after, excerpt, truncated,
 			remote_ip, reused, sent, dns_us, connect_us, tls_us, ttfb_us, total_us, http_date,
 			headers, sent_at, result)

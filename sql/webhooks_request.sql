@@ -395,8 +395,8 @@ CREATE FUNCTION hotdash._http_settle(sixtieth int) RETURNS bool
 	AS $$
 	/*
 	 * That a request ended without a report is seen by its job, which is not there any more; to look for that costs as
-	 * much as there are open, so a sixtieth of them at a time, and the one before it, since a tick may be late. What is past its time behind a host that is held back
-	 * is not claimed, and ended here.
+	 * much as there are open, so a sixtieth of them at a time, and the one before it, since a tick may be late. What is
+	 * past its time behind a host that is held back is not claimed, and ended here.
 	 */
 	DECLARE
 		now constant timestamptz := hotdash._now();
@@ -408,7 +408,8 @@ CREATE FUNCTION hotdash._http_settle(sixtieth int) RETURNS bool
 			FROM (
 				SELECT q.id, j.id IS NOT NULL AS waits
 				FROM hotdash._http_request AS q LEFT JOIN hotdash._job AS j ON j.id = q.id
-				WHERE q.gone_at = 'infinity' AND q.id % 60 IN (sixtieth, (sixtieth + 59) % 60) AND (j.id IS NULL OR j.expires_at <= now)
+				WHERE q.gone_at = 'infinity' AND q.id % 60 IN (sixtieth, (sixtieth + 59) % 60)
+					AND (j.id IS NULL OR j.expires_at <= now)
 				LIMIT at_once
 				FOR UPDATE OF q SKIP LOCKED) AS x;
 		IF due.late IS NOT NULL THEN

@@ -29,7 +29,6 @@ PG_FUNCTION_INFO_V1(hd_webhooks_sql_inbound_verify);
 PG_FUNCTION_INFO_V1(hd_webhooks_sql_inbound_trace);
 
 static const char no_key[] = "no_key";
-static const char mismatch[] = "mismatch"; /* as verify.c has it */
 
 static char *
 place_of(const text *source)
@@ -97,7 +96,7 @@ verify_any(const HdScheme *scheme, ArrayType *stored, const char *place, HdIncom
 		hd_webhooks_forget_hmac();
 		hd_secret_wipe(&secret);
 	}
-	if (reason != NULL && !opened_all && strcmp(reason, mismatch) == 0)
+	if (reason != NULL && !opened_all && strcmp(reason, HD_WEBHOOKS_MISMATCH) == 0)
 		return no_key;
 	return reason;
 }
@@ -127,7 +126,7 @@ hd_webhooks_sql_inbound_verify(PG_FUNCTION_ARGS)
 
 		hd_webhooks_hmac((HdBytes){nobody, sizeof(nobody)}, &in.body, 1, mac);
 		hd_webhooks_forget_hmac();
-		PG_RETURN_TEXT_P(cstring_to_text(mismatch));
+		PG_RETURN_TEXT_P(cstring_to_text(HD_WEBHOOKS_MISMATCH));
 	}
 	hd_require_arg(fcinfo, 0, "source");
 	hd_require_arg(fcinfo, 2, "secrets");

@@ -55,7 +55,7 @@ static const char missing_header[] = "missing_header";
 static const char malformed_header[] = "malformed_header";
 static const char too_old[] = "too_old";
 static const char too_new[] = "too_new";
-static const char mismatch[] = "mismatch";
+static const char mismatch[] = HD_WEBHOOKS_MISMATCH;
 
 static const char *
 check_time(const HdIncoming *in, HdBytes text)

@@ -38,6 +38,9 @@ extern const HdScheme *hd_webhooks_scheme(const text *name);
  */
 extern bool hd_webhooks_check_secret(const HdScheme *scheme, HdBytes secret);
 
+/* The code of a signature that does not match, in a request that is well formed. */
+#define HD_WEBHOOKS_MISMATCH "mismatch"
+
 /*
  * hd_webhooks_verify
  *		NULL when the request is signed with the secret, else a code that

@@ -21,7 +21,7 @@ my $url = poll_until(sub { $receiver->log =~ m{(http://\S+)} && $1 }, 30, 'the r
 my $closed = 'http://127.0.0.1:' . free_port();
 
 # A watcher's own memory says nothing about the edge's, and it makes all of them slow.
-my $watched = $ENV{HOTDASH_EDGE} =~ /asan|valgrind/;
+my $watched = edge_is_watched();
 my $timeout = $watched ? 20 : 5;
 
 # What each does, and what the attempt must say: outcome, class, status, sent, truncated. One attempt, so many

@@ -14,7 +14,7 @@ use lib $FindBin::RealBin;
 use HotDash;
 
 # A watcher's own memory says nothing about the edge's.
-my $watched = $ENV{HOTDASH_EDGE} =~ /asan|valgrind/;
+my $watched = edge_is_watched();
 my $many = $watched ? 200 : 2000;
 my $node = HotDash->cluster('main');
 my $db = $node->create_db_with_extension('app');

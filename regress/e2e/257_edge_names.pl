@@ -15,7 +15,7 @@ use lib $FindBin::RealBin;
 use HotDash;
 use Names;
 
-my $watched = $ENV{HOTDASH_EDGE} =~ /asan|valgrind/;
+my $watched = edge_is_watched();
 my $node = HotDash->cluster('main');
 my $db = $node->create_db_with_extension('app');
 my $receiver =

@@ -14,7 +14,7 @@ use Test::More;
 use lib $FindBin::RealBin;
 use HotDash;
 
-my $watched = $ENV{HOTDASH_EDGE} =~ /asan|valgrind/;
+my $watched = edge_is_watched();
 my $node = HotDash->cluster('bytes');
 my $db = $node->create_db_with_extension('app');
 $node->safe_psql($db, q{SELECT hotdash.edge_hello(1, 'test', '0')});

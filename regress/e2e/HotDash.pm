@@ -49,7 +49,7 @@ use Test::More import => [qw(ok diag)]; # what is imported here hides a method o
 use Time::HiRes qw(sleep time);
 
 our @ISA = ('PostgreSQL::Test::Cluster', 'Exporter');
-our @EXPORT = qw(poll_until free_port);
+our @EXPORT = qw(poll_until free_port edge_is_watched);
 
 my $DEADLINE = $PostgreSQL::Test::Utils::timeout_default;
 
@@ -99,6 +99,17 @@ sub free_port
 
 	return $socket->sockport;
 }
+
+=pod
+
+=item edge_is_watched()
+
+Whether the edge under test runs under a watcher of memory (make check-asan, check-valgrind), which makes it slow and
+its memory no measure of its own.
+
+=cut
+
+sub edge_is_watched { return $ENV{HOTDASH_EDGE} =~ /asan|valgrind/ }
 
 =pod
 
