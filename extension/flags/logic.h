@@ -1,0 +1,213 @@
+/*-------------------------------------------------------------------------
+ * logic.h
+ *		JsonLogic: rules compiled to a tree, and the tree evaluated.
+ *
+ * Model: a node is an operator, its arguments and what the operator prepared
+ * of them when the rule was compiled (a parsed version, a compiled pattern).
+ * A node evaluates itself and asks its arguments when it needs them, so what
+ * is lazy in JsonLogic is lazy here.  Operators stand in tables, one a file;
+ * a new one is a row of a table and a function.
+ *
+ * A rule is compiled into one memory context and never changes; any number of
+ * runs may use it.  A run allocates in its own context, which is emptied with
+ * the next; common rules allocate nothing.
+ *
+ * Errors: a rule that goes wrong returns false and leaves its error in the
+ * run, as a thrown value; nothing is raised, but for a query that is
+ * cancelled or out of memory.  In the dialect js, operators that get odd
+ * arguments give what json-logic-js gives; in strict they throw.
+ *
+ * Bounds: depth and size of a rule when it is compiled, steps of a run while
+ * it runs; so no rule overflows the stack or takes for ever.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_FLAGS_LOGIC_H
+#define HD_FLAGS_LOGIC_H
+
+#include "postgres.h"
+
+#include "flags/bucket.h"
+#include "flags/value.h"
+
+/* How deep a rule may be nested, and how many nodes it may have. */
+#define HD_FLAGS_MAX_DEPTH 128
+#define HD_FLAGS_MAX_NODES 65536
+
+/* Elements that all iterations of a run may visit, nested ones multiplied. */
+#define HD_FLAGS_MAX_STEPS 1000000
+
+typedef enum HdFlagsDialect
+{
+	HD_FLAGS_JS,	/* as json-logic-js, for flags: odd arguments are no error */
+	HD_FLAGS_STRICT /* as the extended suites of compat-tables */
+} HdFlagsDialect;
+
+typedef struct HdFlagsNode HdFlagsNode;
+typedef struct HdFlagsRun HdFlagsRun;
+typedef struct HdFlagsBuild HdFlagsBuild;
+typedef struct HdFlagsTrace HdFlagsTrace;
+
+/* False: an error was thrown, see hd_flags_throw. */
+typedef bool (*HdFlagsEval)(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result);
+
+/* What an operator does with a node when it is compiled; may replace its eval and set its state. */
+typedef void (*HdFlagsPrepare)(HdFlagsBuild *build, HdFlagsNode *node, const HdValue *arguments);
+
+typedef struct HdFlagsOperator
+{
+	const char *name;
+	HdFlagsEval eval;
+	HdFlagsPrepare prepare; /* or NULL */
+	bool verbatim;			/* its arguments are data: no nodes are made of them */
+} HdFlagsOperator;
+
+struct HdFlagsNode
+{
+	HdFlagsEval eval;
+	const HdFlagsOperator *op; /* NULL: a constant, or an array of rules */
+	HdFlagsNode *args;
+	int nargs;
+	bool listed;	  /* the arguments were an array, and not one value without brackets */
+	HdValue constant; /* of a constant; else what the operator keeps for itself */
+	void *state;	  /* what the operator prepared */
+};
+
+/*
+ * Where a rule is being evaluated: the data, or an element of an iteration.
+ * The operator val climbs two levels for each: the element, then what is
+ * known about the iteration (its index), then the data around it.
+ */
+typedef struct HdFlagsScope
+{
+	const struct HdFlagsScope *parent;
+	HdValue data;
+	HdValue index; /* null outside of iterations */
+} HdFlagsScope;
+
+/*
+ * What a flag's rule can read: the context given, under it that of the
+ * session, under it the environment.  Any part may be missing.  A fast path
+ * gives the targeting key alone.
+ */
+typedef struct HdFlagsContext
+{
+	JsonbContainer *given;		  /* an object, or NULL */
+	JsonbContainer *session;	  /* hotdash.flag_context, or NULL */
+	HdValue environment;		  /* hotdash.environment; null: unset */
+	const HdValue *targeting_key; /* given alone; NULL: look in the others */
+} HdFlagsContext;
+
+struct HdFlagsRun
+{
+	const HdFlagsScope
+		*scope; /* innermost; its data is null at the outermost when context is set */
+	const HdFlagsContext *context; /* NULL: plain JsonLogic */
+	HdFlagsDialect dialect;
+	HdBucketing bucketing;
+	HdValue flag_key;				  /* $flagd.flagKey; null in plain JsonLogic */
+	TimestampTz at;					  /* $flagd.timestamp; 0: not asked for yet */
+	const struct HdFlagsWorld *world; /* other flags and segments; NULL: there are none */
+	HdValue error;					  /* thrown last */
+	int64 steps;					  /* that iterations may still take */
+	HdFlagsTrace *trace;			  /* NULL but for an explanation */
+};
+
+/* What is outside of a rule: as of now, or as of a time (flag.h). */
+typedef struct HdFlagsWorld
+{
+	/* Value and variant of another flag in the run's context; false: thrown. */
+	bool (*flag)(HdFlagsRun *run, const HdValue *key, HdValue *value, HdValue *variant);
+	/* Whether the unit is in the segment; false: thrown. */
+	bool (*segment)(HdFlagsRun *run, const HdValue *segment, const HdValue *unit, bool *within);
+} HdFlagsWorld;
+
+/*
+ * hd_flags_compile
+ *		A rule as a tree, in the current context.  The rule must live as long.
+ *
+ * evaluators: for $ref, an object of rules, or NULL.  A rule that cannot be
+ * compiled is a node that throws when it is evaluated (flagd loads such a
+ * flag, and it fails alone); *problem gets why, palloc'd, or NULL.  54000
+ * when the rule is nested too deeply or too large.
+ */
+extern HdFlagsNode *hd_flags_compile(const HdValue *rule, const HdValue *evaluators,
+									 HdFlagsDialect dialect, char **problem);
+
+/*
+ * hd_flags_eval
+ *		Evaluate a node.
+ */
+static inline bool
+hd_flags_eval(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
+{
+	return node->eval(run, node, result);
+}
+
+/*
+ * hd_flags_throw
+ *		Leave an error of a type in the run; returns false.  type lives for ever.
+ */
+extern bool hd_flags_throw(HdFlagsRun *run, const char *type);
+
+/*
+ * hd_flags_step
+ *		Count an element visited; false, and thrown, when there were too many.
+ */
+extern bool hd_flags_step(HdFlagsRun *run);
+
+/*
+ * hd_flags_arg
+ *		Evaluate argument n; null where there are fewer.
+ */
+static inline bool
+hd_flags_arg(HdFlagsRun *run, const HdFlagsNode *node, int n, HdValue *result)
+{
+	if (n < node->nargs)
+		return hd_flags_eval(run, &node->args[n], result);
+	*result = hd_flags_null();
+	return true;
+}
+
+/*
+ * hd_flags_constant_arg
+ *		Argument n where it is a constant, else NULL: for prepare functions.
+ */
+extern const HdValue *hd_flags_constant_arg(const HdFlagsNode *node, int n);
+
+/*
+ * hd_flags_attribute
+ *		A top-level attribute of what the rule runs on, the context merged; false
+ *		where there is none.
+ */
+extern bool hd_flags_attribute(HdFlagsRun *run, const char *name, int length, HdValue *result);
+
+/*
+ * hd_flags_problem
+ *		For prepare functions: the rule cannot be compiled, and why; the node will
+ *		throw.  The message is a sentence without an end.
+ */
+extern void hd_flags_problem(HdFlagsBuild *build, HdFlagsNode *node, const char *format, ...)
+	pg_attribute_printf(3, 4);
+
+/*
+ * hd_flags_trace_note
+ *		For an explanation: what an operator found out, as name and value.  Nothing
+ *		outside of explanations.  Call it behind a test of run->trace.
+ */
+extern void hd_flags_trace_note(HdFlagsRun *run, const HdFlagsNode *node, const char *name,
+								const HdValue *value);
+
+/* The tables of operators, each ended by a row without a name. */
+extern const HdFlagsOperator hd_flags_operators_access[];	  /* var, val, exists, missing */
+extern const HdFlagsOperator hd_flags_operators_control[];	  /* if, and, or, !, try, ?? */
+extern const HdFlagsOperator hd_flags_operators_compare[];	  /* ==, ===, <, in */
+extern const HdFlagsOperator hd_flags_operators_arithmetic[]; /* +, -, min, max */
+extern const HdFlagsOperator hd_flags_operators_text[];		  /* cat, substr, starts_with */
+extern const HdFlagsOperator hd_flags_operators_arrays[];	  /* map, filter, reduce, merge */
+extern const HdFlagsOperator hd_flags_operators_fractional[]; /* fractional, hd_group */
+extern const HdFlagsOperator hd_flags_operators_match[]; /* sem_ver, hd_regex, hd_cidr, hd_before */
+extern const HdFlagsOperator hd_flags_operators_world[]; /* hd_flag, hd_variant, hd_segment */
+extern const HdFlagsOperator hd_flags_operators_unleash[];	  /* hd_unleash_... */
+extern const HdFlagsOperator hd_flags_operators_growthbook[]; /* hd_growthbook_... */
+
+#endif /* HD_FLAGS_LOGIC_H */
