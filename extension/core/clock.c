@@ -14,6 +14,7 @@
 
 #include <limits.h>
 
+#include "access/xact.h"
 #include "core/compat.h"
 #include "fmgr.h"
 #include "miscadmin.h"
@@ -89,6 +90,14 @@ hd_clock_now(void)
 	if (now_override != 0)
 		return now_override;
 	return GetCurrentTimestamp() + test_clock_offset * USECS_PER_SEC;
+}
+
+TimestampTz
+hd_clock_statement(void)
+{
+	if (now_override != 0)
+		return now_override;
+	return GetCurrentStatementStartTimestamp() + test_clock_offset * USECS_PER_SEC;
 }
 
 bool

@@ -30,6 +30,13 @@ extern TimestampTz hd_clock_now(void);
 extern TimestampTz hd_clock_real(void);
 
 /*
+ * hd_clock_statement
+ *		The clock when the statement began, the same all through it and in its
+ *		parallel workers: for functions that are STABLE.
+ */
+extern TimestampTz hd_clock_statement(void);
+
+/*
  * hd_clock_overridden
  *		True when this session's clock is moved, so that what it sees as due
  *		must not reach hints that other sessions share.

@@ -27,11 +27,13 @@
 #include "varatt.h"
 #endif
 
-/* 17 renamed the field of BackendId and moved process numbers to their own type. */
+/* 17 renamed the field of BackendId, moved process numbers to their own type and virtual ids together. */
 #if PG_VERSION_NUM >= 170000
 #define HD_MY_PROCNO MyProcNumber
+#define HD_MY_LXID (MyProc->vxid.lxid)
 #else
 #define HD_MY_PROCNO (MyProc->pgprocno)
+#define HD_MY_LXID (MyProc->lxid)
 #endif
 
 /*

@@ -15,6 +15,9 @@
 /* A unique_key with if_exists => 'error' met a job that is there already. */
 #define HD_ERRCODE_JOB_EXISTS MAKE_SQLSTATE('X', 'D', '1', '0', '1')
 
+/* flag_require met a feature that is off. */
+#define HD_ERRCODE_FLAG_OFF MAKE_SQLSTATE('X', 'D', '2', '0', '1')
+
 /*
  * hd_require_arg
  *		Raise 22004 when a required argument is NULL.

@@ -26,15 +26,17 @@
 
 #include "postgres.h"
 
+#include "datatype/timestamp.h"
 #include "flags/bucket.h"
 #include "flags/value.h"
+#include "nodes/pg_list.h"
 
 /* How deep a rule may be nested, and how many nodes it may have. */
 #define HD_FLAGS_MAX_DEPTH 128
 #define HD_FLAGS_MAX_NODES 65536
 
 /* Elements that all iterations of a run may visit, nested ones multiplied. */
-#define HD_FLAGS_MAX_STEPS 1000000
+#define HD_FLAGS_MAX_STEPS 100000
 
 typedef enum HdFlagsDialect
 {
@@ -59,6 +61,7 @@ typedef struct HdFlagsOperator
 	HdFlagsEval eval;
 	HdFlagsPrepare prepare; /* or NULL */
 	bool verbatim;			/* its arguments are data: no nodes are made of them */
+	bool whole;				/* a flag of another system: leaves run->outcome */
 } HdFlagsOperator;
 
 struct HdFlagsNode
@@ -97,6 +100,42 @@ typedef struct HdFlagsContext
 	const HdValue *targeting_key; /* given alone; NULL: look in the others */
 } HdFlagsContext;
 
+/* A value by the type that is asked for; null where it has none of that type. */
+typedef struct HdFlagsPayload
+{
+	HdValue any;
+	HdValue text;
+	HdValue number;
+	HdValue json;
+} HdFlagsPayload;
+
+/* OpenFeature's reasons, and one more. */
+typedef enum HdFlagReason
+{
+	HD_FLAG_STATIC,
+	HD_FLAG_DEFAULT,
+	HD_FLAG_TARGETING_MATCH,
+	HD_FLAG_SPLIT,
+	HD_FLAG_DISABLED,
+	HD_FLAG_ERROR,
+	HD_FLAG_OVERRIDE /* hotdash.flag_overrides */
+} HdFlagReason;
+
+/*
+ * What an operator that is a whole flag of another system leaves beside its
+ * answer, the variant's name.  Of a flag whose rule is such an operator, this
+ * counts where it says something.
+ */
+typedef struct HdFlagsOutcome
+{
+	bool decided;				   /* all below are set; false when the run starts */
+	bool on;					   /* what flag_enabled says, whatever the value */
+	bool by_payload;			   /* the value is the payload's, and the variant a name alone */
+	const HdFlagsPayload *payload; /* NULL: the caller's default */
+	HdFlagReason reason;
+	HdValue metadata; /* laid over the flag's own, null: none; only when wanted */
+} HdFlagsOutcome;
+
 struct HdFlagsRun
 {
 	const HdFlagsScope
@@ -108,14 +147,24 @@ struct HdFlagsRun
 	TimestampTz at;					  /* $flagd.timestamp; 0: not asked for yet */
 	const struct HdFlagsWorld *world; /* other flags and segments; NULL: there are none */
 	HdValue error;					  /* thrown last */
-	int64 steps;					  /* that iterations may still take */
+	const char *broken;				  /* why the rule could not be compiled, when that was thrown */
+	int64 steps;					  /* elements visited by iterations */
 	HdFlagsTrace *trace;			  /* NULL but for an explanation */
+	const HdFlagsRun *asker;		  /* the run of the flag that asks for this one, or NULL */
+	const HdFlagsNode *asking;		  /* its node that does */
+	int depth;						  /* askers */
+	bool circular;					  /* a flag that asked for itself was what was thrown */
+	bool wants_metadata;			  /* set outcome.metadata */
+	HdFlagsOutcome outcome;
 };
 
 /* What is outside of a rule: as of now, or as of a time (flag.h). */
 typedef struct HdFlagsWorld
 {
-	/* Value and variant of another flag in the run's context; false: thrown. */
+	/*
+	 * Value and variant of another flag in the run's context, by hd_flags_ask alone; of one that
+	 * does not exist, is disabled or fails, nulls.  False: thrown, for a circle.
+	 */
 	bool (*flag)(HdFlagsRun *run, const HdValue *key, HdValue *value, HdValue *variant);
 	/* Whether the unit is in the segment; false: thrown. */
 	bool (*segment)(HdFlagsRun *run, const HdValue *segment, const HdValue *unit, bool *within);
@@ -125,21 +174,35 @@ typedef struct HdFlagsWorld
  * hd_flags_compile
  *		A rule as a tree, in the current context.  The rule must live as long.
  *
- * evaluators: for $ref, an object of rules, or NULL.  A rule that cannot be
+ * evaluators: for $ref, an object of rules; NULL when they are not known and
+ * the rule is compiled for what can be told of it.  A rule that cannot be
  * compiled is a node that throws when it is evaluated (flagd loads such a
- * flag, and it fails alone); *problem gets why, palloc'd, or NULL.  54000
- * when the rule is nested too deeply or too large.
+ * flag, and it fails alone); *facts get why.  54000 when the rule is nested
+ * too deeply or too large.
  */
+typedef struct HdFlagsFacts
+{
+	const char *problem; /* the first thing that is wrong with the rule, or NULL */
+	List *flags;		 /* other flags it asks for, as text */
+	List *needs;		 /* those that must not ask for it in turn */
+	List *segments;		 /* that it looks into */
+	List *refs;			 /* evaluators that it refers to */
+} HdFlagsFacts;
+
 extern HdFlagsNode *hd_flags_compile(const HdValue *rule, const HdValue *evaluators,
-									 HdFlagsDialect dialect, char **problem);
+									 HdFlagsDialect dialect, HdFlagsFacts *facts);
+
+extern bool hd_flags_eval_traced(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result);
 
 /*
- * hd_flags_eval
- *		Evaluate a node.
+ * hd_flags_eval, hd_flags_eval_traced
+ *		Evaluate a node; and remember what came of it, for an explanation.
  */
 static inline bool
 hd_flags_eval(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 {
+	if (unlikely(run->trace != NULL))
+		return hd_flags_eval_traced(run, node, result);
 	return node->eval(run, node, result);
 }
 
@@ -182,12 +245,62 @@ extern const HdValue *hd_flags_constant_arg(const HdFlagsNode *node, int n);
 extern bool hd_flags_attribute(HdFlagsRun *run, const char *name, int length, HdValue *result);
 
 /*
+ * hd_flags_ask
+ *		Value and variant of another flag, for a node that asks: null where there
+ *		is none.  False: thrown, for a circle of flags.
+ */
+extern bool hd_flags_ask(HdFlagsRun *run, const HdFlagsNode *node, const HdValue *key,
+						 HdValue *value, HdValue *variant);
+
+/*
+ * hd_flags_asks, hd_flags_asks_segment
+ *		For prepare functions: the rule asks for another flag, or for a segment.
+ *
+ * circles: a circle of such questions is a matter of evaluation, and the flag
+ * may be set all the same.
+ */
+extern void hd_flags_asks(HdFlagsBuild *build, const HdValue *key, bool circles);
+extern void hd_flags_asks_segment(HdFlagsBuild *build, const HdValue *segment);
+
+/*
  * hd_flags_problem
  *		For prepare functions: the rule cannot be compiled, and why; the node will
  *		throw.  The message is a sentence without an end.
  */
 extern void hd_flags_problem(HdFlagsBuild *build, HdFlagsNode *node, const char *format, ...)
 	pg_attribute_printf(3, 4);
+
+/*
+ * hd_flags_build_dialect
+ *		Of the rule that is being compiled.
+ */
+extern HdFlagsDialect hd_flags_build_dialect(const HdFlagsBuild *build);
+
+/*
+ * hd_flags_now
+ *		The time that a run is for: of the statement, or the time asked about.
+ */
+extern TimestampTz hd_flags_now(HdFlagsRun *run);
+
+/*
+ * hd_flags_args
+ *		All arguments, evaluated.  What is not in brackets and gives an array is
+ *		the arguments themselves.
+ */
+typedef struct HdFlagsArgs
+{
+	int n;
+	const HdValue *values;
+	HdValue few[8];
+} HdFlagsArgs;
+
+extern bool hd_flags_args(HdFlagsRun *run, const HdFlagsNode *node, HdFlagsArgs *args);
+
+/*
+ * hd_flags_context_whole
+ *		The context as one object.
+ */
+extern HdValue hd_flags_context_whole(HdFlagsRun *run);
 
 /*
  * hd_flags_trace_note

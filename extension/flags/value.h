@@ -163,10 +163,12 @@ extern bool hd_flags_walk_next(HdValueWalk *walk, HdValue *element);
 extern bool hd_flags_truthy(const HdValue *value);
 
 /*
- * hd_flags_to_number
- *		A value as a number as JavaScript's Number() has it: NaN where it is none.
+ * hd_flags_to_number, hd_flags_text_to_number
+ *		A value, or a text, as a number as JavaScript's Number() has it: NaN where
+ *		it is none.
  */
 extern double hd_flags_to_number(const HdValue *value);
+extern double hd_flags_text_to_number(const char *text, int length);
 
 /*
  * hd_flags_append_text

@@ -1,0 +1,502 @@
+/*-------------------------------------------------------------------------
+ * cache.c
+ *		Compiled flags of this session.
+ *
+ * See cache.h for the model.  An entry is of a row of hotdash._flag, or says
+ * that there is none; what the set has in common (evaluators and metadata,
+ * rows of other kinds) is read with each flag that is compiled, and one more
+ * entry tells whether it is still the same.
+ *
+ * An entry is known to be right in two ways: for one snapshot, as compared
+ * with the table, or for all later than the one it was found newest in, as
+ * long as no message comes.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "flags/cache.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
+#include "common/hashfn.h"
+#include "core/compat.h"
+#include "core/spi.h"
+#include "flags/flags.h"
+#include "lib/ilist.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+/* Columns of hotdash._flag and its primary key, in the order of sql/flags.sql. */
+enum
+{
+	COL_KIND = 1,
+	COL_KEY,
+	COL_VERSION,
+	COL_DEFINITION
+};
+
+#define KIND_FLAG 'f'
+#define KIND_EVALUATOR 'e'
+#define KIND_METADATA 'm'
+
+/* What an entry takes beside the flag's own memory. */
+#define ENTRY_OVERHEAD 256
+
+/* For which snapshots something read from the table is right. */
+typedef struct Validity
+{
+	HdFlagsSnapshot seen; /* compared with the table under this one, */
+	uint64 messages;	  /* when so many messages had come, */
+	bool newest;		  /* and nothing newer was committed then */
+} Validity;
+
+/* A row of the table, known by where it is and who wrote it. */
+typedef struct RowPlace
+{
+	bool there;
+	ItemPointerData tid;
+	TransactionId xmin;
+} RowPlace;
+
+typedef struct Entry
+{
+	uint32 hash;
+	HdValue key;
+	dlist_node node; /* of lru */
+	Validity validity;
+	RowPlace place;
+	HdFlag *flag;		   /* NULL: there is none */
+	uint64 shared_version; /* of what the set has in common, when it was compiled */
+	Size size;
+} Entry;
+
+/* What the flags of the set have in common: the rows of the other kinds. */
+typedef struct Shared
+{
+	Validity validity;
+	uint64 version;		/* counts up with each that differs from the one before */
+	uint64 fingerprint; /* of the rows' places */
+	Jsonb *json;		/* NULL: nothing */
+} Shared;
+
+typedef Entry *EntryPointer;
+
+typedef struct Slot
+{
+	uint32 hash;
+	char status; /* simplehash's own */
+	Entry *entry;
+} Slot;
+
+#define SH_PREFIX slots
+#define SH_ELEMENT_TYPE Slot
+#define SH_KEY_TYPE EntryPointer
+#define SH_KEY entry
+#define SH_HASH_KEY(tb, key) (key)->hash
+#define SH_EQUAL(tb, a, b) hd_flags_is_string(&(a)->key, (b)->key.as.string, (b)->key.length)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, a) (a)->hash
+#define SH_SCOPE static inline
+#define SH_DEFINE
+#define SH_DECLARE
+#include "lib/simplehash.h"
+
+uint64 hd_flags_generation = 1;
+
+static HdSpiRelation flag_table = {.name = "_flag"};
+static HdSpiRelation flag_index = {.name = "_flag_pkey"};
+
+static MemoryContext cache_context = NULL;
+static slots_hash *slots = NULL;
+static dlist_head lru = DLIST_STATIC_INIT(lru);
+static Shared shared;
+static Size used = 0;				  /* bytes, of all entries */
+static Oid cached_table = InvalidOid; /* that the entries are of */
+static uint64 messages = 0;			  /* about the table, or about all tables */
+
+static void
+on_message(Datum arg, Oid relid)
+{
+	if (relid == cached_table || relid == InvalidOid)
+	{
+		messages++;
+		hd_flags_generation++;
+	}
+}
+
+static void
+drop(Entry *entry)
+{
+	slots_delete(slots, entry);
+	dlist_delete(&entry->node);
+	used -= entry->size;
+	if (entry->flag != NULL)
+		hd_flags_flag_free(entry->flag);
+	pfree(unconstify(char *, entry->key.as.string));
+	pfree(entry);
+	hd_flags_generation++;
+}
+
+/* Drop what was not asked for in the longest time; never the one that is being looked up. */
+static void
+make_room(const Entry *keep)
+{
+	while (used > (Size) hd_flags_setting_cache * 1024)
+	{
+		Entry *oldest = dlist_container(Entry, node, dlist_tail_node(&lru));
+
+		if (oldest == keep)
+			break;
+		drop(oldest);
+	}
+}
+
+/* The cache of this database's table, emptied where the extension was created again. */
+static void
+prepare(void)
+{
+	Oid table;
+
+	if (cache_context == NULL)
+	{
+		cache_context =
+			AllocSetContextCreate(CacheMemoryContext, "hotdash flags", ALLOCSET_DEFAULT_SIZES);
+		slots = slots_create(cache_context, 64, NULL);
+		CacheRegisterRelcacheCallback(on_message, (Datum) 0);
+	}
+	table = hd_spi_relation(&flag_table);
+	if (table == cached_table)
+		return;
+	while (!dlist_is_empty(&lru))
+		drop(dlist_container(Entry, node, dlist_head_node(&lru)));
+	cached_table = table;
+	messages++;
+}
+
+static HdFlagsSnapshot
+identity(Snapshot snapshot)
+{
+	HdFlagsSnapshot result = {
+		.completed = snapshot->snapXactCompletionCount,
+		.xmin = snapshot->xmin,
+		.xmax = snapshot->xmax,
+		.curcid = snapshot->curcid,
+		.lxid = HD_MY_LXID,
+	};
+
+	return result;
+}
+
+static bool
+is_valid(const Validity *validity, const HdFlagsSnapshot *now)
+{
+	const HdFlagsSnapshot *seen = &validity->seen;
+
+	if (validity->messages != messages)
+		return false;
+	if (seen->completed == now->completed && seen->xmin == now->xmin && seen->xmax == now->xmax &&
+		seen->curcid == now->curcid && seen->lxid == now->lxid)
+		return true;
+	/* a snapshot that is not older, in what others have committed and in what this one has done */
+	return validity->newest && now->completed != 0 && now->completed >= seen->completed &&
+		   (now->lxid != seen->lxid || now->curcid >= seen->curcid);
+}
+
+/* The newest snapshot there is, registered; NULL where none can be taken, or the one in use is it. */
+static Snapshot
+newer_snapshot(Snapshot snapshot, bool *newest)
+{
+	Snapshot latest;
+
+	*newest = false;
+	if (IsInParallelMode() || snapshot->snapXactCompletionCount == 0)
+		return NULL;
+	latest = GetLatestSnapshot();
+	*newest = latest->snapXactCompletionCount == snapshot->snapXactCompletionCount &&
+			  latest->curcid == snapshot->curcid;
+	return *newest ? NULL : RegisterSnapshot(latest);
+}
+
+static HeapTuple
+fetch(Relation rel, const HdValue *key, Snapshot snapshot)
+{
+	text *name = cstring_to_text_with_len(key->as.string, key->length);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&keys[0], COL_KIND, BTEqualStrategyNumber, F_CHAREQ, CharGetDatum(KIND_FLAG));
+	ScanKeyInit(&keys[1], COL_KEY, BTEqualStrategyNumber, F_TEXTEQ, PointerGetDatum(name));
+	keys[1].sk_collation = C_COLLATION_OID;
+	scan = systable_beginscan(rel, hd_spi_relation(&flag_index), true, snapshot, 2, keys);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		tuple = heap_copytuple(tuple);
+	systable_endscan(scan);
+	pfree(name);
+	return HeapTupleIsValid(tuple) ? tuple : NULL;
+}
+
+static RowPlace
+place_of(HeapTuple tuple)
+{
+	RowPlace place = {.there = tuple != NULL};
+
+	if (tuple != NULL)
+	{
+		place.tid = tuple->t_self;
+		place.xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
+	}
+	return place;
+}
+
+static bool
+same_place(RowPlace *a, RowPlace *b)
+{
+	if (!a->there || !b->there)
+		return a->there == b->there;
+	return ItemPointerEquals(&a->tid, &b->tid) && a->xmin == b->xmin;
+}
+
+static Jsonb *
+definition_of(Relation rel, HeapTuple tuple)
+{
+	bool isnull;
+	Datum datum = heap_getattr(tuple, COL_DEFINITION, RelationGetDescr(rel), &isnull);
+
+	return isnull ? NULL : DatumGetJsonbP(datum);
+}
+
+/* Copies of the rows of a kind. */
+static List *
+rows_of_kind(Relation rel, char kind, Snapshot snapshot)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	List *rows = NIL;
+
+	ScanKeyInit(&key, COL_KIND, BTEqualStrategyNumber, F_CHAREQ, CharGetDatum(kind));
+	scan = systable_beginscan(rel, hd_spi_relation(&flag_index), true, snapshot, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		rows = lappend(rows, heap_copytuple(tuple));
+	systable_endscan(scan);
+	return rows;
+}
+
+static uint64
+fingerprint(const List *rows, uint64 start)
+{
+	ListCell *cell;
+
+	foreach (cell, rows)
+	{
+		RowPlace place = place_of(lfirst(cell));
+
+		start = hash_combine64(start, hash_bytes_extended((unsigned char *) &place.tid,
+														  sizeof(place.tid), place.xmin));
+	}
+	return start;
+}
+
+/* {"$evaluators": {name: rule}, "metadata": {...}} of the rows. */
+static Jsonb *
+build_shared(Relation rel, const List *evaluators, const List *metadata)
+{
+	HdValuePair *members = palloc0(sizeof(HdValuePair) * 2);
+	HdValuePair *rules = palloc0(sizeof(HdValuePair) * (list_length(evaluators) + 1));
+	HdValue whole = {.type = HD_VALUE_PAIRS, .length = 2, .as.pairs = members};
+	ListCell *cell;
+	bool isnull;
+
+	members[0].name = hd_flags_literal("$evaluators");
+	members[0].value.type = HD_VALUE_PAIRS;
+	members[0].value.as.pairs = rules;
+	foreach (cell, evaluators)
+	{
+		HdValuePair *rule = &rules[members[0].value.length++];
+		text *name =
+			DatumGetTextPP(heap_getattr(lfirst(cell), COL_KEY, RelationGetDescr(rel), &isnull));
+
+		rule->name = hd_flags_string(VARDATA_ANY(name), (int) VARSIZE_ANY_EXHDR(name));
+		rule->value = hd_flags_from_jsonb(definition_of(rel, lfirst(cell)));
+	}
+	members[1].name = hd_flags_literal("metadata");
+	if (metadata != NIL)
+		members[1].value = hd_flags_from_jsonb(definition_of(rel, linitial(metadata)));
+	return hd_flags_to_jsonb(&whole);
+}
+
+/* Read what the set has in common, if it is not what was read before. */
+static void
+load_shared(Relation rel, Snapshot snapshot)
+{
+	List *evaluators = rows_of_kind(rel, KIND_EVALUATOR, snapshot);
+	List *metadata = rows_of_kind(rel, KIND_METADATA, snapshot);
+	uint64 now = fingerprint(metadata, fingerprint(evaluators, 0));
+
+	if (now == shared.fingerprint)
+		return;
+	if (shared.json != NULL)
+		pfree(shared.json);
+	shared.json = NULL;
+	shared.fingerprint = now;
+	shared.version++;
+	if (now != 0)
+	{
+		Jsonb *json = build_shared(rel, evaluators, metadata);
+
+		shared.json = MemoryContextAlloc(cache_context, VARSIZE(json));
+		memcpy(shared.json, json, VARSIZE(json));
+	}
+}
+
+static void
+verify_shared(Relation rel, Snapshot snapshot)
+{
+	bool newest;
+	Snapshot newer = newer_snapshot(snapshot, &newest);
+
+	load_shared(rel, snapshot);
+	if (newer != NULL)
+	{
+		newest = fingerprint(rows_of_kind(rel, KIND_METADATA, newer),
+							 fingerprint(rows_of_kind(rel, KIND_EVALUATOR, newer), 0)) ==
+				 shared.fingerprint;
+		UnregisterSnapshot(newer);
+	}
+	shared.validity.seen = identity(snapshot);
+	shared.validity.messages = messages;
+	shared.validity.newest = newest;
+}
+
+/* Compile the flag of a row into its entry. */
+static void
+load(Entry *entry, Relation rel, HeapTuple tuple)
+{
+	bool isnull;
+	int version;
+
+	used -= entry->size;
+	if (entry->flag != NULL)
+		hd_flags_flag_free(entry->flag);
+	entry->flag = NULL;
+	entry->size = ENTRY_OVERHEAD + entry->key.length;
+	entry->shared_version = shared.version;
+	if (tuple != NULL)
+	{
+		version = DatumGetInt32(heap_getattr(tuple, COL_VERSION, RelationGetDescr(rel), &isnull));
+		entry->flag = hd_flags_flag_compile(cache_context, &entry->key, version,
+											definition_of(rel, tuple), shared.json);
+		entry->size += MemoryContextMemAllocated(entry->flag->context, true);
+	}
+	used += entry->size;
+	entry->place = place_of(tuple);
+	hd_flags_generation++;
+}
+
+static void
+verify(Entry *entry, Relation rel, Snapshot snapshot)
+{
+	HeapTuple tuple = fetch(rel, &entry->key, snapshot);
+	RowPlace place = place_of(tuple);
+	bool newest;
+	Snapshot newer;
+
+	if (!same_place(&place, &entry->place) || entry->shared_version != shared.version)
+		load(entry, rel, tuple);
+	newer = newer_snapshot(snapshot, &newest);
+	if (newer != NULL)
+	{
+		place = place_of(fetch(rel, &entry->key, newer));
+		newest = same_place(&place, &entry->place);
+		UnregisterSnapshot(newer);
+	}
+	entry->validity.seen = identity(snapshot);
+	entry->validity.messages = messages;
+	entry->validity.newest = newest;
+}
+
+static Entry *
+entry_of(const char *key, int length)
+{
+	Entry probe = {.key = hd_flags_string(key, length)};
+	Entry *entry;
+	Slot *slot;
+	bool found;
+
+	probe.hash = hash_bytes((const unsigned char *) key, length);
+	slot = slots_lookup(slots, &probe);
+	if (slot != NULL)
+		return slot->entry;
+	entry = MemoryContextAllocZero(cache_context, sizeof(Entry));
+	*entry = probe;
+	entry->key.as.string = MemoryContextAlloc(cache_context, length + 1);
+	memcpy(unconstify(char *, entry->key.as.string), key, length);
+	entry->size = ENTRY_OVERHEAD + length;
+	used += entry->size;
+	dlist_push_head(&lru, &entry->node);
+	(void) slots_insert(slots, entry, &found);
+	return entry;
+}
+
+/* Read the table for what is not known to be right for the snapshot in use. */
+static void
+refresh(Entry *entry, const HdFlagsSnapshot *now)
+{
+	MemoryContext scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "hotdash flag lookup", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext saved = MemoryContextSwitchTo(scratch);
+	Relation rel = table_open(cached_table, AccessShareLock);
+	Snapshot snapshot = GetActiveSnapshot();
+
+	if (!is_valid(&shared.validity, now))
+		verify_shared(rel, snapshot);
+	if (!is_valid(&entry->validity, now) || entry->shared_version != shared.version)
+		verify(entry, rel, snapshot);
+	table_close(rel, AccessShareLock);
+	MemoryContextSwitchTo(saved);
+	MemoryContextDelete(scratch);
+}
+
+void
+hd_flags_find(const char *key, int length, HdFlagHandle *handle)
+{
+	HdFlagsSnapshot now = identity(GetActiveSnapshot());
+	Entry *entry;
+
+	AcceptInvalidationMessages();
+	prepare();
+	entry = entry_of(key, length);
+	if (!is_valid(&entry->validity, &now) || !is_valid(&shared.validity, &now) ||
+		entry->shared_version != shared.version)
+		refresh(entry, &now);
+	dlist_move_head(&lru, &entry->node);
+	make_room(entry);
+	handle->flag = entry->flag;
+	handle->snapshot = now;
+	handle->generation = hd_flags_generation;
+}
+
+Jsonb *
+hd_flags_shared(void)
+{
+	HdFlagsSnapshot now = identity(GetActiveSnapshot());
+	Relation rel;
+
+	AcceptInvalidationMessages();
+	prepare();
+	if (!is_valid(&shared.validity, &now))
+	{
+		rel = table_open(cached_table, AccessShareLock);
+		verify_shared(rel, GetActiveSnapshot());
+		table_close(rel, AccessShareLock);
+	}
+	return shared.json;
+}

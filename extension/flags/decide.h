@@ -1,0 +1,57 @@
+/*-------------------------------------------------------------------------
+ * decide.h
+ *		A run prepared from SQL arguments and the session's settings.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_FLAGS_DECIDE_H
+#define HD_FLAGS_DECIDE_H
+
+#include "postgres.h"
+
+#include "flags/cache.h"
+#include "flags/flag.h"
+#include "fmgr.h"
+
+/* What one evaluation needs; lives on the caller's stack. */
+typedef struct HdFlagsQuestion
+{
+	HdFlagsRun run;
+	HdFlagsContext context;
+	HdValue targeting_key;
+	bool bad_context; /* the context given is no object */
+	MemoryContext saved;
+} HdFlagsQuestion;
+
+/*
+ * hd_flags_begin, hd_flags_begin_for
+ *		Prepare a run with a context, jsonb as the argument of an SQL function or
+ *		NULL, or with a targeting key alone; and switch to the run's memory, which
+ *		is emptied.
+ * hd_flags_end
+ *		Back to the caller's memory.  What the run allocated stays until the next.
+ */
+extern void hd_flags_begin(HdFlagsQuestion *question, struct varlena *context);
+extern void hd_flags_begin_for(HdFlagsQuestion *question, text *targeting_key);
+extern void hd_flags_end(HdFlagsQuestion *question);
+
+/*
+ * hd_flags_answer
+ *		Decide a flag, which may be NULL, for a prepared run.
+ */
+extern void hd_flags_answer(HdFlag *flag, HdFlagsQuestion *question, HdFlagDecision *decision);
+
+/*
+ * hd_flags_ask_other
+ *		For a world: what another flag, or NULL, decides in the context of a run.
+ *		False: thrown, for a circle.
+ */
+extern bool hd_flags_ask_other(HdFlagsRun *run, HdFlag *flag, HdValue *value, HdValue *variant);
+
+/*
+ * hd_flags_call
+ *		The flag that a function's first argument names, looked up once a statement
+ *		(in fn_extra); NULL when there is none.
+ */
+extern HdFlag *hd_flags_call(FunctionCallInfo fcinfo);
+
+#endif /* HD_FLAGS_DECIDE_H */

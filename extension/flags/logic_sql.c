@@ -1,0 +1,299 @@
+/*-------------------------------------------------------------------------
+ * logic_sql.c
+ *		jsonlogic() and what sets and counts flags by their definitions.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "core/compat.h"
+#include "core/errors.h"
+#include "flags/decide.h"
+#include "flags/flags.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+PG_FUNCTION_INFO_V1(hd_flags_sql_jsonlogic);
+PG_FUNCTION_INFO_V1(hd_flags_sql_check);
+PG_FUNCTION_INFO_V1(hd_flags_sql_changed);
+PG_FUNCTION_INFO_V1(hd_flags_sql_place);
+
+/* A rule or a definition that stays the same all through a statement, compiled. */
+typedef struct Compiled
+{
+	MemoryContext context;
+	HdFlagsNode *node;
+	HdFlag *flag;
+	HdFlagsFacts facts;
+} Compiled;
+
+static HdFlagsDialect
+dialect_arg(FunctionCallInfo fcinfo, int n)
+{
+	text *name;
+	HdValue value;
+
+	if (PG_ARGISNULL(n))
+		return HD_FLAGS_JS;
+	name = PG_GETARG_TEXT_PP(n);
+	value = hd_flags_string(VARDATA_ANY(name), (int) VARSIZE_ANY_EXHDR(name));
+	if (hd_flags_is_string(&value, "js", 2))
+		return HD_FLAGS_JS;
+	if (!hd_flags_is_string(&value, "strict", 6))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("there is no dialect \"%s\"", text_to_cstring(name)),
+						errhint("Dialects are js and strict.")));
+	return HD_FLAGS_STRICT;
+}
+
+static HdValue
+json_arg(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? hd_flags_null() : hd_flags_from_jsonb(PG_GETARG_JSONB_P(n));
+}
+
+static Compiled *
+compile_rule(FunctionCallInfo fcinfo, MemoryContext parent, HdFlagsDialect dialect)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "hotdash rule", ALLOCSET_SMALL_SIZES);
+	MemoryContext saved = MemoryContextSwitchTo(context);
+	Compiled *compiled = palloc0(sizeof(Compiled));
+	HdValue rule =
+		PG_ARGISNULL(0) ? hd_flags_null() : hd_flags_from_jsonb(PG_GETARG_JSONB_P_COPY(0));
+
+	compiled->context = context;
+	compiled->node = hd_flags_compile(&rule, NULL, dialect, &compiled->facts);
+	MemoryContextSwitchTo(saved);
+	return compiled;
+}
+
+static void
+raise_thrown(const HdFlagsRun *run)
+{
+	HdValue type;
+	StringInfoData text;
+
+	initStringInfo(&text);
+	if (hd_flags_member(&run->error, "type", 4, &type))
+		hd_flags_append_text(&text, &type);
+	else
+		appendStringInfoString(&text, "Error");
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("%s",
+					text_to_cstring(cstring_to_text_with_len(text.data, Min(text.len, 1000)))),
+			 errdetail("%s", (run->broken != NULL) ? run->broken
+												   : "The rule threw an error of this type.")));
+}
+
+/*
+ * jsonlogic(rule, data, dialect)
+ */
+Datum
+hd_flags_sql_jsonlogic(PG_FUNCTION_ARGS)
+{
+	HdFlagsDialect dialect = dialect_arg(fcinfo, 2);
+	bool kept =
+		get_fn_expr_arg_stable(fcinfo->flinfo, 0) && get_fn_expr_arg_stable(fcinfo->flinfo, 2);
+	Compiled *compiled = kept ? fcinfo->flinfo->fn_extra : NULL;
+	HdFlagsScope scope = {.data = json_arg(fcinfo, 1)};
+	HdFlagsRun run = {.scope = &scope, .dialect = dialect};
+	HdValue result;
+
+	if (compiled == NULL)
+		compiled =
+			compile_rule(fcinfo, kept ? fcinfo->flinfo->fn_mcxt : CurrentMemoryContext, dialect);
+	if (kept)
+		fcinfo->flinfo->fn_extra = compiled;
+	if (!hd_flags_eval(&run, compiled->node, &result))
+		raise_thrown(&run);
+	PG_RETURN_JSONB_P(hd_flags_to_jsonb(&result));
+}
+
+static void
+refuse(const char *message, const char *hint)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("invalid definition of a flag: %s", message), errhint("%s", hint)));
+}
+
+#define MEMBER(object, name, result) hd_flags_member(object, "" name, sizeof(name) - 1, result)
+
+static void
+check_members(const HdValue *definition)
+{
+	static const char *const known[] = {"state",	"variants",	 "defaultVariant", "targeting",
+										"metadata", "bucketing", "dialect",		   "key"};
+	JsonbIterator *walk = JsonbIteratorInit(definition->as.json);
+	JsonbValue part;
+
+	(void) JsonbIteratorNext(&walk, &part, true);
+	while (JsonbIteratorNext(&walk, &part, true) == WJB_KEY)
+	{
+		HdValue name = hd_flags_from_json_value(&part);
+		bool found = name.length > 0 && name.as.string[0] == '$'; /* as "$schema" */
+
+		for (int i = 0; i < lengthof(known) && !found; i++)
+			found = hd_flags_is_string(&name, known[i], (int) strlen(known[i]));
+		if (!found)
+			refuse(psprintf("there is no member \"%s\"",
+							text_to_cstring(
+								cstring_to_text_with_len(name.as.string, Min(name.length, 100)))),
+				   "Members are state, variants, defaultVariant, targeting, metadata, bucketing "
+				   "and dialect.");
+		(void) JsonbIteratorNext(&walk, &part, true);
+	}
+}
+
+static void
+check_names(const HdValue *definition)
+{
+	HdValue value;
+	HdBucketing bucketing;
+
+	if (MEMBER(definition, "state", &value) && !hd_flags_is_string(&value, "ENABLED", 7) &&
+		!hd_flags_is_string(&value, "DISABLED", 8))
+		refuse("unknown state", "A state is ENABLED or DISABLED.");
+	if (MEMBER(definition, "bucketing", &value) &&
+		(value.type != HD_VALUE_STRING ||
+		 !hd_flags_bucketing_by_name(value.as.string, value.length, &bucketing)))
+		refuse("unknown bucketing",
+			   "Bucketings are flagd-v1, flagd-v2, flagd-v3, unleash, growthbook-1, growthbook-2 "
+			   "and launchdarkly.");
+	if (MEMBER(definition, "dialect", &value) && !hd_flags_is_string(&value, "js", 2) &&
+		!hd_flags_is_string(&value, "strict", 6))
+		refuse("unknown dialect", "Dialects are js and strict.");
+	if (MEMBER(definition, "metadata", &value) && !hd_flags_is_object(&value))
+		refuse("metadata is not an object", "Metadata are names with values.");
+}
+
+static void
+check_variants(const HdValue *definition)
+{
+	HdValue variants;
+	HdValue value;
+
+	if (!MEMBER(definition, "variants", &variants) || !hd_flags_is_object(&variants))
+		refuse("it has no variants",
+			   "Variants are names with values: {\"variants\": {\"on\": true, \"off\": false}}.");
+	if (!MEMBER(definition, "defaultVariant", &value) || value.type == HD_VALUE_NULL)
+		return;
+	if (value.type != HD_VALUE_STRING ||
+		!hd_flags_member(&variants, value.as.string, value.length, &value))
+		refuse("its default variant is none of its variants",
+			   "defaultVariant is the name of a variant, or null for the caller's default.");
+}
+
+/* An array of the names, as a member of an object. */
+static HdValuePair
+names_member(const char *name, List *names)
+{
+	HdValuePair member = {.name = hd_flags_string(name, (int) strlen(name))};
+	ListCell *cell;
+
+	member.value.type = HD_VALUE_LIST;
+	member.value.length = 0;
+	member.value.as.items = palloc(sizeof(HdValue) * (list_length(names) + 1));
+	foreach (cell, names)
+	{
+		text *each = lfirst(cell);
+
+		member.value.as.items[member.value.length++] =
+			hd_flags_string(VARDATA(each), (int) VARSIZE(each) - VARHDRSZ);
+	}
+	return member;
+}
+
+/*
+ * _flag_check(key, definition): {"flags": [], "needs": [], "segments": [], "refs": [], "problems": []}
+ */
+Datum
+hd_flags_sql_check(PG_FUNCTION_ARGS)
+{
+	HdValue definition;
+	HdValue rule = hd_flags_null();
+	HdValue dialect;
+	HdFlagsFacts facts;
+	HdValuePair members[5];
+	HdValue result = {.type = HD_VALUE_PAIRS, .length = lengthof(members), .as.pairs = members};
+
+	hd_require_arg(fcinfo, 1, "definition");
+	definition = hd_flags_from_jsonb(PG_GETARG_JSONB_P(1));
+	if (!hd_flags_is_object(&definition))
+		refuse("it is not an object", "See docs/flags.md for what a definition is.");
+	check_members(&definition);
+	check_names(&definition);
+	check_variants(&definition);
+	(void) MEMBER(&definition, "targeting", &rule);
+	(void) hd_flags_compile(&rule, NULL,
+							(MEMBER(&definition, "dialect", &dialect) &&
+							 hd_flags_is_string(&dialect, "strict", 6))
+								? HD_FLAGS_STRICT
+								: HD_FLAGS_JS,
+							&facts);
+	members[0] = names_member("flags", facts.flags);
+	members[1] = names_member("needs", facts.needs);
+	members[2] = names_member("segments", facts.segments);
+	members[3] = names_member("refs", facts.refs);
+	members[4] =
+		names_member("problems",
+					 (facts.problem != NULL) ? list_make1(cstring_to_text(facts.problem)) : NIL);
+	PG_RETURN_JSONB_P(hd_flags_to_jsonb(&result));
+}
+
+/*
+ * Trigger of the tables that compiled flags come from: tell all sessions,
+ * when this transaction commits, and this one at once.
+ */
+Datum
+hd_flags_sql_changed(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("_flags_changed is a trigger function")));
+	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * _flag_place(definition, unit, context): the variant that a definition gives,
+ * counted from 1 in the order of its names; 0: the caller's default; -1: an
+ * error.  For counting an audience: the definition stays the same all through
+ * the statement.
+ */
+Datum
+hd_flags_sql_place(PG_FUNCTION_ARGS)
+{
+	Compiled *compiled = fcinfo->flinfo->fn_extra;
+	HdFlagsQuestion question;
+	HdFlagDecision decision;
+	HdValue key;
+
+	hd_require_arg(fcinfo, 0, "definition");
+	if (PG_ARGISNULL(1))
+		PG_RETURN_INT32(0);
+	if (compiled == NULL)
+	{
+		HdValue definition = hd_flags_from_jsonb(PG_GETARG_JSONB_P(0));
+
+		if (!get_fn_expr_arg_stable(fcinfo->flinfo, 0))
+			elog(ERROR, "the definition must not change within the statement");
+		if (!MEMBER(&definition, "key", &key) || key.type != HD_VALUE_STRING)
+			key = hd_flags_literal("");
+		compiled = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Compiled));
+		compiled->flag = hd_flags_flag_compile(fcinfo->flinfo->fn_mcxt, &key, 0,
+											   PG_GETARG_JSONB_P(0), hd_flags_shared());
+		fcinfo->flinfo->fn_extra = compiled;
+	}
+	hd_flags_begin_for(&question, PG_GETARG_TEXT_PP(1));
+	if (!PG_ARGISNULL(2))
+		question.context.given = &PG_GETARG_JSONB_P(2)->root;
+	hd_flags_answer(compiled->flag, &question, &decision);
+	hd_flags_end(&question);
+	if (decision.error != HD_FLAG_OK)
+		PG_RETURN_INT32(-1);
+	PG_RETURN_INT32(decision.variant + 1);
+}
