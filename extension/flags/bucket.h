@@ -5,7 +5,20 @@
  * Purpose: a flag keeps the bucketing it was made with, so that nobody
  * changes sides when flags move here or a default changes.
  *
- * All functions are pure and allocate nothing; strings are bytes of UTF-8.
+ * All functions are pure; strings are bytes of UTF-8.  Nothing is allocated
+ * for strings and other scalars.
+ *
+ * What each hashes, and how it cuts:
+ *
+ *	flagd-v1	murmur3(salt unit) as a signed number: |h| / (2^31 - 1), which is 1
+ *				or a little more for three hashes: these units fall nowhere
+ *	flagd-v2	murmur3(salt unit): h / 2^32
+ *	flagd-v3	murmur3(CBOR of [salt, unit]): h / 2^32
+ *	unleash		murmur3(salt ":" unit): (h mod 100) / 100; a rollout of p % has
+ *				those below p / 100.  Variants: seed 86028157, h mod the sum of weights
+ *	growthbook-1	FNV-1a(unit salt), over UTF-16 as JavaScript does: (h mod 1000) / 1000
+ *	growthbook-2	FNV-1a(decimal digits of FNV-1a(salt unit)): (h mod 10000) / 10000
+ *	launchdarkly	SHA-1(salt "." unit): the first 60 bits / 2^60
  *-------------------------------------------------------------------------
  */
 #ifndef HD_FLAGS_BUCKET_H
@@ -47,16 +60,38 @@ extern uint32 hd_flags_murmur3_parts(const HdValue *parts, int nparts, uint32 se
 /*
  * hd_flags_cbor_hash
  *		murmur3 of the deterministic CBOR (RFC 8949, 4.2.1) of a value.
+ * hd_flags_cbor_hash_text
+ *		The same of a string that stands in parts.
  */
 extern uint32 hd_flags_cbor_hash(const HdValue *value);
+extern uint32 hd_flags_cbor_hash_text(const HdValue *parts, int nparts);
+
+/* The seed of Unleash's variants; its rollouts have 0. */
+#define HD_BUCKET_UNLEASH_VARIANTS 86028157
 
 /*
  * hd_flags_share
- *		A unit's place in [0, 1) in one of the systems: flag_bucket in SQL.
+ *		A unit's place in one of the systems, from 0 up to 1, as the list above
+ *		says: flag_bucket in SQL.
  *
- * salt: what stands before the unit: flag key (flagd), group (unleash), seed
- * (growthbook), "key.salt" or seed (launchdarkly).
+ * salt: what is hashed with the unit: flag key (flagd), group (unleash), seed
+ * (growthbook), "key.salt" or seed (launchdarkly).  Both are strings; with
+ * flagd-v3 they may be anything.
  */
 extern double hd_flags_share(HdBucketing bucketing, const HdValue *salt, const HdValue *unit);
+
+/* At most so many strings are what a system hashes for a salt and a unit. */
+#define HD_BUCKET_PARTS 3
+
+/*
+ * hd_flags_bucket_parts
+ *		The strings that a system hashes, in its order; returns how many.  Not for
+ *		flagd-v3, which hashes an array.
+ * hd_flags_parts_share
+ *		The place that follows from such strings, likewise.
+ */
+extern int hd_flags_bucket_parts(HdBucketing bucketing, const HdValue *salt, const HdValue *unit,
+								 HdValue *parts);
+extern double hd_flags_parts_share(HdBucketing bucketing, const HdValue *parts, int nparts);
 
 #endif /* HD_FLAGS_BUCKET_H */
