@@ -1,0 +1,135 @@
+/*-------------------------------------------------------------------------
+ * regex.c
+ *		Regular expressions, by PostgreSQL's engine.
+ *
+ * Model: the translation of pattern.c has neither back-references nor
+ * look-around, and no captures are asked for; such an expression the engine
+ * decides in one pass over the text with automata alone, never going back.  A
+ * step of that pass looks at each arc of the automaton at worst.
+ *
+ * The collation is C: what matches depends on no locale, and is the same after
+ * an upgrade of libc and on another server.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "flags/regex.h"
+
+#include "catalog/pg_collation.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "regex/regex.h"
+#include "regex/regexport.h"
+#include "utils/memutils.h"
+
+#define COMPILE_FLAGS (REG_ADVANCED | REG_NLANCH | REG_NOSUB)
+
+/* Texts of up to so many bytes are widened on the stack. */
+#define SHORT_TEXT 256
+
+struct HdRegex
+{
+	regex_t engine;
+	bool compiled;	/* there is something to free */
+	int most_chars; /* of a text */
+	MemoryContextCallback freeing;
+};
+
+static void
+free_engine(void *argument)
+{
+	HdRegex *regex = argument;
+
+	if (regex->compiled)
+		pg_regfree(&regex->engine);
+	regex->compiled = false;
+}
+
+static int
+count_arcs(const regex_t *engine)
+{
+	int states = pg_reg_getnumstates(engine);
+	int64 arcs = states;
+
+	for (int i = 0; i < states; i++)
+		arcs += pg_reg_getnumoutarcs(engine, i);
+	return (int) Min(arcs, PG_INT32_MAX);
+}
+
+/* What the engine says of an expression that it does not take. */
+static const char *
+engine_problem(const regex_t *engine, int code)
+{
+	char *problem = palloc(128);
+
+	/* before release 16 a cancelled query is told by a code */
+	CHECK_FOR_INTERRUPTS();
+	pg_regerror(code, engine, problem, 128);
+	return problem;
+}
+
+HdRegex *
+hd_flags_regex_compile(const char *pattern, int length, int switches, const char **problem)
+{
+	HdPattern *translated = palloc(sizeof(HdPattern));
+	HdRegex *regex = palloc0(sizeof(HdRegex));
+	pg_wchar *wide;
+	int arcs;
+	int code;
+
+	*problem = hd_flags_pattern_translate(pattern, length, switches, translated);
+	if (*problem != NULL)
+		return NULL;
+	wide = palloc(sizeof(pg_wchar) * (translated->length + 1));
+	code = pg_regcomp(&regex->engine, wide,
+					  pg_mb2wchar_with_len(translated->text, wide, translated->length),
+					  COMPILE_FLAGS, C_COLLATION_OID);
+	if (code != REG_OKAY)
+	{
+		*problem = engine_problem(&regex->engine, code);
+		return NULL;
+	}
+	regex->compiled = true;
+	regex->freeing.func = free_engine;
+	regex->freeing.arg = regex;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &regex->freeing);
+	pfree(wide);
+	pfree(translated);
+	arcs = count_arcs(&regex->engine);
+	if (arcs > HD_REGEX_MAX_ARCS)
+	{
+		free_engine(regex);
+		*problem = "the expression is too complex";
+		return NULL;
+	}
+	regex->most_chars = Min(HD_REGEX_MAX_WORK / Max(arcs, 1), HD_REGEX_MAX_TEXT);
+	return regex;
+}
+
+HdRegexOutcome
+hd_flags_regex_match(const HdRegex *regex, const char *text, int length)
+{
+	pg_wchar few[SHORT_TEXT + 1];
+	pg_wchar *wide = few;
+	int nchars;
+	int code;
+
+	/* a character has at most four bytes */
+	if (length / 4 > regex->most_chars)
+		return HD_REGEX_TOO_LONG;
+	if (length > SHORT_TEXT)
+		wide = palloc(sizeof(pg_wchar) * (length + 1));
+	nchars = pg_mb2wchar_with_len(text, wide, length);
+	code = (nchars > regex->most_chars)
+			   ? REG_ETOOBIG
+			   : pg_regexec(unconstify(regex_t *, &regex->engine), wide, nchars, 0, NULL, 0, NULL, 0);
+	if (wide != few)
+		pfree(wide);
+	if (code == REG_OKAY)
+		return HD_REGEX_MATCHES;
+	if (code == REG_NOMATCH)
+		return HD_REGEX_DIFFERS;
+	/* too long, out of memory, or cancelled before release 16 */
+	CHECK_FOR_INTERRUPTS();
+	return HD_REGEX_TOO_LONG;
+}
