@@ -19,6 +19,18 @@
 
 #include "flags/pattern.h"
 
+/* What other engines take, and this one or this file does not. */
+#define TOO_LONG "the expression is too long"
+#define TOO_LARGE "the expression is too large"
+#define TOO_DEEP "groups are nested too deeply"
+#define TOO_OFTEN "a repetition is for more than 255 times"
+#define ASCII_CASE "case is ignored for letters of ASCII alone"
+#define NO_UNICODE "classes of Unicode (\\p) are not supported"
+#define NO_QUOTES "quoting (\\Q) is not supported"
+#define NO_ESCAPE "an escape is not understood"
+#define NO_GROUP "a kind of group is not understood"
+#define NO_CLASS "there is no class of that name"
+
 #define UNBOUNDED (-1)
 #define MAX_REPEAT 255 /* of the engine */
 #define MAX_CODE_POINT 0x10FFFF
@@ -104,7 +116,7 @@ emit_bytes(Reader *reader, const char *bytes, int length)
 	HdPattern *out = reader->out;
 
 	if (out->length + length > HD_PATTERN_MAX_TRANSLATED)
-		return refuse(reader, "the expression is too long");
+		return refuse(reader, TOO_LONG);
 	memcpy(out->text + out->length, bytes, length);
 	out->length += length;
 	return true;
@@ -136,7 +148,7 @@ atom(Reader *reader, int weight)
 {
 	reader->atom_weight = weight;
 	reader->weight += weight;
-	return reader->weight <= HD_PATTERN_MAX_WEIGHT || refuse(reader, "the expression is too large");
+	return reader->weight <= HD_PATTERN_MAX_WEIGHT || refuse(reader, TOO_LARGE);
 }
 
 /* One character that stands for itself. */
@@ -146,7 +158,7 @@ literal(Reader *reader, uint32 point)
 	bool both = (reader->switches & HD_PATTERN_IGNORE_CASE) != 0;
 
 	if (both && point > 0x7F)
-		return refuse(reader, "case is ignored for letters of ASCII alone");
+		return refuse(reader, ASCII_CASE);
 	if (!both || !is_letter(point))
 		return emit_character(reader, point) && atom(reader, 1);
 	return emit(reader, "[") && emit_character(reader, point) &&
@@ -259,8 +271,8 @@ escape(Reader *reader)
 	if (is_digit((uint8) *reader->at))
 		return refuse(reader, "back-references are not supported");
 	if (next_is(reader, 'p') || next_is(reader, 'P'))
-		return refuse(reader, "classes of Unicode (\\p) are not supported");
-	return refuse(reader, "an escape is not understood");
+		return refuse(reader, NO_UNICODE);
+	return refuse(reader, next_is(reader, 'Q') ? NO_QUOTES : NO_ESCAPE);
 }
 
 /*
@@ -293,7 +305,7 @@ set_range(Reader *reader, uint32 low, uint32 high)
 	if ((reader->switches & HD_PATTERN_IGNORE_CASE) == 0)
 		return true;
 	if (high > 0x7F)
-		return refuse(reader, "case is ignored for letters of ASCII alone");
+		return refuse(reader, ASCII_CASE);
 	return emit_other_case(reader, low, high, 'a', 'z') &&
 		   emit_other_case(reader, low, high, 'A', 'Z');
 }
@@ -320,13 +332,26 @@ set_class(Reader *reader)
 			return emit(reader, "[:alpha:]");
 		return emit(reader, "[:") && emit(reader, names[i]) && emit(reader, ":]");
 	}
-	return refuse(reader, "there is no class of that name");
+	return refuse(reader, NO_CLASS);
 }
 
 /* One character of a set, or a class; *single: it is a character, that may begin a range. */
 static bool
 set_member(Reader *reader, uint32 *point, bool *single)
 {
+	static const struct
+	{
+		char letter;
+		const char *members;
+	} classes[] = {
+		{'d', "0-9"},
+		{'D', "\\u0001-\\u002f\\u003a-\\U0010ffff"},
+		{'w', "0-9A-Za-z\\u005f"},
+		{'W', "\\u0001-\\u002f\\u003a-\\u0040\\u005b-\\u005e\\u0060\\u007b-\\U0010ffff"},
+		{'s', "\\u0009\\u000a\\u000c\\u000d\\u0020"},
+		{'S', "\\u0001-\\u0008\\u000b\\u000e-\\u001f\\u0021-\\U0010ffff"},
+	};
+
 	*single = true;
 	if (reader->end - reader->at >= 2 && reader->at[0] == '[' && reader->at[1] == ':')
 	{
@@ -343,13 +368,10 @@ set_member(Reader *reader, uint32 *point, bool *single)
 	*single = false;
 	if (reader->problem != NULL)
 		return false;
-	if (take(reader, 'd'))
-		return emit(reader, "0-9");
-	if (take(reader, 'w'))
-		return emit(reader, "0-9A-Za-z\\U0000005f");
-	if (take(reader, 's'))
-		return emit(reader, "\\t\\n\\f\\r\\U00000020");
-	return refuse(reader, "an escape is not understood in a set");
+	for (int i = 0; i < lengthof(classes); i++)
+		if (take(reader, classes[i].letter))
+			return emit(reader, classes[i].members);
+	return refuse(reader, NO_ESCAPE);
 }
 
 /* The opening bracket is taken. */
@@ -397,7 +419,7 @@ open_group(Reader *reader, int outer_switches)
 	Group *group = &reader->groups[reader->depth];
 
 	if (reader->depth == HD_PATTERN_MAX_DEPTH)
-		return refuse(reader, "groups are nested too deeply");
+		return refuse(reader, TOO_DEEP);
 	group->weight = reader->weight;
 	group->switches = outer_switches;
 	reader->depth++;
@@ -436,6 +458,9 @@ switches(Reader *reader)
 			off = true;
 			continue;
 		}
+		/* the greedy and the lazy match alike */
+		if (*reader->at == 'U')
+			continue;
 		letter = hd_flags_pattern_switch(*reader->at);
 		if (letter == 0)
 			break;
@@ -448,7 +473,7 @@ switches(Reader *reader)
 	}
 	if (take(reader, ':'))
 		return open_group(reader, before);
-	return refuse(reader, "a kind of group is not understood");
+	return refuse(reader, NO_GROUP);
 }
 
 /* The name of a group, which does not matter; "<" is taken. */
@@ -481,7 +506,7 @@ group(Reader *reader)
 	}
 	if (take(reader, 'P'))
 		return take(reader, '<') ? named_group(reader)
-								 : refuse(reader, "a kind of group is not understood");
+								 : refuse(reader, NO_GROUP);
 	return switches(reader);
 }
 
@@ -527,7 +552,7 @@ repeat(Reader *reader, const char *how, int most)
 	if (reader->atom_weight == 0)
 		return refuse(reader, "a repetition has nothing to repeat");
 	if (reader->weight + added > HD_PATTERN_MAX_WEIGHT)
-		return refuse(reader, "the expression is too large");
+		return refuse(reader, TOO_LARGE);
 	reader->weight += (int) added;
 	reader->atom_weight = 0;
 	(void) take(reader, '?');
@@ -545,7 +570,7 @@ bounds(Reader *reader)
 	if (!take_bounds(reader, &least, &most))
 		return literal(reader, '{');
 	if (least > MAX_REPEAT || most > MAX_REPEAT)
-		return refuse(reader, "a repetition is for more than 255 times");
+		return refuse(reader, TOO_OFTEN);
 	if (most != UNBOUNDED && most < least)
 		return refuse(reader, "a repetition ends before it begins");
 	if (most == UNBOUNDED)
@@ -626,6 +651,19 @@ hd_flags_pattern_switch(char letter)
 	}
 }
 
+bool
+hd_flags_pattern_broken(const char *problem)
+{
+	static const char *const ours[] = {TOO_LONG,   TOO_LARGE, TOO_DEEP,	 TOO_OFTEN, ASCII_CASE,
+									   NO_UNICODE, NO_QUOTES, NO_ESCAPE, NO_GROUP,	NO_CLASS,
+									   HD_PATTERN_TOO_COMPLEX};
+
+	for (int i = 0; i < lengthof(ours); i++)
+		if (strcmp(problem, ours[i]) == 0)
+			return false;
+	return true;
+}
+
 const char *
 hd_flags_pattern_translate(const char *text, int length, int switches, HdPattern *pattern)
 {
@@ -633,7 +671,7 @@ hd_flags_pattern_translate(const char *text, int length, int switches, HdPattern
 
 	pattern->length = 0;
 	if (length > HD_PATTERN_MAX)
-		return "the expression is too long";
+		return TOO_LONG;
 	while (!at_end(&reader) && piece(&reader))
 		;
 	if (reader.problem == NULL && reader.depth > 0)

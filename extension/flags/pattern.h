@@ -11,7 +11,7 @@
  * The language: literals, classes, [sets] with [:names:], (groups), alternatives,
  * * + ? {n,m} and their lazy forms, ^ $ \A \z \b \B, \d \w \s and their
  * complements, \n \t \r \f \v \a \xHH \x{H...} \uHHHH, and the switches i, m, s
- * at any place.  No look-around, no back-references, no \p.  Case and classes
+ * (and U, which changes nothing here) at any place.  No look-around, no back-references, no \p.  Case and classes
  * are those of ASCII; i with letters beyond ASCII is refused.
  *
  * Pure C: nothing here allocates, raises or asks the server.
@@ -40,6 +40,9 @@
 #define HD_PATTERN_LINES 0x02	/* m: ^ and $ at every line */
 #define HD_PATTERN_DOT_ALL 0x04 /* s: a point matches a line's end too */
 
+/* The problem of an expression that is translated, and more than the engine is given. */
+#define HD_PATTERN_TOO_COMPLEX "the expression is too complex"
+
 typedef struct HdPattern
 {
 	int length;
@@ -53,6 +56,13 @@ typedef struct HdPattern
  */
 extern const char *hd_flags_pattern_translate(const char *text, int length, int switches,
 											  HdPattern *pattern);
+
+/*
+ * hd_flags_pattern_broken
+ *		Whether a problem is a mistake to RE2 too (look-around and back-references
+ *		are); else it is something that is missing here.
+ */
+extern bool hd_flags_pattern_broken(const char *problem);
 
 /*
  * hd_flags_pattern_switch

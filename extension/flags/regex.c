@@ -84,6 +84,11 @@ hd_flags_regex_compile(const char *pattern, int length, int switches, const char
 	code = pg_regcomp(&regex->engine, wide,
 					  pg_mb2wchar_with_len(translated->text, wide, translated->length),
 					  COMPILE_FLAGS, C_COLLATION_OID);
+	if (code == REG_ETOOBIG || code == REG_ECOLORS || code == REG_ESPACE)
+	{
+		*problem = HD_PATTERN_TOO_COMPLEX;
+		return NULL;
+	}
 	if (code != REG_OKAY)
 	{
 		*problem = engine_problem(&regex->engine, code);
@@ -99,7 +104,7 @@ hd_flags_regex_compile(const char *pattern, int length, int switches, const char
 	if (arcs > HD_REGEX_MAX_ARCS)
 	{
 		free_engine(regex);
-		*problem = "the expression is too complex";
+		*problem = HD_PATTERN_TOO_COMPLEX;
 		return NULL;
 	}
 	regex->most_chars = Min(HD_REGEX_MAX_WORK / Max(arcs, 1), HD_REGEX_MAX_TEXT);

@@ -51,6 +51,8 @@ check_translations(void)
 		{"\\A\\z", "\\A\\Z"},
 		{"\\d+\\.?", "[0-9]+\\U0000002e?"},
 		{"[\\d_\\-]", "[0-9\\U0000005f\\U0000002d]"},
+		{"[\\D\\s]", "[\\u0001-\\u002f\\u003a-\\U0010ffff\\u0009\\u000a\\u000c\\u000d\\u0020]"},
+		{"(?Us)a*?.", "a*."},
 		{"[]a-]", "[\\U0000005da\\U0000002d]"},
 		{"[^]]", "[^\\U0000005d]"},
 		{"[[:alpha:][]", "[[:alpha:]\\U0000005b]"},
@@ -80,7 +82,7 @@ check_refused(void)
 		"\\pL",			 "\\P{Greek}",	"\\Qa",		   "\\Z",		  "\\k<a>",		"(?#x)",
 		"(?>a)",		 "(?P=x)",		"(?P<>a)",	   "(?<x",		  "(?i",		"(?i--s)a",
 		"(?x)a",		 "a{256}",		"a{1,256}",	   "a{3,2}",	  "[b-a]",		"[a-\\d]",
-		"[[:nope:]]",	 "[\\b]",		"[\\D]",	   "\\x",		  "\\x4",		"\\x{}",
+		"[[:nope:]]",	 "[\\b]",		"[\\z]",	   "\\x",		  "\\x4",		"\\x{}",
 		"\\x{110000}",	 "\\x{D800}",	"\\u12",	   "\\x00",		  "(?i)\xC3\xA9", "(?i)[a-\xC3\xA9]",
 		"((a{9}){9}){13}", "(?:a{255}){4}", "[[.a.]]b{999}",
 	};
@@ -88,6 +90,25 @@ check_refused(void)
 	for (int i = 0; i < lengthof(bad); i++)
 		CHECK(hd_flags_pattern_translate(bad[i], (int) strlen(bad[i]), 0, &pattern) != NULL,
 			  "%s is refused", bad[i]);
+}
+
+static const char *
+problem_of(const char *text)
+{
+	return hd_flags_pattern_translate(text, (int) strlen(text), 0, &pattern);
+}
+
+static void
+check_broken(void)
+{
+	CHECK(hd_flags_pattern_broken(problem_of("(regex")) &&
+			  hd_flags_pattern_broken(problem_of("(a)\\1")) &&
+			  hd_flags_pattern_broken(problem_of("(?=a)b")),
+		  "what RE2 refuses too is a mistake");
+	CHECK(!hd_flags_pattern_broken(problem_of("\\pL")) &&
+			  !hd_flags_pattern_broken(problem_of("(?i)\xC3\xA9")) &&
+			  !hd_flags_pattern_broken(problem_of("(a{99}){99}")),
+		  "what is missing here is none");
 }
 
 static void
@@ -140,6 +161,7 @@ main(void)
 {
 	check_translations();
 	check_refused();
+	check_broken();
 	check_bounds();
 	check_random();
 	return check_end();
