@@ -31,14 +31,10 @@
 PG_FUNCTION_INFO_V1(hd_flags_sql_bucket);
 
 const char *const hd_flags_bucketings[] = {
-	[HD_BUCKETING_FLAGD_V1] = "flagd-v1",
-	[HD_BUCKETING_FLAGD_V2] = "flagd-v2",
-	[HD_BUCKETING_FLAGD_V3] = "flagd-v3",
-	[HD_BUCKETING_UNLEASH] = "unleash",
-	[HD_BUCKETING_GROWTHBOOK_1] = "growthbook-1",
-	[HD_BUCKETING_GROWTHBOOK_2] = "growthbook-2",
-	[HD_BUCKETING_LAUNCHDARKLY] = "launchdarkly",
-	NULL,
+	[HD_BUCKETING_FLAGD_V1] = "flagd-v1",		  [HD_BUCKETING_FLAGD_V2] = "flagd-v2",
+	[HD_BUCKETING_FLAGD_V3] = "flagd-v3",		  [HD_BUCKETING_UNLEASH] = "unleash",
+	[HD_BUCKETING_GROWTHBOOK_1] = "growthbook-1", [HD_BUCKETING_GROWTHBOOK_2] = "growthbook-2",
+	[HD_BUCKETING_LAUNCHDARKLY] = "launchdarkly", NULL,
 };
 
 bool

@@ -106,8 +106,8 @@ add_share(Split *split, const HdValue *variant, const HdValue *weight)
 	split->cut_sum += cut_weight(number);
 	split->numbers = split->numbers && isfinite(number);
 	split->sum += split->numbers ? Max(number, 0) : 0;
-	split->whole = split->whole && split->numbers && number == trunc(number) &&
-				   split->sum <= PG_INT32_MAX;
+	split->whole =
+		split->whole && split->numbers && number == trunc(number) && split->sum <= PG_INT32_MAX;
 	share->upto = split->whole ? (uint64) split->sum : 0;
 }
 
@@ -487,8 +487,8 @@ constant_is_bound(const HdFlagsNode *node, int n)
 {
 	const HdValue *value = hd_flags_constant_arg(node, n);
 
-	return value == NULL || (value->type == HD_VALUE_NUMBER && value->as.number >= 0 &&
-							 value->as.number <= 100);
+	return value == NULL ||
+		   (value->type == HD_VALUE_NUMBER && value->as.number >= 0 && value->as.number <= 100);
 }
 
 static void

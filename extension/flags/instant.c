@@ -12,8 +12,8 @@
 
 #include <math.h>
 
-#define DAYS_TO_1970 719468 /* from 1 March of the year 0 */
-#define DAYS_PER_ERA 146097 /* 400 years */
+#define DAYS_TO_1970 719468					  /* from 1 March of the year 0 */
+#define DAYS_PER_ERA 146097					  /* 400 years */
 #define FIRST_SECOND INT64CONST(-62135596800) /* 0001-01-01 */
 #define LAST_SECOND INT64CONST(253402300799)  /* 9999-12-31 23:59:59 */
 
@@ -153,8 +153,9 @@ to_instant(int64 seconds, int micros, TimestampTz *instant)
 {
 	if (seconds < FIRST_SECOND || seconds > LAST_SECOND)
 		return false;
-	*instant = (seconds - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY) *
-				   USECS_PER_SEC + micros;
+	*instant =
+		(seconds - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY) * USECS_PER_SEC +
+		micros;
 	return true;
 }
 

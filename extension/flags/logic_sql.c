@@ -100,7 +100,7 @@ hd_flags_sql_jsonlogic(PG_FUNCTION_ARGS)
 		get_fn_expr_arg_stable(fcinfo->flinfo, 0) && get_fn_expr_arg_stable(fcinfo->flinfo, 2);
 	Compiled *compiled = kept ? fcinfo->flinfo->fn_extra : NULL;
 	HdFlagsScope scope = {.data = json_arg(fcinfo, 1)};
-	HdFlagsRun run = {.scope = &scope, .dialect = dialect};
+	HdFlagsRun run = {.scope = &scope, .dialect = dialect, .bucketing = hd_flags_setting_bucketing};
 	HdValue result;
 
 	if (compiled == NULL)

@@ -151,8 +151,7 @@ eval_sem_ver(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 		return odd(run, result);
 	how = version_operator(&args.values[1]);
 	if (how == VERSION_UNKNOWN || !version_of(&args.values[0], given_text, &given) ||
-		!(prepared != NULL ? prepared->valid
-						   : version_of(&args.values[2], wanted_text, &wanted)))
+		!(prepared != NULL ? prepared->valid : version_of(&args.values[2], wanted_text, &wanted)))
 		return odd(run, result);
 	*result = hd_flags_bool(
 		compare_versions(&given, how, prepared != NULL ? &prepared->version : &wanted));
@@ -382,8 +381,7 @@ time_of(const HdValue *value, TimestampTz *instant)
 {
 	if (value->type == HD_VALUE_STRING)
 		return hd_flags_instant_parse(value->as.string, value->length, instant);
-	return value->type == HD_VALUE_NUMBER &&
-		   hd_flags_instant_from_epoch(value->as.number, instant);
+	return value->type == HD_VALUE_NUMBER && hd_flags_instant_from_epoch(value->as.number, instant);
 }
 
 static void

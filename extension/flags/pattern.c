@@ -244,11 +244,16 @@ escape(Reader *reader)
 		bool atom;
 		const char *meaning;
 	} classes[] = {
-		{'d', true, "[0-9]"},		   {'D', true, "[^0-9]"},
-		{'w', true, "[0-9A-Za-z_]"},   {'W', true, "[^0-9A-Za-z_]"},
-		{'s', true, "[\\t\\n\\f\\r ]"}, {'S', true, "[^\\t\\n\\f\\r ]"},
-		{'b', false, "\\y"},		   {'B', false, "\\Y"},
-		{'A', false, "\\A"},		   {'z', false, "\\Z"},
+		{'d', true, "[0-9]"},
+		{'D', true, "[^0-9]"},
+		{'w', true, "[0-9A-Za-z_]"},
+		{'W', true, "[^0-9A-Za-z_]"},
+		{'s', true, "[\\t\\n\\f\\r ]"},
+		{'S', true, "[^\\t\\n\\f\\r ]"},
+		{'b', false, "\\y"},
+		{'B', false, "\\Y"},
+		{'A', false, "\\A"},
+		{'z', false, "\\Z"},
 	};
 	uint32 point;
 
@@ -314,18 +319,17 @@ set_range(Reader *reader, uint32 low, uint32 high)
 static bool
 set_class(Reader *reader)
 {
-	static const char *const names[] = {"alnum", "alpha", "blank", "cntrl", "digit", "graph",
-										"lower", "print", "punct", "space", "upper", "word",
-										"xdigit"};
+	static const char *const names[] = {"alnum", "alpha", "blank", "cntrl", "digit",
+										"graph", "lower", "print", "punct", "space",
+										"upper", "word",  "xdigit"};
 	bool both = (reader->switches & HD_PATTERN_IGNORE_CASE) != 0;
 
 	for (int i = 0; i < lengthof(names); i++)
 	{
 		int length = (int) strlen(names[i]);
 
-		if (reader->end - reader->at < length + 2 ||
-			memcmp(reader->at, names[i], length) != 0 || reader->at[length] != ':' ||
-			reader->at[length + 1] != ']')
+		if (reader->end - reader->at < length + 2 || memcmp(reader->at, names[i], length) != 0 ||
+			reader->at[length] != ':' || reader->at[length + 1] != ']')
 			continue;
 		reader->at += length + 2;
 		if (both && (strcmp(names[i], "lower") == 0 || strcmp(names[i], "upper") == 0))
@@ -505,8 +509,7 @@ group(Reader *reader)
 		return named_group(reader);
 	}
 	if (take(reader, 'P'))
-		return take(reader, '<') ? named_group(reader)
-								 : refuse(reader, NO_GROUP);
+		return take(reader, '<') ? named_group(reader) : refuse(reader, NO_GROUP);
 	return switches(reader);
 }
 
@@ -654,8 +657,16 @@ hd_flags_pattern_switch(char letter)
 bool
 hd_flags_pattern_broken(const char *problem)
 {
-	static const char *const ours[] = {TOO_LONG,   TOO_LARGE, TOO_DEEP,	 TOO_OFTEN, ASCII_CASE,
-									   NO_UNICODE, NO_QUOTES, NO_ESCAPE, NO_GROUP,	NO_CLASS,
+	static const char *const ours[] = {TOO_LONG,
+									   TOO_LARGE,
+									   TOO_DEEP,
+									   TOO_OFTEN,
+									   ASCII_CASE,
+									   NO_UNICODE,
+									   NO_QUOTES,
+									   NO_ESCAPE,
+									   NO_GROUP,
+									   NO_CLASS,
 									   HD_PATTERN_TOO_COMPLEX};
 
 	for (int i = 0; i < lengthof(ours); i++)

@@ -46,7 +46,8 @@
 typedef struct HdPattern
 {
 	int length;
-	char text[HD_PATTERN_MAX_TRANSLATED]; /* an ARE, to be compiled with REG_NLANCH; not terminated */
+	char text
+		[HD_PATTERN_MAX_TRANSLATED]; /* an ARE, to be compiled with REG_NLANCH; not terminated */
 } HdPattern;
 
 /*

@@ -125,9 +125,9 @@ hd_flags_regex_match(const HdRegex *regex, const char *text, int length)
 	if (length > SHORT_TEXT)
 		wide = palloc(sizeof(pg_wchar) * (length + 1));
 	nchars = pg_mb2wchar_with_len(text, wide, length);
-	code = (nchars > regex->most_chars)
-			   ? REG_ETOOBIG
-			   : pg_regexec(unconstify(regex_t *, &regex->engine), wide, nchars, 0, NULL, 0, NULL, 0);
+	code = (nchars > regex->most_chars) ? REG_ETOOBIG
+										: pg_regexec(unconstify(regex_t *, &regex->engine), wide,
+													 nchars, 0, NULL, 0, NULL, 0);
 	if (wide != few)
 		pfree(wide);
 	if (code == REG_OKAY)

@@ -52,7 +52,8 @@ check_known(void)
 	CHECK(is_at("1970-01-01", 0), "a date is its midnight in UTC");
 	CHECK(is_at("2026-11-21T16:30:05Z", INT64CONST(1795278605000000)), "with seconds");
 	CHECK(is_at("2026-11-21 16:30Z", INT64CONST(1795278600000000)), "without, and with a space");
-	CHECK(is_at("2026-11-21T16:30:05.25", INT64CONST(1795278605250000)), "a fraction, and no offset");
+	CHECK(is_at("2026-11-21T16:30:05.25", INT64CONST(1795278605250000)),
+		  "a fraction, and no offset");
 	CHECK(is_at("2026-11-21t18:00:05,123456789+01:30", INT64CONST(1795278605123456)),
 		  "digits beyond microseconds are dropped");
 	CHECK(is_at("2026-11-21T11:30:05-0500", INT64CONST(1795278605000000)), "an offset to the west");
@@ -96,8 +97,8 @@ check_refused(void)
 	TimestampTz instant;
 
 	for (int i = 0; i < lengthof(bad); i++)
-		CHECK(!hd_flags_instant_parse(bad[i], (int) strlen(bad[i]), &instant), "\"%s\" is no instant",
-			  bad[i]);
+		CHECK(!hd_flags_instant_parse(bad[i], (int) strlen(bad[i]), &instant),
+			  "\"%s\" is no instant", bad[i]);
 }
 
 static void
@@ -110,7 +111,8 @@ check_epoch(void)
 		  "seconds with a fraction");
 	CHECK(hd_flags_instant_from_epoch(-0.5, &instant) && instant == EPOCH_1970 - 500000,
 		  "before 1970");
-	CHECK(!hd_flags_instant_from_epoch(1e18, &instant) && !hd_flags_instant_from_epoch(-1e18, &instant) &&
+	CHECK(!hd_flags_instant_from_epoch(1e18, &instant) &&
+			  !hd_flags_instant_from_epoch(-1e18, &instant) &&
 			  !hd_flags_instant_from_epoch(__builtin_nan(""), &instant) &&
 			  !hd_flags_instant_from_epoch(__builtin_inf(), &instant),
 		  "beyond the calendar, and no numbers");

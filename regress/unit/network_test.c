@@ -27,7 +27,8 @@ static void
 check_against_libc(void)
 {
 	static const char alphabet[] = "0123456789abcdefABF::::....";
-	static const char *const pieces[] = {"::", ":", "1", "0", "ffff", "1.2.3.4", "12ab", ".", "255"};
+	static const char *const pieces[] = {"::",		":",	"1", "0",  "ffff",
+										 "1.2.3.4", "12ab", ".", "255"};
 	char text[80];
 	int valid = 0;
 	int wrong = 0;
@@ -69,29 +70,33 @@ check_against_libc(void)
 			printf("# \"%s\": %d, inet_pton %d\n", text, ours, theirs);
 		}
 	}
-	CHECK(wrong == 0 && valid > 1000, "1000000 texts, %d of them addresses, as inet_pton reads them",
-		  valid);
+	CHECK(wrong == 0 && valid > 1000,
+		  "1000000 texts, %d of them addresses, as inet_pton reads them", valid);
 }
 
 static void
 check_networks(void)
 {
-	static const char *const bad[] = {"",		   "10.0.0.0/",	  "10.0.0.0/33", "10.0.0.0/-1",
-									  "10.0.0/8",  "10.0.0.0/08", "10.0.0.0/8 ", "::/129",
-									  "fe80::1%e", "[::1]",		  "10.0.0.0/8/8", "1.2.3.4:80",
-									  "010.0.0.1", "256.0.0.1",	  "/8",			 "::ffff:1.2.3.4/200"};
+	static const char *const bad[] =
+		{"",		  "10.0.0.0/",	 "10.0.0.0/33",	 "10.0.0.0/-1",
+		 "10.0.0/8",  "10.0.0.0/08", "10.0.0.0/8 ",	 "::/129",
+		 "fe80::1%e", "[::1]",		 "10.0.0.0/8/8", "1.2.3.4:80",
+		 "010.0.0.1", "256.0.0.1",	 "/8",			 "::ffff:1.2.3.4/200"};
 	HdNetwork network;
 
 	for (int i = 0; i < lengthof(bad); i++)
 		CHECK(!hd_flags_network_parse(bad[i], (int) strlen(bad[i]), &network),
 			  "\"%s\" is no network", bad[i]);
-	CHECK(within("10.0.0.0/8", "10.255.255.255") && !within("10.0.0.0/8", "11.0.0.0"), "whole bytes");
+	CHECK(within("10.0.0.0/8", "10.255.255.255") && !within("10.0.0.0/8", "11.0.0.0"),
+		  "whole bytes");
 	CHECK(within("192.168.1.64/26", "192.168.1.127") && !within("192.168.1.64/26", "192.168.1.128"),
 		  "bits within a byte");
 	CHECK(within("192.168.1.99/26", "192.168.1.64"), "bits of the host do not count");
-	CHECK(within("0.0.0.0/0", "255.1.2.3") && !within("0.0.0.0/0", "::1"), "all of IPv4, and no more");
+	CHECK(within("0.0.0.0/0", "255.1.2.3") && !within("0.0.0.0/0", "::1"),
+		  "all of IPv4, and no more");
 	CHECK(within("1.2.3.4", "1.2.3.4") && !within("1.2.3.4", "1.2.3.5"), "an address alone");
-	CHECK(within("2001:db8::/33", "2001:db8:7fff::1") && !within("2001:db8::/33", "2001:db8:8000::"),
+	CHECK(within("2001:db8::/33", "2001:db8:7fff::1") &&
+			  !within("2001:db8::/33", "2001:db8:8000::"),
 		  "IPv6");
 	CHECK(within("::/0", "::1") && !within("::/0", "1.2.3.4"), "all of IPv6, and no more");
 	CHECK(within("10.0.0.0/8", "::ffff:10.1.2.3") && within("::ffff:10.0.0.0/104", "10.1.2.3"),

@@ -14,8 +14,7 @@ static HdPattern pattern;
 static bool
 becomes(const char *text, int switches, const char *expected)
 {
-	const char *problem =
-		hd_flags_pattern_translate(text, (int) strlen(text), switches, &pattern);
+	const char *problem = hd_flags_pattern_translate(text, (int) strlen(text), switches, &pattern);
 	bool same = problem == NULL && pattern.length == (int) strlen(expected) &&
 				memcmp(pattern.text, expected, pattern.length) == 0;
 
@@ -76,15 +75,57 @@ static void
 check_refused(void)
 {
 	static const char *const bad[] = {
-		"(regex",		 "a)",			"[a",		   "[",			  "a\\",		"*a",
-		"a**",			 "a+*",			"^*",		   "(?i)*",		  "|*",			"***:a",
-		"(?=a)b",		 "(?!a)b",		"(?<=a)b",	   "(?<!a)b",	  "(a)\\1",		"\\0",
-		"\\pL",			 "\\P{Greek}",	"\\Qa",		   "\\Z",		  "\\k<a>",		"(?#x)",
-		"(?>a)",		 "(?P=x)",		"(?P<>a)",	   "(?<x",		  "(?i",		"(?i--s)a",
-		"(?x)a",		 "a{256}",		"a{1,256}",	   "a{3,2}",	  "[b-a]",		"[a-\\d]",
-		"[[:nope:]]",	 "[\\b]",		"[\\z]",	   "\\x",		  "\\x4",		"\\x{}",
-		"\\x{110000}",	 "\\x{D800}",	"\\u12",	   "\\x00",		  "(?i)\xC3\xA9", "(?i)[a-\xC3\xA9]",
-		"((a{9}){9}){13}", "(?:a{255}){4}", "[[.a.]]b{999}",
+		"(regex",
+		"a)",
+		"[a",
+		"[",
+		"a\\",
+		"*a",
+		"a**",
+		"a+*",
+		"^*",
+		"(?i)*",
+		"|*",
+		"***:a",
+		"(?=a)b",
+		"(?!a)b",
+		"(?<=a)b",
+		"(?<!a)b",
+		"(a)\\1",
+		"\\0",
+		"\\pL",
+		"\\P{Greek}",
+		"\\Qa",
+		"\\Z",
+		"\\k<a>",
+		"(?#x)",
+		"(?>a)",
+		"(?P=x)",
+		"(?P<>a)",
+		"(?<x",
+		"(?i",
+		"(?i--s)a",
+		"(?x)a",
+		"a{256}",
+		"a{1,256}",
+		"a{3,2}",
+		"[b-a]",
+		"[a-\\d]",
+		"[[:nope:]]",
+		"[\\b]",
+		"[\\z]",
+		"\\x",
+		"\\x4",
+		"\\x{}",
+		"\\x{110000}",
+		"\\x{D800}",
+		"\\u12",
+		"\\x00",
+		"(?i)\xC3\xA9",
+		"(?i)[a-\xC3\xA9]",
+		"((a{9}){9}){13}",
+		"(?:a{255}){4}",
+		"[[.a.]]b{999}",
 	};
 
 	for (int i = 0; i < lengthof(bad); i++)
