@@ -194,7 +194,7 @@ CREATE FUNCTION hotdash._flag_asks() RETURNS TABLE (flag text, asks text, firm b
 		GROUP BY v.flag, x
 	$$;
 COMMENT ON FUNCTION hotdash._flag_asks() IS
-	'Which flag asks which, itself or through evaluators; firm: neither may the other be missing, nor ask for it in turn';
+	'Which flag asks which, itself or through evaluators; firm: the other must not be deleted, nor ask for it in turn';
 REVOKE ALL ON FUNCTION hotdash._flag_asks() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._flags_lock_asks() RETURNS void
@@ -275,18 +275,24 @@ CREATE FUNCTION hotdash._flags_differ(items hotdash._flag[]) RETURNS hotdash._fl
 COMMENT ON FUNCTION hotdash._flags_differ(hotdash._flag[]) IS 'Those that are not as they are to be, sorted';
 REVOKE ALL ON FUNCTION hotdash._flags_differ(hotdash._flag[]) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._flags_write(items hotdash._flag[], note text DEFAULT NULL) RETURNS bool
+CREATE FUNCTION hotdash._flags_write(items hotdash._flag[], note text DEFAULT NULL, whole_set bool DEFAULT false) RETURNS bool
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	/* Items without a definition are deleted. The caller checks afterwards what flags ask, when this says so. */
+	/*
+	 * Items without a definition are deleted. The caller checks afterwards what flags ask, when this says so. A flag
+	 * that is set waits for whoever is changing it, even if it is as wanted; a whole set, which is mostly as it was,
+	 * looks first.
+	 */
 	DECLARE
 		now_at constant timestamptz := hotdash._now();
 		asking bool;
 	BEGIN
-		items := hotdash._flags_differ(items);
-		IF items = '{}' THEN
-			RETURN false;
+		IF whole_set THEN
+			items := hotdash._flags_differ(items);
+			IF items = '{}' THEN
+				RETURN false;
+			END IF;
 		END IF;
 		PERFORM hotdash._instance_use();
 		PERFORM hotdash._flag_use_begin();
@@ -329,9 +335,9 @@ CREATE FUNCTION hotdash._flags_write(items hotdash._flag[], note text DEFAULT NU
 		RETURN asking;
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._flags_write(hotdash._flag[], text) IS
+COMMENT ON FUNCTION hotdash._flags_write(hotdash._flag[], text, bool) IS
 	'Makes a new version of those that are not as given; true when what flags ask of each other may have changed';
-REVOKE ALL ON FUNCTION hotdash._flags_write(hotdash._flag[], text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION hotdash._flags_write(hotdash._flag[], text, bool) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._flags_check_deleted(keys text[], firm bool) RETURNS void
 	LANGUAGE plpgsql VOLATILE

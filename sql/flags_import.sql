@@ -136,7 +136,7 @@ CREATE FUNCTION hotdash._flags_import(document jsonb, format text, options jsonb
 				FROM hotdash._flags_from_flagd(document) AS d WHERE d.kind <> 'f' ORDER BY d.kind, d.key);
 			IF hotdash._flags_differ(items) <> '{}' THEN
 				PERFORM hotdash._flags_lock_asks();
-				asking := hotdash._flags_write(items, note);
+				asking := hotdash._flags_write(items, note, true);
 			END IF;
 			items := items || ARRAY(SELECT hotdash._flag_item(d.kind, d.key, d.definition, by, strict)
 				FROM hotdash._flags_from_flagd(document) AS d WHERE d.kind = 'f' ORDER BY d.key);
@@ -151,7 +151,7 @@ CREATE FUNCTION hotdash._flags_import(document jsonb, format text, options jsonb
 		IF replacing THEN
 			items := items || hotdash._flags_absent(items, format, by);
 		END IF;
-		asking := hotdash._flags_write(items, note) OR asking;
+		asking := hotdash._flags_write(items, note, true) OR asking;
 		IF asking THEN
 			PERFORM hotdash._flags_check_deleted(
 				ARRAY(SELECT i.key FROM unnest(items) AS i WHERE i.kind = 'f' AND i.definition IS NULL), true);
