@@ -73,6 +73,8 @@ CREATE FUNCTION hotdash._access_rights() RETURNS TABLE (level text, object text)
 		UNION SELECT r.level, r.object FROM hotdash._webhooks_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._inbound_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._secrets_rights() AS r
+		UNION SELECT r.level, r.object FROM hotdash._flags_evaluate_rights() AS r
+		UNION SELECT r.level, r.object FROM hotdash._flags_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._ops_rights() AS r
 	$$;
 COMMENT ON FUNCTION hotdash._access_rights() IS 'What each access level may use, of all modules';
@@ -363,6 +365,11 @@ COMMENT ON FUNCTION hotdash._instance_state() IS
 	'fresh: nothing was ever put in; ours: the live copy; copy: restored or copied, and paused';
 REVOKE ALL ON FUNCTION hotdash._instance_state() FROM PUBLIC;
 
+CREATE FUNCTION hotdash._instance_use() RETURNS void
+	AS 'MODULE_PATHNAME', 'hd_instance_sql_use' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._instance_use() IS 'Notes that something is put in: the first time makes this the live copy';
+REVOKE ALL ON FUNCTION hotdash._instance_use() FROM PUBLIC;
+
 CREATE FUNCTION hotdash._instance_identifier() RETURNS bigint
 	AS 'MODULE_PATHNAME', 'hd_instance_sql_identifier' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash._instance_identifier() IS 'System identifier of this cluster';
@@ -523,13 +530,26 @@ COMMENT ON FUNCTION hotdash._health_limits() IS
 	'Health check: how often the buckets of rate limits lacked room';
 REVOKE ALL ON FUNCTION hotdash._health_limits() FROM PUBLIC;
 
+CREATE FUNCTION hotdash._health_flags() RETURNS jsonb
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT coalesce(jsonb_object_agg(substr(c.name, length('flags_') + 1), c.value), '{}')
+			|| jsonb_build_object('status', 'healthy', 'flags', (SELECT count(*) FROM hotdash._flag AS f WHERE f.kind = 'f'))
+		FROM hotdash._counters() AS c
+		WHERE c.name LIKE 'flags\_%'
+	$$;
+COMMENT ON FUNCTION hotdash._health_flags() IS
+	'Health check: how many flags there are, and whether their uses could be counted';
+REVOKE ALL ON FUNCTION hotdash._health_flags() FROM PUBLIC;
+
 CREATE FUNCTION hotdash.health() RETURNS jsonb
 	LANGUAGE plpgsql VOLATILE
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 	AS $$
 DECLARE
 	names CONSTANT text[] := ARRAY['database', 'preload', 'worker', 'cron', 'instance', 'jobs',
-		'schedules', 'limits', 'secrets', 'certificates', 'retention'];
+		'schedules', 'limits', 'flags', 'secrets', 'certificates', 'retention'];
 	checks jsonb := '{}';
 	name text;
 	began timestamptz;

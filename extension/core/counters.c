@@ -34,6 +34,7 @@ static const char *const names[] = {
 	[HD_COUNTER_LIMITS_EVICTED] = "limits_evicted",
 	[HD_COUNTER_LIMITS_NO_ROOM] = "limits_no_room",
 	[HD_COUNTER_LIMITS_COARSE] = "limits_coarse",
+	[HD_COUNTER_FLAGS_USES_LOST] = "flags_uses_lost",
 };
 
 StaticAssertDecl(lengthof(names) == HD_COUNTER_COUNT, "every counter has a name");

@@ -58,6 +58,7 @@ static HdSpiPlan write_plan = {
 };
 
 PG_FUNCTION_INFO_V1(hd_instance_sql_state);
+PG_FUNCTION_INFO_V1(hd_instance_sql_use);
 PG_FUNCTION_INFO_V1(hd_instance_sql_identifier);
 
 static InstanceState
@@ -141,6 +142,17 @@ hd_instance_sql_state(PG_FUNCTION_ARGS)
 	};
 
 	PG_RETURN_TEXT_P(cstring_to_text(names[look()]));
+}
+
+/*
+ * hd_instance_sql_use
+ *		SQL: _instance_use(): something that the tick looks after is being put in.
+ */
+Datum
+hd_instance_sql_use(PG_FUNCTION_ARGS)
+{
+	hd_instance_use();
+	PG_RETURN_VOID();
 }
 
 /*

@@ -13,6 +13,7 @@
 
 #include "core/compat.h"
 #include "core/settings.h"
+#include "flags/store.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"
@@ -156,4 +157,5 @@ hd_flags_init(void)
 	DefineCustomIntVariable("hotdash.flag_cache", "Memory for compiled flags in each session.",
 							NULL, &hd_flags_setting_cache, 4096, 64, MAX_KILOBYTES, PGC_USERSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
+	hd_flags_store_init();
 }
