@@ -15,10 +15,13 @@
  * Every session flips FLIPS times and asks READS times between; a third of
  * them asks statement by statement, a third in transactions of ten
  * statements, a third in such that are read-only.  They ask with prepared
- * statements and by three functions in turn.
+ * statements and by three functions in turn.  The fourth question is for the
+ * row and the flag in one statement: what one transaction has changed, one
+ * snapshot sees together, whatever began when.
  *
  * Prints questions, flips committed, answers that were too old, answers that
- * were never committed, and seconds.
+ * were never committed, statements that saw the row of one transaction and the
+ * flag of another, and seconds.
  *-------------------------------------------------------------------------
  */
 #include <libpq-fe.h>
@@ -30,9 +33,10 @@
 #include <time.h>
 
 #define MAX_SESSIONS 256
-#define QUESTIONS 3
+#define QUESTIONS 4
 #define STATEMENTS_A_TRANSACTION 10
 #define UNDO_ONE_IN 4
+#define TORN (-3)
 
 static const char *const setup =
 	"DROP TABLE IF EXISTS flips;"
@@ -57,6 +61,7 @@ static const char *const questions[QUESTIONS] = {
 	"SELECT hotdash.flag_number('flips', -2)",
 	"SELECT hotdash.flag_number('flips', -2, '{\"targetingKey\": \"u\"}')",
 	"SELECT value FROM hotdash.flag_evaluate('flips', '-2', '{\"targetingKey\": \"u\"}')",
+	"SELECT hotdash.flag_number('flips', -2), n FROM flips",
 };
 
 static const char *const begins[] = {NULL, "BEGIN", "BEGIN READ ONLY"};
@@ -69,6 +74,7 @@ typedef struct Session
 	long flips;
 	long old;
 	long never;
+	long torn;
 } Session;
 
 static atomic_long committed = 1; /* the last one whose COMMIT has returned */
@@ -87,7 +93,7 @@ connect_session(void)
 	exit(1);
 }
 
-/* What the statement answered, as a number; any error ends the program. */
+/* What the statement answered, as a number, or TORN when it gave two that differ; any error ends the program. */
 static long
 finish(PGconn *conn, PGresult *result)
 {
@@ -101,6 +107,9 @@ finish(PGconn *conn, PGresult *result)
 	}
 	if (status == PGRES_TUPLES_OK && PQntuples(result) > 0)
 		answer = atol(PQgetvalue(result, 0, 0));
+	if (status == PGRES_TUPLES_OK && PQnfields(result) > 1 &&
+		atol(PQgetvalue(result, 0, 1)) != answer)
+		answer = TORN;
 	PQclear(result);
 	return answer;
 }
@@ -152,7 +161,9 @@ ask(PGconn *conn, Session *session)
 	long answer = finish(conn, PQexecPrepared(conn, name, 0, NULL, NULL, NULL, 0));
 
 	session->asked++;
-	if (answer < 0)
+	if (answer == TORN)
+		session->torn++;
+	else if (answer < 0)
 		session->never++;
 	else if (answer < least)
 		session->old++;
@@ -232,8 +243,10 @@ main(int argc, char **argv)
 		all.flips += sessions[i].flips;
 		all.old += sessions[i].old;
 		all.never += sessions[i].never;
+		all.torn += sessions[i].torn;
 	}
-	printf("%ld %ld %ld %ld %.3f\n", all.asked, all.flips, all.old, all.never, now() - began);
+	printf("%ld %ld %ld %ld %ld %.3f\n", all.asked, all.flips, all.old, all.never, all.torn,
+		   now() - began);
 	(void) run(conn, "DROP FUNCTION flip(bool); DROP TABLE flips; SELECT hotdash.flag_delete('flips')");
 	PQfinish(conn);
 	return 0;
