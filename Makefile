@@ -43,7 +43,7 @@ check-matrix: ## build and test on PostgreSQL 17 and 18, each in its own Debian
 	@$(TOP)/regress/matrix/run
 
 check-asan: ## the tests under the address and undefined behaviour sanitizers
-	@$(TOP)/regress/check --variant asan build pgtap isolation e2e
+	@$(TOP)/regress/check --variant asan build pgtap isolation conformance e2e
 
 check-valgrind: ## the database tests on a server under valgrind, those of the edge with the edge under it
 	@$(TOP)/regress/check --variant valgrind build pgtap isolation
