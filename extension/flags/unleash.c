@@ -10,7 +10,7 @@
  * them, and one of its strategies lets the unit in; the first that does also
  * gives the variant, when it has variants of its own, else the feature's are
  * drawn from.  The operator gives the variant's name, and leaves the rest in
- * the run's answer: a flag may be on and have no variant, which is then
+ * the run's outcome: a flag may be on and have no variant, which is then
  * "disabled", as in Unleash.
  *
  * Parents: Unleash allows one level.  A parent that has parents of its own
@@ -218,7 +218,7 @@ draw_variant(HdFlagsRun *run, const HdFlagsNode *node, const HdUnleashVariants *
 static bool
 asked_as_parent(const HdFlagsRun *run, const HdFlagsNode *node)
 {
-	return run->asking != NULL && run->asking->op == node->op;
+	return run->asker != NULL && run->asker->asking->op == node->op;
 }
 
 static bool
@@ -231,28 +231,34 @@ is_as_wanted(const HdUnleashParent *parent, const HdValue *value, const HdValue 
 		   hd_flags_unleash_has(&parent->variants, variant);
 }
 
-/* False: thrown. */
+/* Whether one parent is as it is wanted; false also for a flag that, in the end, asks for this one. */
 static bool
-ask_parents(HdFlagsRun *run, const HdFlagsNode *node, const HdUnleashFeature *feature,
-			bool *agree)
+parent_agrees(HdFlagsRun *run, const HdFlagsNode *node, const HdUnleashParent *parent,
+			  bool *thrown)
 {
-	*agree = false;
-	for (int i = 0; i < feature->nparents; i++)
-	{
-		const HdUnleashParent *parent = &feature->parents[i];
-		HdValue value;
-		HdValue variant;
+	HdValue value;
+	HdValue variant;
 
-		if (!hd_flags_ask_flag(run, node, &parent->feature, &value, &variant))
-			return false;
-		if (!is_as_wanted(parent, &value, &variant))
+	if (hd_flags_ask(run, node, &parent->feature, &value, &variant))
+		return is_as_wanted(parent, &value, &variant);
+	*thrown = !run->circular;
+	run->circular = false;
+	return false;
+}
+
+/* False: not all parents are as they are wanted, or one has thrown. */
+static bool
+parents_agree(HdFlagsRun *run, const HdFlagsNode *node, const HdUnleashFeature *feature,
+			  bool *thrown)
+{
+	*thrown = false;
+	for (int i = 0; i < feature->nparents; i++)
+		if (!parent_agrees(run, node, &feature->parents[i], thrown))
 		{
 			if (unlikely(run->trace != NULL))
-				hd_flags_trace_note(run, node, "not by parent", &parent->feature);
-			return true;
+				hd_flags_trace_note(run, node, "not by parent", &feature->parents[i].feature);
+			return false;
 		}
-	}
-	*agree = true;
 	return true;
 }
 
@@ -260,64 +266,100 @@ ask_parents(HdFlagsRun *run, const HdFlagsNode *node, const HdUnleashFeature *fe
  * The operator
  */
 
-static const HdUnleashVariant *
-variant_of(HdFlagsRun *run, const HdFlagsNode *node, const HdUnleashFeature *feature,
-		   const HdUnleashStrategy *strategy)
+/* Those to draw from: the strategy's, when it has any. */
+static const HdUnleashVariants *
+variants_of(const HdUnleashFeature *feature, const HdUnleashStrategy *strategy)
 {
-	const HdUnleashVariants *variants = &feature->variants;
+	return (strategy != NULL && strategy->variants.n > 0) ? &strategy->variants
+														  : &feature->variants;
+}
 
-	if (strategy != NULL && strategy->variants.n > 0)
-		variants = &strategy->variants;
-	return (variants->n > 0) ? draw_variant(run, node, variants) : NULL;
+/* {"feature_enabled": ...}, which the name of the variant does not tell. */
+static HdValue
+metadata_of(bool on)
+{
+	HdValue metadata = {.type = HD_VALUE_PAIRS, .length = 1};
+
+	metadata.as.pairs = palloc(sizeof(HdValuePair));
+	metadata.as.pairs->name = hd_flags_literal("feature_enabled");
+	metadata.as.pairs->value = hd_flags_bool(on);
+	return metadata;
 }
 
 static bool
-answer(HdFlagsRun *run, bool on, const HdValue *name, const HdUnleashVariant *variant,
+answer(HdFlagsRun *run, bool on, const HdUnleashVariant *variant, HdFlagReason reason,
 	   HdValue *result)
 {
-	if (run->answer != NULL)
-	{
-		run->answer->enabled = on;
-		run->answer->named = true;
-		run->answer->payload = (variant != NULL && variant->paid) ? &variant->payload : NULL;
-	}
-	*result = *name;
+	HdFlagsOutcome *outcome = &run->outcome;
+
+	outcome->decided = true;
+	outcome->on = on;
+	outcome->by_payload = true;
+	outcome->payload = (variant != NULL && variant->paid) ? &variant->payload : NULL;
+	outcome->reason = reason;
+	outcome->metadata = run->wants_metadata ? metadata_of(on) : hd_flags_null();
+	*result = (variant != NULL) ? variant->name : no_variant;
 	return true;
+}
+
+/* By which of OpenFeature's reasons a feature is on. */
+static HdFlagReason
+reason_of(const HdUnleashFeature *feature, const HdUnleashStrategy *strategy)
+{
+	const HdUnleashVariants *variants = variants_of(feature, strategy);
+
+	if (variants->n > 1 || (strategy != NULL && strategy->kind == HD_UNLEASH_ROLLOUT))
+		return HD_FLAG_SPLIT;
+	return (strategy == NULL && feature->nparents == 0) ? HD_FLAG_STATIC : HD_FLAG_TARGETING_MATCH;
 }
 
 static bool
 eval_unleash(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 {
-	static const HdValue none = {.type = HD_VALUE_NULL};
 	const HdUnleashFeature *feature = node->state;
 	const HdUnleashStrategy *strategy;
+	const HdUnleashVariants *variants;
 	const HdUnleashVariant *variant;
-	bool agree = true;
+	bool thrown;
 
 	if (feature->nparents > 0 && asked_as_parent(run, node))
-		return answer(run, false, &none, NULL, result);
-	if (feature->enabled && !ask_parents(run, node, feature, &agree))
-		return false;
-	if (!feature->enabled || !agree || !some_strategy(run, node, feature, &strategy))
-		return answer(run, false, &no_variant, NULL, result);
-	variant = variant_of(run, node, feature, strategy);
-	return answer(run, true, (variant != NULL) ? &variant->name : &no_variant, variant, result);
+	{
+		(void) answer(run, false, NULL, HD_FLAG_DEFAULT, result);
+		*result = hd_flags_null();
+		return true;
+	}
+	if (!feature->enabled)
+		return answer(run, false, NULL, HD_FLAG_STATIC, result);
+	if (!parents_agree(run, node, feature, &thrown))
+		return !thrown && answer(run, false, NULL, HD_FLAG_DEFAULT, result);
+	if (!some_strategy(run, node, feature, &strategy))
+		return answer(run, false, NULL, HD_FLAG_DEFAULT, result);
+	variants = variants_of(feature, strategy);
+	variant = (variants->n > 0) ? draw_variant(run, node, variants) : NULL;
+	return answer(run, true, variant, reason_of(feature, strategy), result);
 }
 
 static void
 prepare_unleash(HdFlagsBuild *build, HdFlagsNode *node, const HdValue *arguments)
 {
 	const char *problem;
+	HdUnleashFeature *feature = hd_flags_unleash_read(arguments, &problem);
 
-	node->state = hd_flags_unleash_read(arguments, &problem);
+	node->state = feature;
 	if (problem != NULL)
+	{
 		hd_flags_problem(build, node, "%s", problem);
+		return;
+	}
+	for (int i = 0; i < feature->nparents; i++)
+		hd_flags_asks(build, &feature->parents[i].feature, true);
 }
 
 const HdFlagsOperator hd_flags_operators_unleash[] = {
 	{.name = "hd_unleash",
 	 .eval = eval_unleash,
 	 .prepare = prepare_unleash,
-	 .verbatim = true},
+	 .verbatim = true,
+	 .whole = true},
 	{.name = NULL},
 };

@@ -20,7 +20,6 @@
 
 #include "postgres.h"
 
-#include "datatype/timestamp.h"
 #include "flags/logic.h"
 #include "flags/network.h"
 #include "flags/regex.h"
@@ -167,8 +166,8 @@ typedef struct HdUnleashFeature
 
 /*
  * hd_flags_unleash_read
- *		A feature from the arguments of hd_unleash, in the current context, or NULL
- *		with *problem why not.
+ *		A feature from the arguments of hd_unleash, in the current context.  What
+ *		could be read of it where *problem says what is wrong.
  */
 extern HdUnleashFeature *hd_flags_unleash_read(const HdValue *arguments, const char **problem);
 

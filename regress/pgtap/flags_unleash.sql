@@ -238,6 +238,12 @@ SELECT is(hotdash.flag_number('tiles', 1, '{"userId": "u1"}')::numeric, 2.5, 'fl
 SELECT is(hotdash.flag_json('chosen', '{}', '{}'), '{"size": [1, 2]}'::jsonb, 'flag_json');
 SELECT is((SELECT format('%s %s', reason, error_code) FROM hotdash.flag_evaluate('tiles', '7', '{"userId": "u2"}')), 'ERROR TYPE_MISMATCH',
 	'a payload that is no number');
+SELECT is((SELECT format('%s %s', reason, metadata -> 'feature_enabled') FROM hotdash.flag_evaluate(r.flag, 'null', r.context::jsonb)), r.reason,
+	format('%s: %s', r.flag, r.reason))
+FROM (VALUES
+	('bare', '{}', 'STATIC true'), ('off', '{}', 'STATIC false'), ('tiles', '{}', 'SPLIT true'), ('fallen', '{}', 'TARGETING_MATCH true'),
+	('third', '{"userId": "13"}', 'SPLIT true'), ('third', '{"userId": "46"}', 'DEFAULT false'), ('listed', '{"userId": "bob"}', 'TARGETING_MATCH true')
+	) AS r (flag, context, reason);
 
 /*
  * Parents
@@ -333,7 +339,8 @@ CREATE TEMPORARY TABLE document AS SELECT '{"version": 2, "features": [
 SELECT is(hotdash.flags_import(state, 'unleash'), 2, 'a state') FROM document;
 SELECT is(hotdash.flags_export('unleash'), state, 'comes out as it came in') FROM document;
 SELECT is((SELECT metadata FROM hotdash.flag_evaluate('alpha', 'null')),
-	'{"type": "release", "project": "default", "stale": false, "impressionData": true, "description": "first"}', 'what it tells is metadata');
+	'{"type": "release", "project": "default", "stale": false, "impressionData": true, "description": "first", "feature_enabled": false}',
+	'what it tells is metadata, and whether it is on');
 SELECT is((SELECT format('%s %s %s', bucketing, state, default_variant) FROM hotdash.flags WHERE key = 'alpha'), 'unleash ENABLED disabled',
 	'the flag is a definition as others are');
 SELECT is((SELECT version FROM hotdash.flags WHERE key = 'alpha'), 1, 'version 1');
