@@ -115,7 +115,7 @@ read_regex(HdUnleashReader *reader, const HdValue *pattern, HdUnleashConstraint 
 		return false;
 	constraint->with.regex = hd_flags_regex_compile(pattern->as.string, pattern->length,
 													switches, &problem);
-	if (constraint->with.regex == NULL && !hd_flags_pattern_broken(problem))
+	if (constraint->with.regex == NULL && !hd_flags_pattern_is_mistake(problem))
 		hd_flags_unleash_refuse(reader, "regular expression \"%.*s\": %s",
 								Min(pattern->length, 100), pattern->as.string, problem);
 	return constraint->with.regex != NULL;
