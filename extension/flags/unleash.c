@@ -28,8 +28,7 @@
 
 #define ROLLOUT_SEED 0
 
-static const HdValue no_variant = {
-	.type = HD_VALUE_STRING, .length = 8, .as.string = "disabled"};
+static const HdValue no_variant = {.type = HD_VALUE_STRING, .length = 8, .as.string = "disabled"};
 
 /*
  * Who the unit is, and where it falls
@@ -38,10 +37,14 @@ static const HdValue no_variant = {
 static bool
 default_unit(HdFlagsRun *run, char *buffer, HdValue *unit)
 {
-	static const HdUnleashField user = {
-		.name = {.type = HD_VALUE_STRING, .length = 6, .as.string = "userId"}, .own = true};
-	static const HdUnleashField session = {
-		.name = {.type = HD_VALUE_STRING, .length = 9, .as.string = "sessionId"}, .own = true};
+	static const HdUnleashField user = {.name = {.type = HD_VALUE_STRING,
+												 .length = 6,
+												 .as.string = "userId"},
+										.own = true};
+	static const HdUnleashField session = {.name = {.type = HD_VALUE_STRING,
+													.length = 9,
+													.as.string = "sessionId"},
+										   .own = true};
 
 	return hd_flags_unleash_attribute(run, &user, buffer, unit) ||
 		   hd_flags_unleash_attribute(run, &session, buffer, unit);
@@ -233,8 +236,7 @@ is_as_wanted(const HdUnleashParent *parent, const HdValue *value, const HdValue 
 
 /* Whether one parent is as it is wanted; false also for a flag that, in the end, asks for this one. */
 static bool
-parent_agrees(HdFlagsRun *run, const HdFlagsNode *node, const HdUnleashParent *parent,
-			  bool *thrown)
+parent_agrees(HdFlagsRun *run, const HdFlagsNode *node, const HdUnleashParent *parent, bool *thrown)
 {
 	HdValue value;
 	HdValue variant;

@@ -109,7 +109,7 @@ typedef struct HdUnleashVariant
 {
 	HdValue name;
 	uint32 weight;
-	bool paid;			   /* it has a payload */
+	bool paid; /* it has a payload */
 	HdFlagsPayload payload;
 	int noverrides;
 	HdUnleashOverride *overrides;
@@ -138,11 +138,11 @@ typedef struct HdUnleashStrategy
 	HdUnleashStrategyKind kind;
 	int nconstraints; /* its own, and those of its segments */
 	HdUnleashConstraint *constraints;
-	double percent;			/* ROLLOUT */
-	HdUnleashSticky sticky; /* ROLLOUT */
-	HdUnleashField field;	/* LISTED, ADDRESS */
-	bool ignore_case;		/* LISTED */
-	HdUnleashSet list;		/* LISTED */
+	double percent;				/* ROLLOUT */
+	HdUnleashSticky sticky;		/* ROLLOUT */
+	HdUnleashField field;		/* LISTED, ADDRESS */
+	bool ignore_case;			/* LISTED */
+	HdUnleashSet list;			/* LISTED */
 	HdUnleashNetworks networks; /* ADDRESS */
 	HdUnleashVariants variants;
 } HdUnleashStrategy;
@@ -192,7 +192,7 @@ extern void hd_flags_unleash_refuse(HdUnleashReader *reader, const char *format,
  *		The constraints of an array, added to *n of them.
  */
 extern void hd_flags_unleash_read_constraints(HdUnleashReader *reader, const HdValue *array,
-										HdUnleashConstraint *constraints, int *n);
+											  HdUnleashConstraint *constraints, int *n);
 
 /*
  * hd_flags_unleash_member, hd_flags_unleash_string, hd_flags_unleash_flag, hd_flags_unleash_array
@@ -201,12 +201,12 @@ extern void hd_flags_unleash_read_constraints(HdUnleashReader *reader, const HdV
  *		it is missing.
  */
 extern bool hd_flags_unleash_member(const HdValue *object, const char *name, HdValue *result);
-extern bool hd_flags_unleash_string(HdUnleashReader *reader, const HdValue *object, const char *name,
-							  HdValue *result);
+extern bool hd_flags_unleash_string(HdUnleashReader *reader, const HdValue *object,
+									const char *name, HdValue *result);
 extern bool hd_flags_unleash_flag(HdUnleashReader *reader, const HdValue *object, const char *name,
-							bool missing);
+								  bool missing);
 extern bool hd_flags_unleash_array(HdUnleashReader *reader, const HdValue *object, const char *name,
-							 HdValue *result);
+								   HdValue *result);
 
 /*
  * hd_flags_unleash_field
@@ -247,7 +247,7 @@ extern HdValue hd_flags_unleash_lower(const HdValue *string);
  */
 #define HD_UNLEASH_BUFFER 32
 extern bool hd_flags_unleash_attribute(HdFlagsRun *run, const HdUnleashField *field, char *buffer,
-								 HdValue *text);
+									   HdValue *text);
 
 /*
  * hd_flags_unleash_holds

@@ -84,7 +84,7 @@ read_version(const HdValue *text, HdSemver *version)
 static bool
 read_time(const HdValue *text, TimestampTz *time)
 {
-	return text->type == HD_VALUE_STRING && 
+	return text->type == HD_VALUE_STRING &&
 		   hd_flags_instant_parse(text->as.string, text->length, time);
 }
 
@@ -113,8 +113,8 @@ read_regex(HdUnleashReader *reader, const HdValue *pattern, HdUnleashConstraint 
 
 	if (pattern->type != HD_VALUE_STRING)
 		return false;
-	constraint->with.regex = hd_flags_regex_compile(pattern->as.string, pattern->length,
-													switches, &problem);
+	constraint->with.regex =
+		hd_flags_regex_compile(pattern->as.string, pattern->length, switches, &problem);
 	if (constraint->with.regex == NULL && !hd_flags_pattern_is_mistake(problem))
 		hd_flags_unleash_refuse(reader, "regular expression \"%.*s\": %s",
 								Min(pattern->length, 100), pattern->as.string, problem);
@@ -217,9 +217,8 @@ starts_with(const HdValue *text, const HdValue *part)
 static bool
 ends_with(const HdValue *text, const HdValue *part)
 {
-	return text->length >= part->length &&
-		   memcmp(text->as.string + text->length - part->length, part->as.string,
-				  part->length) == 0;
+	return text->length >= part->length && memcmp(text->as.string + text->length - part->length,
+												  part->as.string, part->length) == 0;
 }
 
 static bool
@@ -254,8 +253,7 @@ test_number(const HdUnleashConstraint *constraint, const HdValue *text)
 	double bound = constraint->with.number;
 	double number;
 
-	return read_number(text, &number) &&
-		   in_order(constraint, number < bound, number > bound);
+	return read_number(text, &number) && in_order(constraint, number<bound, number> bound);
 }
 
 static bool
@@ -267,7 +265,7 @@ test_version(const HdUnleashConstraint *constraint, const HdValue *text)
 	if (!read_version(text, &version))
 		return false;
 	order = hd_flags_semver_compare(&version, &constraint->with.version);
-	return in_order(constraint, order < 0, order > 0);
+	return in_order(constraint, order<0, order> 0);
 }
 
 static bool
@@ -276,7 +274,7 @@ test_time(const HdUnleashConstraint *constraint, const HdValue *text)
 	TimestampTz bound = constraint->with.time;
 	TimestampTz time;
 
-	return read_time(text, &time) && in_order(constraint, time < bound, time > bound);
+	return read_time(text, &time) && in_order(constraint, time<bound, time> bound);
 }
 
 /* What is missing meets nothing; but the time, where none was given, is now. */
@@ -290,7 +288,7 @@ test_missing(HdFlagsRun *run, const HdUnleashConstraint *constraint)
 		!hd_flags_is_string(&constraint->field.name, "currentTime", 11))
 		return false;
 	now = hd_flags_now(run);
-	return in_order(constraint, now < bound, now > bound);
+	return in_order(constraint, now<bound, now> bound);
 }
 
 /* A text that is too long to be looked through is let in by nothing. */

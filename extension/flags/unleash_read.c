@@ -65,7 +65,8 @@ sticky_on(const char *field, const HdValue *group)
 static HdValue
 number_of(const HdValue *text)
 {
-	double number = (text->length > 0) ? hd_flags_text_to_number(text->as.string, text->length) : NAN;
+	double number =
+		(text->length > 0) ? hd_flags_text_to_number(text->as.string, text->length) : NAN;
 
 	return isfinite(number) ? hd_flags_number(number) : hd_flags_null();
 }
@@ -100,11 +101,10 @@ read_weight(HdUnleashReader *reader, const HdValue *object)
 
 	if (!hd_flags_unleash_member(object, "weight", &weight))
 		return 0;
-	if (weight.type == HD_VALUE_NUMBER && weight.as.number >= 0 &&
-		weight.as.number <= MAX_WEIGHT && weight.as.number == floor(weight.as.number))
+	if (weight.type == HD_VALUE_NUMBER && weight.as.number >= 0 && weight.as.number <= MAX_WEIGHT &&
+		weight.as.number == floor(weight.as.number))
 		return (uint32) weight.as.number;
-	hd_flags_unleash_refuse(reader, "\"weight\" has to be a whole number from 0 to %d",
-							MAX_WEIGHT);
+	hd_flags_unleash_refuse(reader, "\"weight\" has to be a whole number from 0 to %d", MAX_WEIGHT);
 	return 0;
 }
 
@@ -185,8 +185,7 @@ read_feature_variants(HdUnleashReader *reader, const HdValue *object, HdUnleashV
 
 /* A number, or a text that is one; false when it is neither. */
 static bool
-read_percent(HdUnleashReader *reader, const HdValue *parameters, const char *name,
-			 double *percent)
+read_percent(HdUnleashReader *reader, const HdValue *parameters, const char *name, double *percent)
 {
 	HdValue value;
 
@@ -335,8 +334,7 @@ read_conditions(HdUnleashReader *reader, const HdValue *object, HdUnleashStrateg
 	if (n < 0)
 		return false;
 	strategy->constraints = palloc(sizeof(HdUnleashConstraint) * (n + 1));
-	hd_flags_unleash_read_constraints(reader, &own, strategy->constraints,
-									  &strategy->nconstraints);
+	hd_flags_unleash_read_constraints(reader, &own, strategy->constraints, &strategy->nconstraints);
 	hd_flags_walk(&walk, &ids);
 	while (hd_flags_walk_next(&walk, &id))
 		if (find_segment(reader, &id, &segment) &&

@@ -44,8 +44,7 @@ hd_flags_unleash_refuse(HdUnleashReader *reader, const char *format, ...)
 bool
 hd_flags_unleash_member(const HdValue *object, const char *name, HdValue *result)
 {
-	if (hd_flags_member(object, name, (int) strlen(name), result) &&
-		result->type != HD_VALUE_NULL)
+	if (hd_flags_member(object, name, (int) strlen(name), result) && result->type != HD_VALUE_NULL)
 		return true;
 	*result = hd_flags_null();
 	return false;
