@@ -34,8 +34,10 @@ struct HdFlagsBuild
 };
 
 static const HdFlagsOperator *const tables[] = {
-	hd_flags_operators_access,	   hd_flags_operators_control, hd_flags_operators_compare,
-	hd_flags_operators_arithmetic, hd_flags_operators_text,	   hd_flags_operators_arrays,
+	hd_flags_operators_access,	   hd_flags_operators_control,	  hd_flags_operators_compare,
+	hd_flags_operators_arithmetic, hd_flags_operators_text,		  hd_flags_operators_arrays,
+	hd_flags_operators_fractional, hd_flags_operators_match,	  hd_flags_operators_world,
+	hd_flags_operators_unleash,	   hd_flags_operators_growthbook,
 };
 
 static void compile(HdFlagsBuild *build, const HdValue *rule, HdFlagsNode *node);
