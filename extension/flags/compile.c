@@ -36,6 +36,7 @@ struct HdFlagsBuild
 static const HdFlagsOperator *const tables[] = {
 	hd_flags_operators_access,	   hd_flags_operators_control, hd_flags_operators_compare,
 	hd_flags_operators_arithmetic, hd_flags_operators_text,	   hd_flags_operators_arrays,
+	hd_flags_operators_growthbook,
 };
 
 static void compile(HdFlagsBuild *build, const HdValue *rule, HdFlagsNode *node);

@@ -41,7 +41,7 @@ typedef struct Decision
 {
 	const HdGrowthBookChoice *choice;
 	Source source;
-	const char *reason;
+	HdFlagReason reason;
 	HdValue rule;			   /* its id, or "" */
 	HdGrowthBookResult result; /* of the experiment that decided; experiment NULL: none did */
 } Decision;
@@ -149,7 +149,7 @@ is_in_rollout(HdGrowthBookUser *user, const HdGrowthBookRule *rule)
 }
 
 static Outcome
-choose(Decision *decision, const HdGrowthBookChoice *choice, Source source, const char *reason)
+choose(Decision *decision, const HdGrowthBookChoice *choice, Source source, HdFlagReason reason)
 {
 	decision->choice = choice;
 	decision->source = source;
@@ -170,7 +170,7 @@ run_experiment(HdGrowthBookUser *user, const HdGrowthBookExperiment *experiment,
 		return NEXT;
 	choice = experiment->choices[result->variation];
 	return choose(decision, choice, FROM_EXPERIMENT,
-				  result->hashed ? "SPLIT" : "TARGETING_MATCH");
+				  result->hashed ? HD_FLAG_SPLIT : HD_FLAG_TARGETING_MATCH);
 }
 
 static Outcome
@@ -181,10 +181,10 @@ run_rule(HdGrowthBookUser *user, const HdGrowthBookFlag *flag, const HdGrowthBoo
 	bool met;
 	bool gated;
 
-	if (!hd_flags_growthbook_prerequisites(user->run, &rule->parents, &met, &gated))
+	if (!hd_flags_growthbook_prerequisites(user, &rule->parents, &met, &gated))
 		return THROWN;
 	if (gated)
-		return choose(decision, flag->blocked, FROM_PREREQUISITE, "TARGETING_MATCH");
+		return choose(decision, flag->blocked, FROM_PREREQUISITE, HD_FLAG_TARGETING_MATCH);
 	if (!met || hd_flags_growthbook_filtered_out(user->run, &rule->filters))
 		return NEXT;
 	if (rule->forced != NULL)
@@ -196,7 +196,7 @@ run_rule(HdGrowthBookUser *user, const HdGrowthBookFlag *flag, const HdGrowthBoo
 			return NEXT;
 		decision->rule = rule->id;
 		return choose(decision, rule->forced, FROM_FORCE,
-					  rule->is_rollout ? "SPLIT" : "TARGETING_MATCH");
+					  rule->is_rollout ? HD_FLAG_SPLIT : HD_FLAG_TARGETING_MATCH);
 	}
 	if (rule->experiment == NULL)
 		return NEXT;
@@ -222,7 +222,7 @@ run_flag(HdGrowthBookUser *user, const HdGrowthBookFlag *flag, Decision *decisio
 		outcome = run_rule(user, flag, &flag->rules[i], decision);
 	if (outcome == NEXT)
 		(void) choose(decision, flag->fallback, FROM_DEFAULT,
-					  flag->nrules == 0 && flag->experiment == NULL ? "STATIC" : "DEFAULT");
+					  flag->nrules == 0 && flag->experiment == NULL ? HD_FLAG_STATIC : HD_FLAG_DEFAULT);
 	return outcome;
 }
 
@@ -251,20 +251,20 @@ static bool
 eval_growthbook(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 {
 	const HdGrowthBookFlag *flag = node->state;
-	HdGrowthBookUser user = {.run = run};
+	HdGrowthBookUser user = {.run = run, .node = node};
 	Decision decision;
 
 	decision.rule = hd_flags_literal("");
 	decision.result.experiment = NULL;
 	if (run_flag(&user, flag, &decision) == THROWN)
 		return false;
-	if (run->answer != NULL)
-	{
-		run->answer->reason = decision.reason;
-		run->answer->enabled = decision.choice->on;
-		if (run->answer->detailed)
-			run->answer->details = describe(&user, &decision);
-	}
+	run->outcome.decided = true;
+	run->outcome.on = decision.choice->on;
+	run->outcome.by_payload = false;
+	run->outcome.payload = NULL;
+	run->outcome.reason = decision.reason;
+	run->outcome.metadata =
+		run->wants_metadata ? describe(&user, &decision) : hd_flags_null();
 	if (unlikely(run->trace != NULL))
 		note(run, node, &decision);
 	*result = decision.choice->name;
@@ -275,10 +275,13 @@ static void
 prepare_growthbook(HdFlagsBuild *build, HdFlagsNode *node, const HdValue *arguments)
 {
 	HdGrowthBookParse parse = {.build = build};
+	ListCell *cell;
 
 	node->state = hd_flags_growthbook_parse(&parse, arguments);
 	if (node->state == NULL)
 		hd_flags_problem(build, node, "hd_growthbook: %s", parse.problem);
+	foreach (cell, parse.flags)
+		hd_flags_asks(build, lfirst(cell), true);
 }
 
 const HdFlagsOperator hd_flags_operators_growthbook[] = {

@@ -321,6 +321,7 @@ extern bool hd_flags_growthbook_regex_matches(const HdGrowthBookRegex *regex, co
 typedef struct HdGrowthBookUser
 {
 	HdFlagsRun *run;
+	const HdFlagsNode *node; /* the operator */
 	bool known; /* options was looked up */
 	HdValue options;
 } HdGrowthBookUser;
@@ -378,7 +379,8 @@ typedef struct HdGrowthBookResult
 extern bool hd_flags_growthbook_run(HdGrowthBookUser *user,
 									const HdGrowthBookExperiment *experiment,
 									HdGrowthBookResult *result);
-extern bool hd_flags_growthbook_prerequisites(HdFlagsRun *run, const HdGrowthBookParents *parents,
-											  bool *met, bool *gated);
+extern bool hd_flags_growthbook_prerequisites(HdGrowthBookUser *user,
+											  const HdGrowthBookParents *parents, bool *met,
+											  bool *gated);
 
 #endif /* HD_FLAGS_GROWTHBOOK_H */

@@ -14,60 +14,20 @@
 
 #include "flags/growthbook.h"
 
-/* How deep flags may ask flags. */
-#define MAX_QUESTIONS 32
-
 /* No variation. */
 #define NONE (-1)
 
-/* Whether a flag waits for the one that is asked now; all that wait are then in the circle. */
-static bool
-closes_circle(HdFlagsRun *run, const HdValue *key)
-{
-	HdFlagsAsking *asking = run->asking;
-
-	while (asking != NULL &&
-		   !hd_flags_is_string(&asking->key, key->as.string, key->length))
-		asking = asking->outer;
-	if (asking == NULL)
-		return false;
-	for (asking = run->asking; asking != NULL; asking = asking->outer)
-		asking->circular = true;
-	return true;
-}
-
-/* The value of a flag; null for one that is not there.  *circular: it waits for this one. */
-static bool
-ask(HdFlagsRun *run, const HdValue *key, HdValue *value, bool *circular)
-{
-	HdFlagsAsking here = {.outer = run->asking, .key = run->flag_key};
-	HdValue variant = hd_flags_null();
-	bool done;
-
-	*value = hd_flags_null();
-	if (run->world == NULL)
-		return true;
-	if (run->depth >= MAX_QUESTIONS)
-		return hd_flags_throw(run, "Prerequisites Too Deep");
-	run->asking = &here;
-	run->depth++;
-	done = !closes_circle(run, key) && run->world->flag(run, key, value, &variant);
-	run->depth--;
-	run->asking = here.outer;
-	*circular = here.circular;
-	return done || here.circular;
-}
-
 /*
- * Whether all that are asked answer as they must; *circular: that cannot be
- * told, since one of them asks for this flag.  False: thrown.
+ * Whether all flags that are asked answer as they must; *circular: that cannot
+ * be told, since one of them asks for a flag that waits for it.  False: thrown.
  */
 static bool
-ask_all(HdFlagsRun *run, const HdGrowthBookParents *parents, bool *met, bool *gated,
+ask_all(HdGrowthBookUser *user, const HdGrowthBookParents *parents, bool *met, bool *gated,
 		bool *circular)
 {
 	HdValuePair pair = {.name = hd_flags_literal("value")};
 	HdValue object = {.type = HD_VALUE_PAIRS, .length = 1, .as.pairs = &pair};
+	HdValue variant;
 
 	*met = true;
 	*gated = false;
@@ -76,26 +36,26 @@ ask_all(HdFlagsRun *run, const HdGrowthBookParents *parents, bool *met, bool *ga
 	{
 		const HdGrowthBookParent *parent = &parents->items[i];
 
-		if (!ask(run, &parent->flag, &pair.value, circular))
-			return false;
-		if (*circular)
-			return true;
+		if (!hd_flags_ask(user->run, user->node, &parent->flag, &pair.value, &variant))
+		{
+			*circular = user->run->circular;
+			return *circular;
+		}
 		*met = parent->condition == NULL ||
-			   hd_flags_growthbook_holds(run, parent->condition, &object);
+			   hd_flags_growthbook_holds(user->run, parent->condition, &object);
 		*gated = !*met && parent->gate;
 	}
 	return true;
 }
 
+/* What was thrown for a circle stays thrown: every flag of it fails. */
 bool
-hd_flags_growthbook_prerequisites(HdFlagsRun *run, const HdGrowthBookParents *parents, bool *met,
-								  bool *gated)
+hd_flags_growthbook_prerequisites(HdGrowthBookUser *user, const HdGrowthBookParents *parents,
+								  bool *met, bool *gated)
 {
 	bool circular;
 
-	if (!ask_all(run, parents, met, gated, &circular))
-		return false;
-	return !circular || hd_flags_throw(run, "Cyclic Prerequisite");
+	return ask_all(user, parents, met, gated, &circular) && !circular;
 }
 
 /* Out of the experiment: its first variation. */
@@ -208,8 +168,10 @@ is_eligible(HdGrowthBookUser *user, const HdGrowthBookResult *result, bool *elig
 				is_in_namespace(experiment, &result->unit.text) &&
 				(experiment->condition == NULL ||
 				 hd_flags_growthbook_holds(user->run, experiment->condition, NULL));
-	if (*eligible && !ask_all(user->run, &experiment->parents, eligible, &gated, &circular))
+	if (*eligible && !ask_all(user, &experiment->parents, eligible, &gated, &circular))
 		return false;
+	/* an experiment by itself is not to blame for a circle: nobody is in it */
+	user->run->circular = false;
 	*eligible = *eligible && !circular && is_in_groups(user, &experiment->groups);
 	return true;
 }

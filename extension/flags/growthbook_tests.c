@@ -404,7 +404,7 @@ hd_flags_growthbook_is_operators(const HdValue *value)
 	JsonbIteratorToken token;
 	JsonbValue part;
 
-	if (!hd_flags_is_object(value) || hd_flags_length(value) == 0)
+	if (value->type != HD_VALUE_JSON || !hd_flags_is_object(value) || hd_flags_length(value) == 0)
 		return false;
 	walk = JsonbIteratorInit(value->as.json);
 	while ((token = JsonbIteratorNext(&walk, &part, true)) != WJB_DONE)
