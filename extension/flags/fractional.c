@@ -32,8 +32,9 @@
 #include "flags/bucket.h"
 #include "flags/logic.h"
 
-/* Parts of a key that is built by cat, hashed without being joined. */
+/* Parts of a key that is built by cat, hashed without being joined, and their bytes. */
 #define MOST_PARTS 8
+#define MOST_BYTES 65536
 
 typedef struct Share
 {
@@ -317,6 +318,8 @@ unit_of_key(HdFlagsRun *run, const HdValue *key, Unit *unit)
 static bool
 unit_of_parts(HdFlagsRun *run, const HdFlagsNode *cat, Unit *unit, bool *usable)
 {
+	int64 length = 0;
+
 	*usable = false;
 	unit->nparts = cat->nargs;
 	for (int i = 0; i < cat->nargs; i++)
@@ -327,9 +330,11 @@ unit_of_parts(HdFlagsRun *run, const HdFlagsNode *cat, Unit *unit, bool *usable)
 			unit->parts[i] = hd_flags_literal("");
 		if (unit->parts[i].type != HD_VALUE_STRING)
 			return true;
+		length += unit->parts[i].length;
 	}
-	*usable = true;
-	unit->known = true;
+	/* what is too long is cat's to refuse */
+	*usable = length <= MOST_BYTES;
+	unit->known = *usable;
 	return true;
 }
 

@@ -45,15 +45,28 @@ free_engine(void *argument)
 	regex->compiled = false;
 }
 
-static int
-count_arcs(const regex_t *engine)
+/*
+ * What the engine may do for one character of a text, in steps that are alike:
+ * it follows the arcs of the automaton, and looks for the set of states that
+ * they lead to among those it has seen, which are up to twice as many as there
+ * are states.
+ */
+static int64
+steps_per_char(const regex_t *engine)
 {
 	int states = pg_reg_getnumstates(engine);
-	int64 arcs = states;
+	int64 steps = (int64) states * 3;
 
 	for (int i = 0; i < states; i++)
-		arcs += pg_reg_getnumoutarcs(engine, i);
-	return (int) Min(arcs, PG_INT32_MAX);
+		steps += pg_reg_getnumoutarcs(engine, i);
+	return steps;
+}
+
+/* Each set of states that the engine keeps has a row of this. */
+static int64
+table_size(const regex_t *engine)
+{
+	return (int64) pg_reg_getnumstates(engine) * pg_reg_getnumcolors(engine);
 }
 
 /* What the engine says of an expression that it does not take. */
@@ -74,7 +87,7 @@ hd_flags_regex_compile(const char *pattern, int length, int switches, const char
 	HdPattern *translated = palloc(sizeof(HdPattern));
 	HdRegex *regex = palloc0(sizeof(HdRegex));
 	pg_wchar *wide;
-	int arcs;
+	int64 steps;
 	int code;
 
 	*problem = hd_flags_pattern_translate(pattern, length, switches, translated);
@@ -100,14 +113,14 @@ hd_flags_regex_compile(const char *pattern, int length, int switches, const char
 	MemoryContextRegisterResetCallback(CurrentMemoryContext, &regex->freeing);
 	pfree(wide);
 	pfree(translated);
-	arcs = count_arcs(&regex->engine);
-	if (arcs > HD_REGEX_MAX_ARCS)
+	steps = steps_per_char(&regex->engine);
+	if (steps > HD_REGEX_MAX_STEPS || table_size(&regex->engine) > HD_REGEX_MAX_TABLE)
 	{
 		free_engine(regex);
 		*problem = HD_PATTERN_TOO_COMPLEX;
 		return NULL;
 	}
-	regex->most_chars = Min(HD_REGEX_MAX_WORK / Max(arcs, 1), HD_REGEX_MAX_TEXT);
+	regex->most_chars = (int) Min(HD_REGEX_MAX_WORK / Max(steps, 1), HD_REGEX_MAX_TEXT);
 	return regex;
 }
 

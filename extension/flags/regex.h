@@ -21,9 +21,12 @@
 
 #include "flags/pattern.h"
 
-/* Arcs that an automaton may have; arcs times characters of one match. */
-#define HD_REGEX_MAX_ARCS 20000
-#define HD_REGEX_MAX_WORK 2000000
+/* Steps that a character of a text may take, and all characters of one match. */
+#define HD_REGEX_MAX_STEPS 10000
+#define HD_REGEX_MAX_WORK 4000000
+
+/* States times sorts of characters: some 50 bytes of memory each, while a match runs. */
+#define HD_REGEX_MAX_TABLE 50000
 
 /* Characters beyond which no text is matched, however simple the expression. */
 #define HD_REGEX_MAX_TEXT 65536
