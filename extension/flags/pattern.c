@@ -35,6 +35,17 @@
 #define MAX_REPEAT 255 /* of the engine */
 #define MAX_CODE_POINT 0x10FFFF
 
+/* What is wrong with an expression for RE2 as well. */
+#define NO_GROUP_END "a group has no end"
+#define NO_SET_END "a set has no end"
+#define LONE_BACKSLASH "a backslash ends the expression"
+#define LONE_PARENTHESIS "a parenthesis was never opened"
+#define BACK_REFERENCE "back-references are not supported"
+#define LOOK_AHEAD "look-ahead is not supported"
+#define LOOK_BEHIND "look-behind is not supported"
+#define RANGE_BACKWARDS "a range ends before it begins"
+#define BOUNDS_BACKWARDS "a repetition ends before it begins"
+
 typedef struct Group
 {
 	int weight;	  /* of what it has so far */
@@ -258,7 +269,7 @@ escape(Reader *reader)
 	uint32 point;
 
 	if (at_end(reader))
-		return refuse(reader, "a backslash ends the expression");
+		return refuse(reader, LONE_BACKSLASH);
 	for (int i = 0; i < lengthof(classes); i++)
 		if (take(reader, classes[i].letter))
 		{
@@ -274,7 +285,7 @@ escape(Reader *reader)
 	if (reader->problem != NULL)
 		return false;
 	if (is_digit((uint8) *reader->at))
-		return refuse(reader, "back-references are not supported");
+		return refuse(reader, BACK_REFERENCE);
 	if (next_is(reader, 'p') || next_is(reader, 'P'))
 		return refuse(reader, NO_UNICODE);
 	return refuse(reader, next_is(reader, 'Q') ? NO_QUOTES : NO_ESCAPE);
@@ -304,7 +315,7 @@ static bool
 set_range(Reader *reader, uint32 low, uint32 high)
 {
 	if (low > high)
-		return refuse(reader, "a range ends before it begins");
+		return refuse(reader, RANGE_BACKWARDS);
 	if (!emit_range(reader, low, high))
 		return false;
 	if ((reader->switches & HD_PATTERN_IGNORE_CASE) == 0)
@@ -366,7 +377,7 @@ set_member(Reader *reader, uint32 *point, bool *single)
 	if (!take(reader, '\\'))
 		return take_character(reader, point);
 	if (at_end(reader))
-		return refuse(reader, "a set has no end");
+		return refuse(reader, NO_SET_END);
 	if (take_escaped(reader, point))
 		return true;
 	*single = false;
@@ -392,7 +403,7 @@ set(Reader *reader)
 	for (;; first = false)
 	{
 		if (at_end(reader))
-			return refuse(reader, "a set has no end");
+			return refuse(reader, NO_SET_END);
 		if (!first && take(reader, ']'))
 			return emit(reader, "]") && atom(reader, 1);
 		if (!set_member(reader, &low, &single))
@@ -438,7 +449,7 @@ close_group(Reader *reader)
 	int weight = Max(reader->weight, 1);
 
 	if (reader->depth == 0)
-		return refuse(reader, "a parenthesis was never opened");
+		return refuse(reader, LONE_PARENTHESIS);
 	reader->depth--;
 	reader->weight = reader->groups[reader->depth].weight;
 	reader->switches = reader->groups[reader->depth].switches;
@@ -456,7 +467,7 @@ switches(Reader *reader)
 	for (;; reader->at++)
 	{
 		if (at_end(reader))
-			return refuse(reader, "a group has no end");
+			return refuse(reader, NO_GROUP_END);
 		if (*reader->at == '-' && !off)
 		{
 			off = true;
@@ -501,11 +512,11 @@ group(Reader *reader)
 	if (!take(reader, '?'))
 		return open_group(reader, reader->switches);
 	if (next_is(reader, '=') || next_is(reader, '!'))
-		return refuse(reader, "look-ahead is not supported");
+		return refuse(reader, LOOK_AHEAD);
 	if (take(reader, '<'))
 	{
 		if (next_is(reader, '=') || next_is(reader, '!'))
-			return refuse(reader, "look-behind is not supported");
+			return refuse(reader, LOOK_BEHIND);
 		return named_group(reader);
 	}
 	if (take(reader, 'P'))
@@ -575,7 +586,7 @@ bounds(Reader *reader)
 	if (least > MAX_REPEAT || most > MAX_REPEAT)
 		return refuse(reader, TOO_OFTEN);
 	if (most != UNBOUNDED && most < least)
-		return refuse(reader, "a repetition ends before it begins");
+		return refuse(reader, BOUNDS_BACKWARDS);
 	if (most == UNBOUNDED)
 		snprintf(how, sizeof(how), "{%d,}", least);
 	else
@@ -686,6 +697,19 @@ hd_flags_pattern_translate(const char *text, int length, int switches, HdPattern
 	while (!at_end(&reader) && piece(&reader))
 		;
 	if (reader.problem == NULL && reader.depth > 0)
-		return "a group has no end";
+		return NO_GROUP_END;
 	return reader.problem;
+}
+
+bool
+hd_flags_pattern_is_mistake(const char *problem)
+{
+	static const char *const mistakes[] = {NO_GROUP_END,	 NO_SET_END,	  LONE_BACKSLASH,
+										   LONE_PARENTHESIS, BACK_REFERENCE,  LOOK_AHEAD,
+										   LOOK_BEHIND,		 RANGE_BACKWARDS, BOUNDS_BACKWARDS};
+
+	for (int i = 0; i < lengthof(mistakes); i++)
+		if (strcmp(problem, mistakes[i]) == 0)
+			return true;
+	return false;
 }

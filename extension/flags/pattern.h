@@ -71,4 +71,11 @@ extern bool hd_flags_pattern_broken(const char *problem);
  */
 extern int hd_flags_pattern_switch(char letter);
 
+/*
+ * hd_flags_pattern_is_mistake
+ *		Whether RE2 would not take an expression with that problem either.  Of the
+ *		others it takes some.
+ */
+extern bool hd_flags_pattern_is_mistake(const char *problem);
+
 #endif /* HD_FLAGS_PATTERN_H */
