@@ -30,7 +30,7 @@
 #define IDLE_US USECS_PER_DAY
 
 /* Which flag and variant; compared as a whole, so what is behind the names is zero. */
-typedef struct Name
+typedef struct UseName
 {
 	uint64 hash;
 	Oid database;
@@ -38,11 +38,11 @@ typedef struct Name
 	uint16 key_length; /* 0: slot is free */
 	uint16 variant_length;
 	char bytes[2 * HD_FLAGS_MAX_NAME + 2]; /* key, then variant */
-} Name;
+} UseName;
 
 typedef struct Slot
 {
-	Name name;				/* set's lock */
+	UseName name;				/* set's lock */
 	TimestampTz first;		/* set's lock; since it was last taken out */
 	pg_atomic_uint64 last;	/* added to with the lock shared */
 	pg_atomic_uint64 uses;	/* likewise */
@@ -57,7 +57,7 @@ typedef struct Set
 /* What a slot says, at one moment. */
 typedef struct Use
 {
-	Name name;
+	UseName name;
 	TimestampTz first;
 	TimestampTz last;
 	uint64 uses;
@@ -126,13 +126,13 @@ hd_flags_usage_register(void)
  */
 
 static Set *
-set_of(const Name *name)
+set_of(const UseName *name)
 {
 	return &sets[(name->hash >> 32) % set_count()];
 }
 
 static bool
-same_name(const Name *a, const Name *b)
+same_name(const UseName *a, const UseName *b)
 {
 	return a->hash == b->hash && a->database == b->database && a->extension == b->extension &&
 		   a->key_length == b->key_length && a->variant_length == b->variant_length &&
@@ -140,7 +140,7 @@ same_name(const Name *a, const Name *b)
 }
 
 static Slot *
-find(Set *set, const Name *name)
+find(Set *set, const UseName *name)
 {
 	for (int way = 0; way < WAYS; way++)
 	{
@@ -301,7 +301,7 @@ watch_end(void)
 static void
 put_row(ReturnSetInfo *rsinfo, const Use *use)
 {
-	const Name *name = &use->name;
+	const UseName *name = &use->name;
 	Datum values[5];
 	bool nulls[5] = {0};
 
