@@ -125,26 +125,26 @@ CREATE FUNCTION hotdash._flags_import(document jsonb, format text, options jsonb
 	DECLARE
 		who constant text := hotdash._flag_by(options ->> 'by');
 		note constant text := 'import of ' || format;
-		strict constant bool := coalesce((options ->> 'strict')::bool, false);
+		demanding constant bool := coalesce((options ->> 'strict')::bool, false);
 		replacing constant bool := coalesce((options ->> 'replace')::bool, false);
 		items hotdash._flag[] := '{}';
 		given int;
 		asking bool := false;
 	BEGIN
 		IF format = 'flagd' THEN
-			items := ARRAY(SELECT hotdash._flag_item(d.kind, d.key, d.definition, who, strict)
+			items := ARRAY(SELECT hotdash._flag_item(d.kind, d.key, d.definition, who, demanding)
 				FROM hotdash._flags_from_flagd(document) AS d WHERE d.kind <> 'f' ORDER BY d.kind, d.key);
 			IF hotdash._flags_differ(items) <> '{}' THEN
 				PERFORM hotdash._flags_lock_asks();
 				asking := hotdash._flags_write(items, note, true);
 			END IF;
-			items := items || ARRAY(SELECT hotdash._flag_item(d.kind, d.key, d.definition, who, strict)
+			items := items || ARRAY(SELECT hotdash._flag_item(d.kind, d.key, d.definition, who, demanding)
 				FROM hotdash._flags_from_flagd(document) AS d WHERE d.kind = 'f' ORDER BY d.key);
 		ELSIF format = 'unleash' THEN
-			items := ARRAY(SELECT hotdash._flag_item('f', d.key, d.definition, who, strict)
+			items := ARRAY(SELECT hotdash._flag_item('f', d.key, d.definition, who, demanding)
 				FROM hotdash._flags_from_unleash(document, options - '{by,dry_run,replace,strict}'::text[]) AS d ORDER BY d.key);
 		ELSE
-			items := ARRAY(SELECT hotdash._flag_item('f', d.key, d.definition, who, strict)
+			items := ARRAY(SELECT hotdash._flag_item('f', d.key, d.definition, who, demanding)
 				FROM hotdash._flags_from_growthbook(document, options - '{by,dry_run,replace,strict}'::text[]) AS d ORDER BY d.key);
 		END IF;
 		given := count(*) FROM unnest(items) AS i WHERE i.kind = 'f';
