@@ -13,6 +13,7 @@
 
 #include "flags/flags.h"
 #include "flags/segments.h"
+#include "flags/uses.h"
 #include "utils/memutils.h"
 
 /* The key that a call asked for last, and its flag. */
@@ -56,6 +57,8 @@ hd_flags_ask_other(HdFlagsRun *run, HdFlag *flag, HdValue *value, HdValue *varia
 	hd_flags_decide(flag, &inner, &decision);
 	run->at = inner.at;
 	run->steps = inner.steps;
+	if (run->counts)
+		hd_flags_uses_add(flag, decision.variant);
 	if (inner.circular)
 	{
 		run->circular = true;
@@ -108,6 +111,7 @@ begin(HdFlagsQuestion *question)
 	question->run.depth = 0;
 	question->run.trace = NULL;
 	question->run.asker = NULL;
+	question->run.counts = true;
 	question->run.wants_metadata = false;
 }
 
@@ -159,6 +163,8 @@ hd_flags_answer(HdFlag *flag, HdFlagsQuestion *question, HdFlagDecision *decisio
 	if (likely(flag != NULL && !question->bad_context))
 	{
 		hd_flags_decide(flag, &question->run, decision);
+		if (question->run.counts)
+			hd_flags_uses_add(flag, decision->variant);
 		return;
 	}
 	decision->variant = -1;

@@ -260,6 +260,7 @@ hd_flags_sql_explain(PG_FUNCTION_ARGS)
 	hd_flags_begin(&question, PG_ARGISNULL(1) ? NULL : PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(1)));
 	trace = palloc0(sizeof(HdFlagsTrace));
 	trace->current = &trace->root;
+	question.run.counts = false;
 	question.run.trace = trace;
 	question.run.wants_metadata = true;
 	hd_flags_find(VARDATA_ANY(key), (int) VARSIZE_ANY_EXHDR(key), &handle);

@@ -15,7 +15,9 @@
 #include "flags/flag.h"
 
 #include "core/compat.h"
+#include "core/spi.h"
 #include "flags/flags.h"
+#include "flags/uses.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -71,7 +73,6 @@ compile_variants(HdFlag *flag, const HdValue *definition)
 		variant->value = hd_flags_from_json_value(&part);
 		memset(variant->images, 0, sizeof(variant->images));
 	}
-	pfree(walk);
 }
 
 static void
@@ -158,6 +159,8 @@ hd_flags_flag_compile(MemoryContext parent, const HdValue *key, int version, Jso
 		common = hd_flags_from_jsonb(flag->shared);
 	}
 	compile_variants(flag, &whole);
+	flag->extension = hd_spi_extension();
+	flag->uses = palloc0(sizeof(uint64) * (flag->nvariants + 1));
 	compile_settings(flag, &whole);
 	compile_targeting(flag, &whole, shared != NULL ? &common : NULL);
 	compile_metadata(flag, &whole, shared != NULL ? &common : NULL);
@@ -178,7 +181,10 @@ hd_flags_flag_sweep(void)
 	{
 		slist_node *node = slist_pop_head_node(&given_up);
 
-		MemoryContextDelete(slist_container(HdFlag, node, node)->context);
+		HdFlag *flag = slist_container(HdFlag, node, node);
+
+		hd_flags_uses_give(flag);
+		MemoryContextDelete(flag->context);
 	}
 }
 

@@ -47,6 +47,10 @@ typedef struct HdFlag
 	HdFlagVariant *variants;
 	int default_variant; /* -1: none, the caller's default */
 	Jsonb *metadata;	 /* of the set and the flag's own; never NULL */
+	Oid extension;		 /* that it belongs to */
+	bool used;			 /* since its uses were handed over (uses.h) */
+	slist_node used_node;
+	uint64 *uses; /* by variant, before them of the caller's default */
 } HdFlag;
 
 /* OpenFeature's error codes. */

@@ -14,6 +14,7 @@
 #include "core/compat.h"
 #include "core/settings.h"
 #include "flags/store.h"
+#include "flags/uses.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/fmgrprotos.h"
@@ -158,4 +159,6 @@ hd_flags_init(void)
 							NULL, &hd_flags_setting_cache, 4096, 64, MAX_KILOBYTES, PGC_USERSET,
 							GUC_UNIT_KB, NULL, NULL, NULL);
 	hd_flags_store_init();
+	if (hd_settings_preloaded())
+		hd_flags_uses_init();
 }

@@ -154,6 +154,7 @@ struct HdFlagsRun
 	const HdFlagsNode *asking;		  /* its node that does */
 	int depth;						  /* askers */
 	bool circular;					  /* a flag that asked for itself was what was thrown */
+	bool counts;					  /* as a use of the flag */
 	bool wants_metadata;			  /* set outcome.metadata */
 	HdFlagsOutcome outcome;
 };

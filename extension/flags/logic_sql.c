@@ -291,6 +291,7 @@ hd_flags_sql_place(PG_FUNCTION_ARGS)
 	hd_flags_begin_for(&question, PG_GETARG_TEXT_PP(1));
 	if (!PG_ARGISNULL(2))
 		question.context.given = &PG_GETARG_JSONB_P(2)->root;
+	question.run.counts = false;
 	hd_flags_answer(compiled->flag, &question, &decision);
 	hd_flags_end(&question);
 	if (decision.error != HD_FLAG_OK)

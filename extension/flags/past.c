@@ -144,6 +144,7 @@ hd_flags_sql_evaluate_at(PG_FUNCTION_ARGS)
 	key = PG_GETARG_TEXT_PP(0);
 	key_value = hd_flags_string(VARDATA_ANY(key), (int) VARSIZE_ANY_EXHDR(key));
 	hd_flags_begin(&question, PG_ARGISNULL(3) ? NULL : PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(3)));
+	question.run.counts = false;
 	question.run.world = &past;
 	question.run.at = PG_GETARG_TIMESTAMPTZ(1);
 	question.run.wants_metadata = true;
