@@ -74,6 +74,9 @@ hd_flags_numeric(Numeric number)
 		weight = word(words, 1);
 	for (int i = first; i < nwords; i++)
 	{
+		/* before it is multiplied: ten thousand times an exact integer may be more than 64 bits */
+		if (integer > EXACT_INTEGER / 10000)
+			goto long_way;
 		integer = integer * 10000 + word(words, i);
 		if (integer > EXACT_INTEGER)
 			goto long_way;

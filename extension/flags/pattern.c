@@ -665,27 +665,6 @@ hd_flags_pattern_switch(char letter)
 	}
 }
 
-bool
-hd_flags_pattern_broken(const char *problem)
-{
-	static const char *const ours[] = {TOO_LONG,
-									   TOO_LARGE,
-									   TOO_DEEP,
-									   TOO_OFTEN,
-									   ASCII_CASE,
-									   NO_UNICODE,
-									   NO_QUOTES,
-									   NO_ESCAPE,
-									   NO_GROUP,
-									   NO_CLASS,
-									   HD_PATTERN_TOO_COMPLEX};
-
-	for (int i = 0; i < lengthof(ours); i++)
-		if (strcmp(problem, ours[i]) == 0)
-			return false;
-	return true;
-}
-
 const char *
 hd_flags_pattern_translate(const char *text, int length, int switches, HdPattern *pattern)
 {

@@ -59,13 +59,6 @@ extern const char *hd_flags_pattern_translate(const char *text, int length, int 
 											  HdPattern *pattern);
 
 /*
- * hd_flags_pattern_broken
- *		Whether a problem is a mistake to RE2 too (look-around and back-references
- *		are); else it is something that is missing here.
- */
-extern bool hd_flags_pattern_broken(const char *problem);
-
-/*
  * hd_flags_pattern_switch
  *		The switch of a letter (i, m, s); 0 where it is none.
  */
