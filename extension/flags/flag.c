@@ -71,7 +71,6 @@ compile_variants(HdFlag *flag, const HdValue *definition)
 		variant->value = hd_flags_from_json_value(&part);
 		memset(variant->images, 0, sizeof(variant->images));
 	}
-	pfree(walk);
 }
 
 static void
