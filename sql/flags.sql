@@ -179,7 +179,7 @@ REVOKE ALL ON FUNCTION hotdash._flag_item("char", text, jsonb, text, bool) FROM 
  */
 
 CREATE FUNCTION hotdash._flag_asks() RETURNS TABLE (flag text, asks text, firm bool)
-	LANGUAGE sql STABLE PARALLEL SAFE
+	LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 		WITH RECURSIVE asking AS MATERIALIZED (
@@ -347,14 +347,14 @@ CREATE FUNCTION hotdash._flags_check_deleted(keys text[], firm bool) RETURNS voi
 	DECLARE
 		asked record;
 	BEGIN
-		SELECT a.asks AS key, array_agg(a.flag ORDER BY a.flag COLLATE "C") AS by INTO asked
+		SELECT a.asks AS key, array_agg(a.flag ORDER BY a.flag COLLATE "C") AS askers INTO asked
 			FROM hotdash._flag_asks() AS a
 			WHERE a.asks = ANY (keys) AND a.firm >= _flags_check_deleted.firm GROUP BY a.asks ORDER BY a.asks COLLATE "C" LIMIT 1;
 		IF FOUND THEN
 			RAISE EXCEPTION USING ERRCODE = 'dependent_objects_still_exist',
 				MESSAGE = format('cannot delete flag "%s" because other flags ask for it', asked.key),
-				DETAIL = format('It is asked for by: %s%s.', array_to_string(asked.by[:10], ', '),
-					CASE WHEN cardinality(asked.by) > 10 THEN format(' and %s more', cardinality(asked.by) - 10) ELSE '' END),
+				DETAIL = format('It is asked for by: %s%s.', array_to_string(asked.askers[:10], ', '),
+					CASE WHEN cardinality(asked.askers) > 10 THEN format(' and %s more', cardinality(asked.askers) - 10) ELSE '' END),
 				HINT = 'Change or delete these first, or switch it off: a flag with state DISABLED keeps its key.';
 		END IF;
 	END

@@ -5,7 +5,7 @@ SET LOCAL client_min_messages = error;
 SET LOCAL hotdash.now_override = '2031-01-01 12:00:00+00';
 SET LOCAL hotdash.flag_context = '';
 SET LOCAL hotdash.environment = '';
-SELECT no_plan();
+SELECT plan(144);
 
 CREATE FUNCTION pg_temp.at(later interval) RETURNS text LANGUAGE sql AS $$
 	SELECT set_config('hotdash.now_override', ('2031-01-01 12:00:00+00'::timestamptz + later)::text, true)
@@ -251,7 +251,6 @@ SELECT is((SELECT count(*) FROM hotdash.flag_exposures WHERE key = 'exp'), 0::bi
 SELECT pg_temp.at('0 s') \g /dev/null
 SELECT hotdash.flag_set('used-' || n, pg_temp.flag('on')) FROM unnest('{never,long-ago,split,same,same-new,young,asked,default}'::text[]) AS n;
 SELECT hotdash.flag_set('used-asking', pg_temp.asks('used-asked'));
-DELETE FROM hotdash._flag_counting;
 INSERT INTO hotdash._flag_use (key, variant, uses, first_used, last_used)
 SELECT 'used-' || n, v, uses, '2031-01-01 12:00:00+00'::timestamptz + first, '2031-01-01 12:00:00+00'::timestamptz + last
 FROM (VALUES ('long-ago', 'on', 10, interval '1 h', interval '1 day'),
@@ -265,6 +264,7 @@ SELECT hotdash.flag_set('used-young', pg_temp.flag('off'));
 SELECT hotdash.flag_delete('used-young');
 SELECT hotdash.flag_set('used-young', pg_temp.flag('off'));
 SELECT pg_temp.at('40 days') \g /dev/null
+DELETE FROM hotdash._flag_counting;
 SELECT is_empty($$SELECT FROM hotdash.stale_flags WHERE key LIKE 'used-%'$$, 'nothing is said where nobody knows since when uses are counted');
 INSERT INTO hotdash._flag_counting VALUES ('2031-01-20');
 SELECT set_eq($$SELECT key, reason FROM hotdash.stale_flags WHERE key LIKE 'used-%'$$, $$VALUES ('used-long-ago', 'not_evaluated')$$, 'nor of the time before');
@@ -326,13 +326,14 @@ SELECT is(pg_temp.may(call), levels, call) FROM (VALUES
 	($$SELECT hotdash.segment_remove('beta', '{u2}')$$, 'operator admin'),
 	($$SELECT hotdash.flag_delete('exp')$$, 'admin'),
 	($$SELECT hotdash.flags_import('{"flags": {}}')$$, 'admin'),
-	('SELECT * FROM hotdash._flag_exposure', ''),
+	('SELECT * FROM hotdash._flag_version', ''),
 	('SELECT * FROM hotdash._segment_member', ''),
 	('SELECT hotdash._flag_use_take()', '')
 ) AS t (call, levels);
 SET LOCAL ROLE hotdash_test_operator;
 SELECT hotdash.flag_set('by-role', '{"state": "ENABLED", "variants": {"on": true}, "defaultVariant": "on"}');
 SELECT is((SELECT ROW(changed_by, changed_role)::text FROM hotdash.flag_history WHERE key = 'by-role'), ROW('hotdash_test_operator', 'hotdash_test_operator')::text, 'who changed it is the role that was set');
+RESET ROLE;
 SET LOCAL hotdash.tenant = 'acme';
 SELECT hotdash.flag_expose('exp', 'null', '{"targetingKey": "t"}') \g /dev/null
 SET LOCAL hotdash.tenant = 'globex';
