@@ -285,7 +285,9 @@ CREATE FUNCTION hotdash._flags_from_unleash(document jsonb, options jsonb) RETUR
 			WHERE f.value <> 'null' OR EXISTS (SELECT FROM hotdash._flag AS x WHERE x.kind = 'f' AND x.key = f.key)
 			ORDER BY f.key
 		LOOP
-			problem := hotdash._flag_check(key, definition) -> 'problems' ->> 0;
+			IF definition IS NOT NULL THEN
+				problem := hotdash._flag_check(key, definition) -> 'problems' ->> 0;
+			END IF;
 			IF problem IS NOT NULL THEN
 				PERFORM hotdash._flag_unleash_refuse(format('flag "%s" cannot be imported from Unleash', left(key, 255)), problem);
 			END IF;

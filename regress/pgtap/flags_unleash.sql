@@ -165,7 +165,7 @@ FROM (VALUES
 	('parcels', '{"userId": "13"}', true), ('parcels', '{"userId": "46"}', false),
 	('by-user', '{"userId": "13"}', true), ('by-user', '{"userId": "46"}', false), ('by-user', '{"sessionId": "13"}', false),
 	('by-session', '{"sessionId": "s-5"}', true), ('by-session', '{"sessionId": "s-6"}', false), ('by-session', '{"userId": "s-5"}', false),
-	('by-shop', '{"shop": "日本😀"}', false), ('by-shop', '{}', false), ('all', '{"shop": "x"}', true), ('all', '{"userId": "x"}', false),
+	('by-shop', '{"shop": "日本😀"}', true), ('fraction', '{"shop": "日本😀"}', false), ('by-shop', '{}', false), ('all', '{"shop": "x"}', true), ('all', '{"userId": "x"}', false),
 	('broken', '{"userId": "x"}', false)
 	) AS s (flag, context, enabled);
 
@@ -327,6 +327,10 @@ SELECT ok(NOT hotdash.flag_enabled('s1', '{"shop": "a"}'), 'flags that a state d
  * In and out
  */
 
+SELECT throws_ok($$SELECT hotdash.flags_import('{"features": []}', 'unleash', '{"replace": true}')$$, '2BP01', NULL,
+	'a flag that a rule of one''s own asks for is not replaced away');
+SELECT lives_ok($$SELECT hotdash.flag_delete('by variant'),
+	hotdash.flag_set('native', '{"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off"}')$$, 'when none does');
 SELECT is(hotdash.flags_import('{"features": []}', 'unleash', '{"replace": true}'), 0, 'an empty state');
 SELECT ok(EXISTS (SELECT FROM hotdash.flags WHERE key = 'native') AND NOT EXISTS (SELECT FROM hotdash.flags WHERE key = 'tiles'),
 	'replaces what came from Unleash');
@@ -339,14 +343,14 @@ CREATE TEMPORARY TABLE document AS SELECT '{"version": 2, "features": [
 SELECT is(hotdash.flags_import(state, 'unleash'), 2, 'a state') FROM document;
 SELECT is(hotdash.flags_export('unleash'), state, 'comes out as it came in') FROM document;
 SELECT is((SELECT metadata FROM hotdash.flag_evaluate('alpha', 'null')),
-	'{"type": "release", "project": "default", "stale": false, "impressionData": true, "description": "first", "feature_enabled": false}',
+	'{"type": "release", "project": "default", "stale": false, "impressionData": true, "description": "first", "feature_enabled": true}',
 	'what it tells is metadata, and whether it is on');
 SELECT is((SELECT format('%s %s %s', bucketing, state, default_variant) FROM hotdash.flags WHERE key = 'alpha'), 'unleash ENABLED disabled',
 	'the flag is a definition as others are');
 SELECT is((SELECT version FROM hotdash.flags WHERE key = 'alpha'), 1, 'version 1');
 SELECT is(hotdash.flags_import(state, 'unleash'), 2, 'the same again') FROM document;
 SELECT is((SELECT version FROM hotdash.flags WHERE key = 'alpha'), 1, 'changes nothing');
-SELECT is((SELECT count(*) FROM jsonb_each(hotdash.flags_export() -> 'flags')), 4::bigint, 'flagd''s format has all of them');
+SELECT is((SELECT count(*) FROM jsonb_each(hotdash.flags_export() -> 'flags')), 3::bigint, 'flagd''s format has all of them');
 SELECT lives_ok($$SELECT hotdash.flags_import(hotdash.flags_export(), 'flagd', '{"replace": true}')$$, 'and takes them back');
 SELECT is(hotdash.flags_export('unleash'), state, 'so that they go back to Unleash too') FROM document;
 SET LOCAL hotdash.flag_overrides = '{"alpha": "disabled", "beta": "enabled"}';
