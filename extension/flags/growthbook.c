@@ -288,6 +288,7 @@ const HdFlagsOperator hd_flags_operators_growthbook[] = {
 	{.name = "hd_growthbook",
 	 .eval = eval_growthbook,
 	 .prepare = prepare_growthbook,
-	 .verbatim = true},
+	 .verbatim = true,
+	 .whole = true},
 	{.name = NULL},
 };
