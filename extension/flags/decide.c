@@ -96,14 +96,15 @@ begin(HdFlagsQuestion *question)
 	if (run_memory == NULL)
 		run_memory =
 			AllocSetContextCreate(TopMemoryContext, "hotdash flag run", ALLOCSET_DEFAULT_SIZES);
-	MemoryContextReset(run_memory);
+	if (!run_memory->isReset || run_memory->firstchild != NULL)
+		MemoryContextReset(run_memory);
 	hd_flags_flag_sweep();
 	question->saved = MemoryContextSwitchTo(run_memory);
 	question->bad_context = false;
 	question->context.given = NULL;
 	question->context.targeting_key = NULL;
-	question->context.session = hd_flags_setting_context();
-	question->context.environment = hd_flags_setting_environment();
+	question->context.session = unlikely(hd_flags_context_set) ? hd_flags_setting_context() : NULL;
+	question->context.environment = hd_flags_environment;
 	question->run.context = &question->context;
 	question->run.world = &present;
 	question->run.at = 0;

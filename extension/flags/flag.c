@@ -164,6 +164,8 @@ hd_flags_flag_compile(MemoryContext parent, const HdValue *key, int version, Jso
 	compile_settings(flag, &whole);
 	compile_targeting(flag, &whole, shared != NULL ? &common : NULL);
 	compile_metadata(flag, &whole, shared != NULL ? &common : NULL);
+	flag->fixed = flag->enabled && flag->targeting == NULL && flag->default_variant >= 0 &&
+				  flag->variants[flag->default_variant].value.type == HD_VALUE_BOOL;
 	MemoryContextSwitchTo(saved);
 	return flag;
 }

@@ -46,6 +46,7 @@ typedef struct HdFlag
 	int nvariants;
 	HdFlagVariant *variants;
 	int default_variant; /* -1: none, the caller's default */
+	bool fixed;			 /* the default variant, a boolean, is the answer to all */
 	Jsonb *metadata;	 /* of the set and the flag's own; never NULL */
 	Oid extension;		 /* that it belongs to */
 	bool used;			 /* since its uses were handed over (uses.h) */

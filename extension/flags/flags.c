@@ -38,6 +38,8 @@ static char *environment = NULL;
 int hd_flags_setting_bucketing = HD_BUCKETING_FLAGD_V2;
 int hd_flags_setting_cache = 4096;
 bool hd_flags_overrides_set = false;
+bool hd_flags_context_set = false;
+HdValue hd_flags_environment = {.type = HD_VALUE_NULL};
 
 static const struct config_enum_entry bucketing_options[] = {
 	{"flagd-v1", HD_BUCKETING_FLAGD_V1, false},
@@ -74,6 +76,15 @@ static void
 assign_context(const char *newval, void *extra)
 {
 	context_setting.read = false;
+	hd_flags_context_set = newval != NULL && *newval != '\0';
+}
+
+static void
+assign_environment(const char *newval, void *extra)
+{
+	hd_flags_environment = (newval == NULL || *newval == '\0')
+							   ? hd_flags_null()
+							   : hd_flags_string(newval, (int) strlen(newval));
 }
 
 static void
@@ -125,20 +136,12 @@ hd_flags_setting_overrides(void)
 	return (object != NULL) ? &object->root : NULL;
 }
 
-HdValue
-hd_flags_setting_environment(void)
-{
-	if (environment == NULL || environment[0] == '\0')
-		return hd_flags_null();
-	return hd_flags_string(environment, (int) strlen(environment));
-}
-
 void
 hd_flags_init(void)
 {
 	DefineCustomStringVariable("hotdash.environment", "Environment that flags are evaluated for.",
 							   "The attribute \"environment\" of a context that has none.",
-							   &environment, "", PGC_USERSET, 0, NULL, NULL, NULL);
+							   &environment, "", PGC_USERSET, 0, NULL, assign_environment, NULL);
 	DefineCustomStringVariable("hotdash.flag_context",
 							   "Attributes that flags can read beside those of a call.",
 							   "A JSON object, for a role, a session or a transaction; the context "

@@ -16,8 +16,12 @@ extern int hd_flags_setting_bucketing;
 /* hotdash.flag_cache: memory for compiled flags in a session, in kB. */
 extern int hd_flags_setting_cache;
 
-/* Whether hotdash.flag_overrides is set, so that nearly all can skip it. */
+/* Whether hotdash.flag_overrides and hotdash.flag_context are set: nearly all can skip them. */
 extern bool hd_flags_overrides_set;
+extern bool hd_flags_context_set;
+
+/* hotdash.environment; null where it is not set. */
+extern HdValue hd_flags_environment;
 
 /*
  * hd_flags_init
@@ -32,11 +36,5 @@ extern void hd_flags_init(void);
  */
 extern JsonbContainer *hd_flags_setting_overrides(void);
 extern JsonbContainer *hd_flags_setting_context(void);
-
-/*
- * hd_flags_setting_environment
- *		hotdash.environment; null where it is not set.
- */
-extern HdValue hd_flags_setting_environment(void);
 
 #endif /* HD_FLAGS_H */

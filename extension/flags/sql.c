@@ -13,7 +13,9 @@
 
 #include "core/errors.h"
 #include "flags/decide.h"
+#include "flags/flags.h"
 #include "flags/result.h"
+#include "flags/uses.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 
@@ -46,18 +48,29 @@ is_on(const HdFlag *flag, const HdFlagDecision *decision, bool *answered)
 	return false;
 }
 
-/* Decide the flag of a call that is asked whether it is on. */
+/* Decide a flag that is asked whether it is on. */
 static bool
-decide_on(FunctionCallInfo fcinfo, HdFlagsQuestion *question, bool otherwise)
+decide_on(HdFlag *flag, HdFlagsQuestion *question, bool otherwise)
 {
-	HdFlag *flag = hd_flags_call(fcinfo);
 	HdFlagDecision decision;
 	bool answered;
 	bool on;
 
 	hd_flags_answer(flag, question, &decision);
 	on = is_on(flag, &decision, &answered);
+	hd_flags_end(question);
 	return answered ? on : otherwise;
+}
+
+/* Whether a flag answers the same whatever is asked; then *on is that. */
+static inline bool
+answers_all(HdFlag *flag, bool *on)
+{
+	if (flag == NULL || !flag->fixed || hd_flags_overrides_set)
+		return false;
+	hd_flags_uses_add(flag, flag->default_variant);
+	*on = flag->variants[flag->default_variant].value.as.boolean;
+	return true;
 }
 
 /*
@@ -67,14 +80,16 @@ Datum
 hd_flags_sql_enabled(PG_FUNCTION_ARGS)
 {
 	HdFlagsQuestion question;
+	HdFlag *flag;
 	bool otherwise = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
 	bool on;
 
 	hd_require_arg(fcinfo, 0, "key");
+	flag = hd_flags_call(fcinfo);
+	if (PG_ARGISNULL(1) && answers_all(flag, &on))
+		PG_RETURN_BOOL(on);
 	hd_flags_begin(&question, CONTEXT_ARG(1));
-	on = decide_on(fcinfo, &question, otherwise);
-	hd_flags_end(&question);
-	PG_RETURN_BOOL(on);
+	PG_RETURN_BOOL(decide_on(flag, &question, otherwise));
 }
 
 /*
@@ -84,14 +99,16 @@ Datum
 hd_flags_sql_enabled_for(PG_FUNCTION_ARGS)
 {
 	HdFlagsQuestion question;
+	HdFlag *flag;
 	bool on;
 
 	hd_require_arg(fcinfo, 0, "key");
 	hd_require_arg(fcinfo, 1, "targeting_key");
+	flag = hd_flags_call(fcinfo);
+	if (answers_all(flag, &on))
+		PG_RETURN_BOOL(on);
 	hd_flags_begin_for(&question, PG_GETARG_TEXT_PP(1));
-	on = decide_on(fcinfo, &question, false);
-	hd_flags_end(&question);
-	PG_RETURN_BOOL(on);
+	PG_RETURN_BOOL(decide_on(flag, &question, false));
 }
 
 /*
@@ -101,13 +118,12 @@ Datum
 hd_flags_sql_require(PG_FUNCTION_ARGS)
 {
 	HdFlagsQuestion question;
-	bool on;
+	HdFlag *flag;
 
 	hd_require_arg(fcinfo, 0, "key");
+	flag = hd_flags_call(fcinfo);
 	hd_flags_begin(&question, CONTEXT_ARG(1));
-	on = decide_on(fcinfo, &question, false);
-	hd_flags_end(&question);
-	if (!on)
+	if (!decide_on(flag, &question, false))
 		ereport(ERROR,
 				(errcode(HD_ERRCODE_FLAG_OFF),
 				 errmsg("feature \"%s\" is not enabled", text_to_cstring(PG_GETARG_TEXT_PP(0))),
