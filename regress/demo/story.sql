@@ -183,7 +183,40 @@ END
 $$;
 CALL shop.take_orders(1000);
 
--- Chapter 7: What came of it
+-- Chapter 7: Five flags
+--
+-- As flagd has them, with an operator of hotdash's own for environments. They are data: this is one transaction,
+-- and what rolls back was never on.
+
+SELECT hotdash.flags_import($${
+	"flags": {
+		"picker-payments": {
+			"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off",
+			"targeting": {"if": [{"hd_environment": ["dev", "development", "staging"]}, "on", "off"]}
+		},
+		"seo-pulse-refinement": {
+			"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off"
+		},
+		"performance-monitoring": {
+			"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "on"
+		},
+		"advanced-analytics": {
+			"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off",
+			"targeting": {"fractional": [["on", 10], ["off", 90]]}
+		},
+		"live-chat-widget": {
+			"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off",
+			"targeting": {"if": [{"==": [{"var": "shop"}, "berlin"]}, "on", "off"]}
+		}
+	}
+}$$);
+
+BEGIN;
+SELECT hotdash.flag_set('seo-pulse-refinement',
+	'{"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "on"}');
+ROLLBACK;
+
+-- Chapter 8: What came of it
 
 \pset footer off
 \pset border 0
@@ -220,7 +253,14 @@ FROM hotdash.jobs
 WHERE kind IN ('send-email', 'sync-inventory')
 GROUP BY 1 ORDER BY 2 DESC, 1;
 
--- Chapter 8: Does it add up
+SELECT f.key AS "Flags",
+	hotdash.flag_enabled(f.key, '{"environment": "staging", "shop": "berlin"}') AS "staging, berlin",
+	hotdash.flag_enabled(f.key, '{"environment": "production", "shop": "paris"}') AS "production, paris",
+	(SELECT count(*) FROM shop.orders AS o WHERE hotdash.flag_enabled_for(f.key, o.customer)) AS "orders by those it is on for"
+FROM hotdash.flags AS f
+ORDER BY f.key;
+
+-- Chapter 9: Does it add up
 --
 -- Everything that differs, a line each; nothing when the database and the receiver agree.
 -- :stats is what the receiver counted in all.

@@ -79,6 +79,10 @@ sub test_it_comes_true
 	like($story->log, qr/the receiver's count and the database's agree/, 'and says so');
 	like($story->log, qr/^accounting +200 +1001 +1001 /m, 'accounting was told of every order');
 	like($story->log, qr/^loyalty .* 25$/m, 'what loyalty refused is dead');
+	like($story->log, qr/^advanced-analytics +f +f +\d\d+$/m, 'a flag is on for some');
+	like($story->log, qr/^performance-monitoring +t +t +1001$/m, 'one for all');
+	like($story->log, qr/^(live-chat-widget|picker-payments) +t +f +0$/m, 'two by context');
+	like($story->log, qr/^seo-pulse-refinement +f +f +0$/m, 'and one for nobody, since that was rolled back');
 	nothing_is_left($node, $story, 'told');
 	return;
 }
