@@ -3,9 +3,10 @@
  *		Regular expressions of RE2, Rust and JavaScript as PostgreSQL's.
  *
  * Model: one pass from left to right writes the translation and weighs the
- * expression: an atom weighs 1, a group what is in it, and a repetition
- * multiplies the atom before it.  So nothing that would take the compiler long
- * reaches it.
+ * expression: what an atom weighs counts as often as it is repeated.  The
+ * engine's compiler takes a time that grows with the third power of the parts
+ * in a row that may be empty, and doubles with each anchor; so there are bounds
+ * for these, and what would take long never reaches it.
  *
  * The switch i has no place inside PostgreSQL's expressions, so a letter under
  * it becomes the set of its two forms.  ^ and $ mean a line's ends to the
@@ -34,6 +35,7 @@
 #define UNBOUNDED (-1)
 #define MAX_REPEAT 255 /* of the engine */
 #define MAX_CODE_POINT 0x10FFFF
+#define ANCHORS_IN_CIRCLES 4 /* what one counts for in a repetition, at least */
 
 /* What is wrong with an expression for RE2 as well. */
 #define NO_GROUP_END "a group has no end"
@@ -46,10 +48,18 @@
 #define RANGE_BACKWARDS "a range ends before it begins"
 #define BOUNDS_BACKWARDS "a repetition ends before it begins"
 
+/* What an expression or a part of it may cost the compiler. */
+typedef struct Weight
+{
+	int chars;	 /* characters, with all repetitions written out */
+	int gaps;	 /* parts that may be empty, likewise */
+	int anchors; /* places between characters, likewise */
+} Weight;
+
 typedef struct Group
 {
-	int weight;	  /* of what it has so far */
-	int switches; /* outside of it */
+	Weight weight; /* of what there is before the group inside of it */
+	int switches;  /* outside of the group inside */
 } Group;
 
 typedef struct Reader
@@ -60,8 +70,10 @@ typedef struct Reader
 	const char *problem; /* the first one */
 	int switches;
 	int depth;
-	int weight;		 /* of the innermost group */
-	int atom_weight; /* of what a repetition would repeat; 0: there is nothing */
+	Weight weight;	 /* of the innermost group */
+	Weight last;	 /* of what a repetition would repeat */
+	bool repeatable; /* there is such a thing */
+	bool empty;		 /* nothing is in this branch yet */
 	Group groups[HD_PATTERN_MAX_DEPTH];
 } Reader;
 
@@ -154,12 +166,67 @@ emit_character(Reader *reader, uint32 point)
 	return emit_bytes(reader, escaped, 10);
 }
 
+/* The innermost group has got heavier. */
 static bool
-atom(Reader *reader, int weight)
+weigh(Reader *reader, const Weight *weight)
 {
-	reader->atom_weight = weight;
-	reader->weight += weight;
-	return reader->weight <= HD_PATTERN_MAX_WEIGHT || refuse(reader, TOO_LARGE);
+	reader->weight.chars += weight->chars;
+	reader->weight.gaps += weight->gaps;
+	reader->weight.anchors += weight->anchors;
+	return (reader->weight.chars <= HD_PATTERN_MAX_CHARS &&
+			reader->weight.gaps <= HD_PATTERN_MAX_GAPS &&
+			reader->weight.anchors <= HD_PATTERN_MAX_ANCHORS) ||
+		   refuse(reader, TOO_LARGE);
+}
+
+/* Something that may be repeated was written. */
+static bool
+whole(Reader *reader, const Weight *weight)
+{
+	reader->last = *weight;
+	reader->repeatable = true;
+	reader->empty = false;
+	return weigh(reader, weight);
+}
+
+static bool
+atom(Reader *reader)
+{
+	static const Weight one = {.chars = 1};
+
+	return whole(reader, &one);
+}
+
+/* A place between characters. */
+static bool
+anchor(Reader *reader, const char *how)
+{
+	static const Weight one = {.anchors = 1};
+
+	reader->repeatable = false;
+	reader->empty = false;
+	return emit(reader, how) && weigh(reader, &one);
+}
+
+/* The beginning or end of a line, or of the text. */
+static bool
+line_anchor(Reader *reader, const char *of_line, const char *of_text)
+{
+	return anchor(reader, (reader->switches & HD_PATTERN_LINES) ? of_line : of_text);
+}
+
+/* A branch ends: an empty one is a part that may be empty. */
+static bool
+end_branch(Reader *reader)
+{
+	Weight gap = {.gaps = reader->empty ? 1 : 0};
+
+	reader->empty = true;
+	reader->repeatable = false;
+	/* branches outside of all groups have nothing to do with each other */
+	if (reader->depth == 0)
+		reader->weight.anchors = 0;
+	return weigh(reader, &gap);
 }
 
 /* One character that stands for itself. */
@@ -171,9 +238,9 @@ literal(Reader *reader, uint32 point)
 	if (both && point > 0x7F)
 		return refuse(reader, ASCII_CASE);
 	if (!both || !is_letter(point))
-		return emit_character(reader, point) && atom(reader, 1);
+		return emit_character(reader, point) && atom(reader);
 	return emit(reader, "[") && emit_character(reader, point) &&
-		   emit_character(reader, point ^ 0x20) && emit(reader, "]") && atom(reader, 1);
+		   emit_character(reader, point ^ 0x20) && emit(reader, "]") && atom(reader);
 }
 
 /*
@@ -272,14 +339,8 @@ escape(Reader *reader)
 		return refuse(reader, LONE_BACKSLASH);
 	for (int i = 0; i < lengthof(classes); i++)
 		if (take(reader, classes[i].letter))
-		{
-			if (!emit(reader, classes[i].meaning))
-				return false;
-			if (classes[i].atom)
-				return atom(reader, 1);
-			reader->atom_weight = 0;
-			return true;
-		}
+			return classes[i].atom ? emit(reader, classes[i].meaning) && atom(reader)
+								   : anchor(reader, classes[i].meaning);
 	if (take_escaped(reader, &point))
 		return literal(reader, point);
 	if (reader->problem != NULL)
@@ -405,7 +466,7 @@ set(Reader *reader)
 		if (at_end(reader))
 			return refuse(reader, NO_SET_END);
 		if (!first && take(reader, ']'))
-			return emit(reader, "]") && atom(reader, 1);
+			return emit(reader, "]") && atom(reader);
 		if (!set_member(reader, &low, &single))
 			return false;
 		if (!single)
@@ -438,22 +499,26 @@ open_group(Reader *reader, int outer_switches)
 	group->weight = reader->weight;
 	group->switches = outer_switches;
 	reader->depth++;
-	reader->weight = 0;
-	reader->atom_weight = 0;
+	memset(&reader->weight, 0, sizeof(Weight));
+	reader->repeatable = false;
+	reader->empty = true;
 	return emit(reader, "(?:");
 }
 
 static bool
 close_group(Reader *reader)
 {
-	int weight = Max(reader->weight, 1);
+	Weight weight;
 
 	if (reader->depth == 0)
 		return refuse(reader, LONE_PARENTHESIS);
+	if (!end_branch(reader))
+		return false;
+	weight = reader->weight;
 	reader->depth--;
 	reader->weight = reader->groups[reader->depth].weight;
 	reader->switches = reader->groups[reader->depth].switches;
-	return emit(reader, ")") && atom(reader, weight);
+	return emit(reader, ")") && whole(reader, &weight);
 }
 
 /* (?i-s) for the rest of the group, or (?i-s: ) for a group of its own; "(?" is taken. */
@@ -481,14 +546,10 @@ switches(Reader *reader)
 			break;
 		reader->switches = off ? reader->switches & ~letter : reader->switches | letter;
 	}
-	if (take(reader, ')'))
-	{
-		reader->atom_weight = 0;
-		return true;
-	}
 	if (take(reader, ':'))
 		return open_group(reader, before);
-	return refuse(reader, NO_GROUP);
+	reader->repeatable = false;
+	return take(reader, ')') || refuse(reader, NO_GROUP);
 }
 
 /* The name of a group, which does not matter; "<" is taken. */
@@ -557,20 +618,24 @@ take_bounds(Reader *reader, int *least, int *most)
 	return false;
 }
 
-/* The atom before is repeated; text says how. */
+/* What is before is repeated, as the text says. */
 static bool
-repeat(Reader *reader, const char *how, int most)
+repeat(Reader *reader, const char *how, int least, int most)
 {
-	int64 added = (int64) reader->atom_weight * (Max(most, 1) - 1);
+	bool often = most == UNBOUNDED || most > 1;
+	int times = Max(Max(least, most), 1);
+	Weight *last = &reader->last;
+	Weight more;
 
-	if (reader->atom_weight == 0)
+	if (!reader->repeatable)
 		return refuse(reader, "a repetition has nothing to repeat");
-	if (reader->weight + added > HD_PATTERN_MAX_WEIGHT)
-		return refuse(reader, TOO_LARGE);
-	reader->weight += (int) added;
-	reader->atom_weight = 0;
+	/* in a circle anchors meet each other */
+	more.anchors = last->anchors * ((often ? Max(times, ANCHORS_IN_CIRCLES) : 1) - 1);
+	more.chars = last->chars * (times - 1);
+	more.gaps = last->gaps * (times - 1) + ((least == 0) ? 1 : 0);
+	reader->repeatable = false;
 	(void) take(reader, '?');
-	return emit(reader, how);
+	return weigh(reader, &more) && emit(reader, how);
 }
 
 /* The brace is taken. */
@@ -581,6 +646,9 @@ bounds(Reader *reader)
 	int least;
 	int most;
 
+	/* to some engines from none to so many times, to others what is written */
+	if (next_is(reader, ','))
+		return refuse(reader, "a repetition does not say from where");
 	if (!take_bounds(reader, &least, &most))
 		return literal(reader, '{');
 	if (least > MAX_REPEAT || most > MAX_REPEAT)
@@ -591,22 +659,13 @@ bounds(Reader *reader)
 		snprintf(how, sizeof(how), "{%d,}", least);
 	else
 		snprintf(how, sizeof(how), "{%d,%d}", least, most);
-	return repeat(reader, how, Max(least, most));
-}
-
-/* A place between characters. */
-static bool
-anchor(Reader *reader, const char *of_line, const char *of_text)
-{
-	reader->atom_weight = 0;
-	return emit(reader, (reader->switches & HD_PATTERN_LINES) ? of_line : of_text);
+	return repeat(reader, how, least, most);
 }
 
 static bool
 point(Reader *reader)
 {
-	return emit(reader, (reader->switches & HD_PATTERN_DOT_ALL) ? "." : "[^\\n]") &&
-		   atom(reader, 1);
+	return emit(reader, (reader->switches & HD_PATTERN_DOT_ALL) ? "." : "[^\\n]") && atom(reader);
 }
 
 /* One piece of an expression. */
@@ -628,22 +687,21 @@ piece(Reader *reader)
 		case ')':
 			return close_group(reader);
 		case '|':
-			reader->atom_weight = 0;
-			return emit(reader, "|");
+			return emit(reader, "|") && end_branch(reader);
 		case '*':
-			return repeat(reader, "*", 1);
+			return repeat(reader, "*", 0, UNBOUNDED);
 		case '+':
-			return repeat(reader, "+", 1);
+			return repeat(reader, "+", 1, UNBOUNDED);
 		case '?':
-			return repeat(reader, "?", 1);
+			return repeat(reader, "?", 0, 1);
 		case '{':
 			return bounds(reader);
 		case '.':
 			return point(reader);
 		case '^':
-			return anchor(reader, "^", "\\A");
+			return line_anchor(reader, "^", "\\A");
 		case '$':
-			return anchor(reader, "$", "\\Z");
+			return line_anchor(reader, "$", "\\Z");
 		default:
 			return literal(reader, character);
 	}
@@ -668,7 +726,11 @@ hd_flags_pattern_switch(char letter)
 const char *
 hd_flags_pattern_translate(const char *text, int length, int switches, HdPattern *pattern)
 {
-	Reader reader = {.at = text, .end = text + length, .out = pattern, .switches = switches};
+	Reader reader = {.at = text,
+					 .end = text + length,
+					 .out = pattern,
+					 .switches = switches,
+					 .empty = true};
 
 	pattern->length = 0;
 	if (length > HD_PATTERN_MAX)

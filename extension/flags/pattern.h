@@ -27,10 +27,13 @@
 #define HD_PATTERN_MAX_TRANSLATED 16000
 
 /*
- * What it may need, counted in characters with all repetitions written out:
- * (a{9}b){9} needs 90.
+ * What it may have, counted with all repetitions written out ((a{9}b){9} has 90
+ * characters): characters, parts that may be empty, and places between
+ * characters (of the branches outside of all groups, only one counts).
  */
-#define HD_PATTERN_MAX_WEIGHT 1000
+#define HD_PATTERN_MAX_CHARS 1000
+#define HD_PATTERN_MAX_GAPS 64
+#define HD_PATTERN_MAX_ANCHORS 8
 
 /* Parentheses in parentheses. */
 #define HD_PATTERN_MAX_DEPTH 32

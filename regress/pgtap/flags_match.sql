@@ -135,12 +135,12 @@ INSERT INTO comparison VALUES
 	('hd_after', '["now", "2026-11-21T12:59:59+01:00"]', 'true'),
 	('hd_after', '["now", "2026-11-21T13:00:00+01:00"]', 'false'),
 	('hd_after', '[{"var": "signed_up"}, "2026-01-01"]', 'true'),
-	('hd_after', '[{"var": "epoch"}, "2026-11-21T12:00:00Z"]', 'false'),
+	('hd_after', '[{"var": "epoch"}, "2026-11-21T12:00:00.25Z"]', 'false'),
 	('hd_before', '[{"var": "epoch"}, "2026-11-21T12:00:00.250001Z"]', 'true'),
 	('hd_between', '["now", "2026-11-21T12:00:00Z", "2026-11-22"]', 'true'),
 	('hd_between', '["now", "2026-11-20", "2026-11-21T12:00:00Z"]', 'false'),
 	('hd_between', '["2026-11-21", "now", "now"]', 'false'),
-	('hd_before', '[null, "2026-01-01"]', 'null'),
+	('hd_before', '[{"var": "absent"}, "2026-01-01"]', 'null'),
 	('hd_before', '[{"var": "address"}, "2026-01-01"]', 'null'),
 	('hd_after', '[{"cat": ["n", "ow"]}, "2026-01-01"]', 'true');
 

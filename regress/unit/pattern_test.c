@@ -58,7 +58,6 @@ check_translations(void)
 		{"a*?b+?c??", "a*b+c?"},
 		{"a{2}b{3,}c{0,4}?", "a{2,2}b{3,}c{0,4}"},
 		{"a{x", "a\\U0000007bx"},
-		{"a{,3}", "a\\U0000007b\\U0000002c3\\U0000007d"},
 		{"\\x41\\x{1F600}\\u00e9", "A\\U0001f600\\U000000e9"},
 		{"\xC3\xA9", "\\U000000e9"},
 		{"\\/\\t", "\\U0000002f\\U00000009"},
@@ -106,6 +105,7 @@ check_refused(void)
 		"(?i",
 		"(?i--s)a",
 		"(?x)a",
+		"a{,3}",
 		"a{256}",
 		"a{1,256}",
 		"a{3,2}",
@@ -165,6 +165,17 @@ check_bounds(void)
 	memset(text, '.', sizeof(text));
 	CHECK(hd_flags_pattern_translate(text, HD_PATTERN_MAX, 0, &pattern) == NULL,
 		  "one that grows has room");
+	CHECK(problem_of("(a?){63}b*") == NULL && problem_of("(a?){63}b*c*") != NULL &&
+			  problem_of("(|a|){33}") != NULL && problem_of("((a?){9}){8}") != NULL,
+		  "parts that may be empty are counted with their repetitions");
+	CHECK(problem_of("^a\\b(b$|c$|\\Bd)") == NULL &&
+			  problem_of("\\b(^|$|\\b|\\B|\\A)\\b\\b\\b") != NULL,
+		  "so are places between characters");
+	CHECK(problem_of("(\\ba\\b)*") == NULL && problem_of("(\\ba\\b$)*") != NULL &&
+			  problem_of("(^a){8}") == NULL && problem_of("(^a){9}") != NULL,
+		  "more so in repetitions");
+	CHECK(problem_of("^a$|^b$|^c$|^d$|^e$|^f$|^g$|^h$|^i$") == NULL,
+		  "branches outside of groups are counted one by one");
 	memset(text, '(', sizeof(text));
 	CHECK(hd_flags_pattern_translate(text, HD_PATTERN_MAX, 0, &pattern) != NULL,
 		  "groups in groups have an end");
