@@ -1,8 +1,8 @@
 /*
  * flags_exposures.sql: who was shown which variant of a flag.
  *
- * An exposure is (flag, unit, variant), recorded by flag_expose alone, in the caller's transaction and at most once; one
- * that is there already costs a look and writes nothing. The unit is the targetingKey of the merged context: a text, or
+ * An exposure is (flag, unit, variant), recorded by flag_expose (flags/expose.c) alone, in the caller's transaction and at
+ * most once; one that is there already costs a look and writes nothing. The unit is the targetingKey of the merged context: a text, or
  * a number as text; without one there is nobody to record. What has no variant is no exposure: errors, flags that are
  * disabled, the caller's default. The answer is always that of flag_evaluate.
  *
@@ -42,64 +42,8 @@ COMMENT ON FUNCTION hotdash._exposure_here(text, text, text, text, int) IS
 	'Takes the lock of an exposure until the transaction ends; false when it is not to be had, the transaction has up_to of them, or an old snapshot';
 REVOKE ALL ON FUNCTION hotdash._exposure_here(text, text, text, text, int) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._exposure_unit(context jsonb) RETURNS text
-	LANGUAGE sql STABLE PARALLEL SAFE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-		-- What does not fit into an index is known by its hash.
-		SELECT CASE WHEN octet_length(t) > 1000 THEN 'sha256:' || encode(sha256(convert_to(t, 'UTF8')), 'hex') ELSE t END
-		FROM (SELECT CASE WHEN context ? 'targetingKey' THEN context
-			ELSE nullif(current_setting('hotdash.flag_context', true), '')::jsonb END -> 'targetingKey' AS u) AS unit
-		CROSS JOIN LATERAL (SELECT nullif(u #>> '{}', '') AS t WHERE jsonb_typeof(u) IN ('string', 'number')) AS text
-	$$;
-COMMENT ON FUNCTION hotdash._exposure_unit(jsonb) IS 'Who it is by a context, and under it that of the session; NULL: nobody';
-REVOKE ALL ON FUNCTION hotdash._exposure_unit(jsonb) FROM PUBLIC;
-
-CREATE FUNCTION hotdash._exposure_add(key text, unit text, variant text) RETURNS void
-	LANGUAGE plpgsql VOLATILE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-	DECLARE
-		here constant text := coalesce(current_setting('hotdash.tenant', true), '');
-	BEGIN
-		IF EXISTS (SELECT FROM hotdash._flag_exposure AS e
-				WHERE e.key = $1 AND e.unit = $2 AND e.variant = $3 AND e.tenant = here)
-			OR EXISTS (SELECT FROM hotdash._flag_exposure_late AS l
-				WHERE l.key = $1 AND l.unit = $2 AND l.variant = $3 AND l.tenant = here) THEN
-			RETURN;
-		END IF;
-		PERFORM hotdash._instance_use();
-		IF hotdash._exposure_here(key, unit, variant, here, 64) THEN
-			-- Whoever had the lock before has committed, or has taken it back.
-			INSERT INTO hotdash._flag_exposure (key, unit, variant, tenant, exposed_at, version)
-				SELECT $1, $2, $3, here, hotdash._now(), f.version FROM hotdash._flag AS f WHERE f.kind = 'f' AND f.key = $1
-				ON CONFLICT DO NOTHING;
-		ELSE
-			INSERT INTO hotdash._flag_exposure_late (key, unit, variant, tenant, exposed_at, version)
-				SELECT $1, $2, $3, here, hotdash._now(), f.version FROM hotdash._flag AS f WHERE f.kind = 'f' AND f.key = $1;
-		END IF;
-	END
-	$$;
-COMMENT ON FUNCTION hotdash._exposure_add(text, text, text) IS 'Records an exposure, unless it is there; never waits';
-REVOKE ALL ON FUNCTION hotdash._exposure_add(text, text, text) FROM PUBLIC;
-
 CREATE FUNCTION hotdash.flag_expose(key text, default_value jsonb, context jsonb DEFAULT NULL) RETURNS hotdash.flag_result
-	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-	DECLARE
-		result constant hotdash.flag_result := hotdash.flag_evaluate(key, default_value, context);
-		unit text;
-	BEGIN
-		IF result.variant IS NOT NULL AND result.error_code IS NULL THEN
-			unit := hotdash._exposure_unit(context);
-			IF unit IS NOT NULL THEN
-				PERFORM hotdash._exposure_add(key, unit, result.variant);
-			END IF;
-		END IF;
-		RETURN result;
-	END
-	$$;
+	AS 'MODULE_PATHNAME', 'hd_flags_sql_expose' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 10;
 COMMENT ON FUNCTION hotdash.flag_expose(text, jsonb, jsonb) IS
 	'As flag_evaluate, and records once that the unit (targetingKey) was shown the variant';
 REVOKE ALL ON FUNCTION hotdash.flag_expose(text, jsonb, jsonb) FROM PUBLIC;

@@ -123,6 +123,7 @@ REVOKE ALL ON FUNCTION hotdash.segment_add(text, text[]) FROM PUBLIC;
 CREATE FUNCTION hotdash.segment_remove(segment text, members text[]) RETURNS void
 	LANGUAGE plpgsql VOLATILE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
+	SET enable_seqscan = off
 	AS $$
 	DECLARE
 		now_at constant timestamptz := hotdash._now();

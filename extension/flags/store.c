@@ -1,39 +1,23 @@
 /*-------------------------------------------------------------------------
  * store.c
- *		What is kept about flags: settings, periodic work, the lock of an exposure.
+ *		What is kept about flags: settings and periodic work.
  *
- * Model: in the SQL files.  Here is what SQL cannot do: take a lock of a
- * class of its own without waiting.
- *
- * Locking: an advisory lock for each exposure that this transaction records
- * first, up to a bound.  Two with the same hash share one; then one of them
- * is filed as late, which is slower and right.
+ * Model: in the SQL files, which do the work.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "flags/store.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "core/clock.h"
-#include "core/parts.h"
 #include "core/settings.h"
 #include "core/spi.h"
 #include "core/tick.h"
 #include "core/worker.h"
 #include "flags/usage.h"
-#include "fmgr.h"
-#include "miscadmin.h"
-#include "storage/lock.h"
-#include "storage/proc.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
-
-/* Beside the class of alerts (ops/alerts.c); the application's are 1 and 2. */
-#define LOCK_CLASS 0x4845
 
 #define MAX_DAYS (10 * 365)
 #define MINUTES_A_DAY (24 * 60)
@@ -42,55 +26,6 @@
 static int exposure_retention = 90 * MINUTES_A_DAY;
 static int segment_history_retention = 365 * MINUTES_A_DAY;
 static int stale_after = 30 * MINUTES_A_DAY;
-
-PG_FUNCTION_INFO_V1(hd_flags_sql_exposure_here);
-
-/*
- * The lock of an exposure
- */
-
-/* One number for all texts; a zero byte, which text cannot have, after each. */
-static uint64
-texts_hash(FunctionCallInfo fcinfo, int n)
-{
-	uint64 hash = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		text *t = PG_GETARG_TEXT_PP(i);
-		static const unsigned char end = 0;
-
-		hash = hash_bytes_extended((unsigned char *) VARDATA_ANY(t), VARSIZE_ANY_EXHDR(t), hash);
-		hash = hash_bytes_extended(&end, 1, hash);
-	}
-	return hash;
-}
-
-/*
- * hd_flags_sql_exposure_here
- *		SQL: _exposure_here(key, unit, variant, tenant, up_to) -> bool.
- */
-Datum
-hd_flags_sql_exposure_here(PG_FUNCTION_ARGS)
-{
-	static LocalTransactionId counted_in = InvalidLocalTransactionId;
-	static int count = 0;
-	uint64 key = texts_hash(fcinfo, 4);
-	LOCKTAG tag;
-
-	if (counted_in != MyProc->lxid)
-	{
-		counted_in = MyProc->lxid;
-		count = 0;
-	}
-	if (IsolationUsesXactSnapshot() || count >= PG_GETARG_INT32(4))
-		PG_RETURN_BOOL(false);
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) (key >> 32), (uint32) key, LOCK_CLASS);
-	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		PG_RETURN_BOOL(false);
-	count++;
-	PG_RETURN_BOOL(true);
-}
 
 /*
  * Periodic work
