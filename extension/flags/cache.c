@@ -223,23 +223,53 @@ newer_snapshot(Snapshot snapshot, bool *newest)
 	return *newest ? NULL : RegisterSnapshot(latest);
 }
 
+/* A scan for the row of a flag, or, without a key, for all rows of a kind. */
+static SysScanDesc
+begin_scan(Relation rel, char kind, const HdValue *key, Snapshot snapshot)
+{
+	ScanKeyData keys[2];
+	int nkeys = 1;
+
+	ScanKeyInit(&keys[0], COL_KIND, BTEqualStrategyNumber, F_CHAREQ, CharGetDatum(kind));
+	if (key != NULL)
+	{
+		text *name = cstring_to_text_with_len(key->as.string, key->length);
+
+		ScanKeyInit(&keys[nkeys], COL_KEY, BTEqualStrategyNumber, F_TEXTEQ, PointerGetDatum(name));
+		keys[nkeys++].sk_collation = C_COLLATION_OID;
+	}
+	return systable_beginscan(rel, hd_spi_relation(&flag_index), true, snapshot, nkeys, keys);
+}
+
+/*
+ * Whether a transaction other than this one has changed such rows and has not
+ * ended.  Its message that it did so has come or will come, but what it did
+ * becomes visible a moment before the message that it has ended.
+ */
+static bool
+being_changed(Relation rel, char kind, const HdValue *key)
+{
+	SnapshotData dirty;
+	SysScanDesc scan;
+	bool found = false;
+
+	InitDirtySnapshot(dirty);
+	scan = begin_scan(rel, kind, key, &dirty);
+	while (!found && HeapTupleIsValid(systable_getnext(scan)))
+		found = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax);
+	systable_endscan(scan);
+	return found;
+}
+
 static HeapTuple
 fetch(Relation rel, const HdValue *key, Snapshot snapshot)
 {
-	text *name = cstring_to_text_with_len(key->as.string, key->length);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple tuple;
+	SysScanDesc scan = begin_scan(rel, KIND_FLAG, key, snapshot);
+	HeapTuple tuple = systable_getnext(scan);
 
-	ScanKeyInit(&keys[0], COL_KIND, BTEqualStrategyNumber, F_CHAREQ, CharGetDatum(KIND_FLAG));
-	ScanKeyInit(&keys[1], COL_KEY, BTEqualStrategyNumber, F_TEXTEQ, PointerGetDatum(name));
-	keys[1].sk_collation = C_COLLATION_OID;
-	scan = systable_beginscan(rel, hd_spi_relation(&flag_index), true, snapshot, 2, keys);
-	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 		tuple = heap_copytuple(tuple);
 	systable_endscan(scan);
-	pfree(name);
 	return HeapTupleIsValid(tuple) ? tuple : NULL;
 }
 
@@ -277,13 +307,10 @@ definition_of(Relation rel, HeapTuple tuple)
 static List *
 rows_of_kind(Relation rel, char kind, Snapshot snapshot)
 {
-	ScanKeyData key;
-	SysScanDesc scan;
+	SysScanDesc scan = begin_scan(rel, kind, NULL, snapshot);
 	HeapTuple tuple;
 	List *rows = NIL;
 
-	ScanKeyInit(&key, COL_KIND, BTEqualStrategyNumber, F_CHAREQ, CharGetDatum(kind));
-	scan = systable_beginscan(rel, hd_spi_relation(&flag_index), true, snapshot, 1, &key);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 		rows = lappend(rows, heap_copytuple(tuple));
 	systable_endscan(scan);
@@ -360,6 +387,9 @@ load_shared(Relation rel, Snapshot snapshot)
 static void
 verify_shared(Relation rel, Snapshot snapshot)
 {
+	uint64 before = messages;
+	bool changing =
+		being_changed(rel, KIND_EVALUATOR, NULL) || being_changed(rel, KIND_METADATA, NULL);
 	bool newest;
 	Snapshot newer = newer_snapshot(snapshot, &newest);
 
@@ -372,8 +402,8 @@ verify_shared(Relation rel, Snapshot snapshot)
 		UnregisterSnapshot(newer);
 	}
 	shared.validity.seen = identity(snapshot);
-	shared.validity.messages = messages;
-	shared.validity.newest = newest;
+	shared.validity.messages = before;
+	shared.validity.newest = newest && !changing;
 }
 
 /* Compile the flag of a row into its entry. */
@@ -401,9 +431,16 @@ load(Entry *entry, Relation rel, HeapTuple tuple)
 	hd_flags_generation++;
 }
 
+/*
+ * In this order: messages that come from here on count against the entry, then
+ * who is changing the row, then what the newest committed row is.  Whoever
+ * changes it later has its message come.
+ */
 static void
 verify(Entry *entry, Relation rel, Snapshot snapshot)
 {
+	uint64 before = messages;
+	bool changing = being_changed(rel, KIND_FLAG, &entry->key);
 	HeapTuple tuple = fetch(rel, &entry->key, snapshot);
 	RowPlace place = place_of(tuple);
 	bool newest;
@@ -419,8 +456,8 @@ verify(Entry *entry, Relation rel, Snapshot snapshot)
 		UnregisterSnapshot(newer);
 	}
 	entry->validity.seen = identity(snapshot);
-	entry->validity.messages = messages;
-	entry->validity.newest = newest;
+	entry->validity.messages = before;
+	entry->validity.newest = newest && !changing;
 }
 
 static Entry *

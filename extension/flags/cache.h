@@ -8,11 +8,15 @@
  * sees: the row it was compiled from is remembered by place and xmin.
  *
  * A change of any flag sends a relcache message for hotdash._flag (the
- * trigger in sql/flags.sql), which reaches every session after the change
- * became visible.  So, for a row that was the newest committed one when the
- * messages had been accepted, no message since means that it still is, for
- * all snapshots taken since.  Other snapshots, as of REPEATABLE READ, an open
- * cursor or a parallel worker, are looked up in the table, once each.
+ * trigger in sql/flags.sql), twice: at once, and when it is committed, undone
+ * or prepared, as the server does for all of them.  The second comes a moment
+ * after the change became visible, so the first is what counts: for a row that
+ * was the newest committed one, and that nobody was changing, no message since
+ * means that it still is, for all snapshots taken since.  While somebody is
+ * changing it, and for other snapshots, as of REPEATABLE READ, an open cursor
+ * or a parallel worker, the table is looked into, once each.  A standby gets
+ * the second message alone: there what one transaction has changed may for
+ * that moment be seen without the flag.
  *
  * Within a statement a caller keeps an HdFlagHandle (in fn_extra) and pays a
  * comparison of a few words a row.

@@ -121,7 +121,8 @@ align(struct varlena *datum)
 {
 	if (VARATT_IS_4B_U(datum))
 		return (Jsonb *) datum;
-	if (!VARATT_IS_SHORT(datum))
+	/* a pointer to what is kept elsewhere has a short header too */
+	if (VARATT_IS_EXTERNAL(datum) || !VARATT_IS_SHORT(datum))
 		return (Jsonb *) pg_detoast_datum(datum);
 	memcpy(aligned.bytes + VARHDRSZ, VARDATA_SHORT(datum), VARSIZE_SHORT(datum) - VARHDRSZ_SHORT);
 	SET_VARSIZE(aligned.bytes, VARSIZE_SHORT(datum) - VARHDRSZ_SHORT + VARHDRSZ);

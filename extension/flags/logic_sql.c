@@ -11,6 +11,8 @@
 #include "flags/decide.h"
 #include "flags/flags.h"
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/sinval.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -21,10 +23,15 @@ PG_FUNCTION_INFO_V1(hd_flags_sql_check);
 PG_FUNCTION_INFO_V1(hd_flags_sql_changed);
 PG_FUNCTION_INFO_V1(hd_flags_sql_place);
 
-/* A rule or a definition that stays the same all through a statement, compiled. */
+/*
+ * A rule or a definition, compiled, and kept from call to call.  That an argument is a parameter does not say that it
+ * stays the same: a simple expression of PL/pgSQL is called again with other values.  So it is compared.
+ */
 typedef struct Compiled
 {
 	MemoryContext context;
+	Jsonb *source; /* NULL: there was none */
+	HdFlagsDialect dialect;
 	HdFlagsNode *node;
 	HdFlag *flag;
 	HdFlagsFacts facts;
@@ -55,19 +62,57 @@ json_arg(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? hd_flags_null() : hd_flags_from_jsonb(PG_GETARG_JSONB_P(n));
 }
 
-static Compiled *
-compile_rule(FunctionCallInfo fcinfo, MemoryContext parent, HdFlagsDialect dialect)
+static bool
+is_of(const Compiled *compiled, const Jsonb *source)
 {
-	MemoryContext context = AllocSetContextCreate(parent, "hotdash rule", ALLOCSET_SMALL_SIZES);
-	MemoryContext saved = MemoryContextSwitchTo(context);
-	Compiled *compiled = palloc0(sizeof(Compiled));
-	HdValue rule =
-		PG_ARGISNULL(0) ? hd_flags_null() : hd_flags_from_jsonb(PG_GETARG_JSONB_P_COPY(0));
+	if (compiled->source == NULL || source == NULL)
+		return compiled->source == source;
+	return VARSIZE(compiled->source) == VARSIZE(source) &&
+		   memcmp(compiled->source, source, VARSIZE(source)) == 0;
+}
 
+/* What was compiled by the last call, if it is of this source, else a new one, empty yet. */
+static Compiled *
+compiled_of(FunctionCallInfo fcinfo, const Jsonb *source, bool *found)
+{
+	Compiled *compiled = fcinfo->flinfo->fn_extra;
+	MemoryContext context;
+
+	*found = compiled != NULL && is_of(compiled, source);
+	if (*found)
+		return compiled;
+	fcinfo->flinfo->fn_extra = NULL;
+	if (compiled != NULL)
+		MemoryContextDelete(compiled->context);
+	context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt, "hotdash rule", ALLOCSET_SMALL_SIZES);
+	compiled = MemoryContextAllocZero(context, sizeof(Compiled));
 	compiled->context = context;
-	compiled->node = hd_flags_compile(&rule, NULL, dialect, &compiled->facts);
-	MemoryContextSwitchTo(saved);
+	if (source != NULL)
+	{
+		compiled->source = MemoryContextAlloc(context, VARSIZE(source));
+		memcpy(compiled->source, source, VARSIZE(source));
+	}
 	return compiled;
+}
+
+static const HdFlagsNode *
+rule_of(FunctionCallInfo fcinfo, HdFlagsDialect dialect)
+{
+	bool found;
+	Compiled *compiled =
+		compiled_of(fcinfo, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), &found);
+	HdValue rule;
+	MemoryContext saved;
+
+	if (found && compiled->dialect == dialect)
+		return compiled->node;
+	saved = MemoryContextSwitchTo(compiled->context);
+	rule = (compiled->source == NULL) ? hd_flags_null() : hd_flags_from_jsonb(compiled->source);
+	compiled->node = hd_flags_compile(&rule, NULL, dialect, &compiled->facts);
+	compiled->dialect = dialect;
+	MemoryContextSwitchTo(saved);
+	fcinfo->flinfo->fn_extra = compiled;
+	return compiled->node;
 }
 
 static void
@@ -96,19 +141,12 @@ Datum
 hd_flags_sql_jsonlogic(PG_FUNCTION_ARGS)
 {
 	HdFlagsDialect dialect = dialect_arg(fcinfo, 2);
-	bool kept =
-		get_fn_expr_arg_stable(fcinfo->flinfo, 0) && get_fn_expr_arg_stable(fcinfo->flinfo, 2);
-	Compiled *compiled = kept ? fcinfo->flinfo->fn_extra : NULL;
+	const HdFlagsNode *rule = rule_of(fcinfo, dialect);
 	HdFlagsScope scope = {.data = json_arg(fcinfo, 1)};
 	HdFlagsRun run = {.scope = &scope, .dialect = dialect, .bucketing = hd_flags_setting_bucketing};
 	HdValue result;
 
-	if (compiled == NULL)
-		compiled =
-			compile_rule(fcinfo, kept ? fcinfo->flinfo->fn_mcxt : CurrentMemoryContext, dialect);
-	if (kept)
-		fcinfo->flinfo->fn_extra = compiled;
-	if (!hd_flags_eval(&run, compiled->node, &result))
+	if (!hd_flags_eval(&run, rule, &result))
 		raise_thrown(&run);
 	PG_RETURN_JSONB_P(hd_flags_to_jsonb(&result));
 }
@@ -245,54 +283,69 @@ hd_flags_sql_check(PG_FUNCTION_ARGS)
 }
 
 /*
- * Trigger of the tables that compiled flags come from: tell all sessions,
- * when this transaction commits, and this one at once.
+ * Trigger of the tables that compiled flags come from: tell all sessions, at
+ * once that somebody is changing them, and when this transaction ends that it
+ * has (cache.h).
  */
 Datum
 hd_flags_sql_changed(PG_FUNCTION_ARGS)
 {
+	SharedInvalidationMessage message;
+	Relation rel;
+
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("_flags_changed is a trigger function")));
-	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	rel = ((TriggerData *) fcinfo->context)->tg_relation;
+	memset(&message, 0, sizeof(message));
+	message.rc.id = SHAREDINVALRELCACHE_ID;
+	message.rc.dbId = MyDatabaseId;
+	message.rc.relId = RelationGetRelid(rel);
+	SendSharedInvalidMessages(&message, 1);
+	CacheInvalidateRelcache(rel);
 	return PointerGetDatum(NULL);
+}
+
+static HdFlag *
+definition_of(FunctionCallInfo fcinfo)
+{
+	bool found;
+	Compiled *compiled = compiled_of(fcinfo, PG_GETARG_JSONB_P(0), &found);
+	HdValue definition;
+	HdValue key;
+
+	if (found)
+		return compiled->flag;
+	definition = hd_flags_from_jsonb(compiled->source);
+	if (!MEMBER(&definition, "key", &key) || key.type != HD_VALUE_STRING)
+		key = hd_flags_literal("");
+	compiled->flag =
+		hd_flags_flag_compile(compiled->context, &key, 0, compiled->source, hd_flags_shared());
+	fcinfo->flinfo->fn_extra = compiled;
+	return compiled->flag;
 }
 
 /*
  * _flag_place(definition, unit, context): the variant that a definition gives,
  * counted from 1 in the order of its names; 0: the caller's default; -1: an
- * error.  For counting an audience: the definition stays the same all through
- * the statement.
+ * error.  For counting an audience.
  */
 Datum
 hd_flags_sql_place(PG_FUNCTION_ARGS)
 {
-	Compiled *compiled = fcinfo->flinfo->fn_extra;
 	HdFlagsQuestion question;
 	HdFlagDecision decision;
-	HdValue key;
+	HdFlag *flag;
 
 	hd_require_arg(fcinfo, 0, "definition");
 	if (PG_ARGISNULL(1))
 		PG_RETURN_INT32(0);
-	if (compiled == NULL)
-	{
-		HdValue definition = hd_flags_from_jsonb(PG_GETARG_JSONB_P(0));
-
-		if (!get_fn_expr_arg_stable(fcinfo->flinfo, 0))
-			elog(ERROR, "the definition must not change within the statement");
-		if (!MEMBER(&definition, "key", &key) || key.type != HD_VALUE_STRING)
-			key = hd_flags_literal("");
-		compiled = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(Compiled));
-		compiled->flag = hd_flags_flag_compile(fcinfo->flinfo->fn_mcxt, &key, 0,
-											   PG_GETARG_JSONB_P(0), hd_flags_shared());
-		fcinfo->flinfo->fn_extra = compiled;
-	}
+	flag = definition_of(fcinfo);
 	hd_flags_begin_for(&question, PG_GETARG_TEXT_PP(1));
 	if (!PG_ARGISNULL(2))
 		question.context.given = &PG_GETARG_JSONB_P(2)->root;
 	question.run.counts = false;
-	hd_flags_answer(compiled->flag, &question, &decision);
+	hd_flags_answer(flag, &question, &decision);
 	hd_flags_end(&question);
 	if (decision.error != HD_FLAG_OK)
 		PG_RETURN_INT32(-1);
