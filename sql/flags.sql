@@ -75,6 +75,7 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._flag_history', '');
 
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._flag
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._flags_changed();
+ALTER TABLE hotdash._flag ENABLE ALWAYS TRIGGER changed;
 
 /*
  * What may be said

@@ -27,6 +27,7 @@ COMMENT ON TABLE hotdash._segment IS 'Segments by name';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._segment', '');
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._segment
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._flags_changed();
+ALTER TABLE hotdash._segment ENABLE ALWAYS TRIGGER changed;
 
 CREATE TABLE hotdash._segment_member (
 	segment_id int NOT NULL,

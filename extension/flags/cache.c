@@ -20,6 +20,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_collation.h"
 #include "common/hashfn.h"
 #include "core/compat.h"
@@ -215,7 +216,7 @@ newer_snapshot(Snapshot snapshot, bool *newest)
 	Snapshot latest;
 
 	*newest = false;
-	if (IsInParallelMode() || snapshot->snapXactCompletionCount == 0)
+	if (IsInParallelMode() || RecoveryInProgress() || snapshot->snapXactCompletionCount == 0)
 		return NULL;
 	latest = GetLatestSnapshot();
 	*newest = latest->snapXactCompletionCount == snapshot->snapXactCompletionCount &&

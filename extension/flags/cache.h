@@ -14,9 +14,8 @@
  * was the newest committed one, and that nobody was changing, no message since
  * means that it still is, for all snapshots taken since.  While somebody is
  * changing it, and for other snapshots, as of REPEATABLE READ, an open cursor
- * or a parallel worker, the table is looked into, once each.  A standby gets
- * the second message alone: there what one transaction has changed may for
- * that moment be seen without the flag.
+ * or a parallel worker, the table is looked into, once each.  So it is for all
+ * snapshots on a standby, which gets the second message alone.
  *
  * Within a statement a caller keeps an HdFlagHandle (in fn_extra) and pays a
  * comparison of a few words a row.

@@ -43,6 +43,16 @@ keep(const HdValue *value)
 	return (value->type >= HD_VALUE_LIST) ? hd_flags_from_jsonb(hd_flags_to_jsonb(value)) : *value;
 }
 
+static void
+count_use(HdFlag *flag, const HdFlagDecision *decision)
+{
+	int variant = decision->variant;
+
+	if (variant < 0 && decision->name.type == HD_VALUE_STRING)
+		variant = hd_flags_variant(flag, decision->name.as.string, decision->name.length);
+	hd_flags_uses_add(flag, variant);
+}
+
 bool
 hd_flags_ask_other(HdFlagsRun *run, HdFlag *flag, HdValue *value, HdValue *variant)
 {
@@ -58,7 +68,7 @@ hd_flags_ask_other(HdFlagsRun *run, HdFlag *flag, HdValue *value, HdValue *varia
 	run->at = inner.at;
 	run->steps = inner.steps;
 	if (run->counts)
-		hd_flags_uses_add(flag, decision.variant);
+		count_use(flag, &decision);
 	if (inner.circular)
 	{
 		run->circular = true;
@@ -166,7 +176,7 @@ hd_flags_answer(HdFlag *flag, HdFlagsQuestion *question, HdFlagDecision *decisio
 	{
 		hd_flags_decide(flag, &question->run, decision);
 		if (question->run.counts)
-			hd_flags_uses_add(flag, decision->variant);
+			count_use(flag, decision);
 		return;
 	}
 	decision->variant = -1;

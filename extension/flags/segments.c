@@ -2,9 +2,11 @@
  * segments.c
  *		Looking units up in segments.
  *
- * Nothing is kept between two questions but where the tables are: a segment
- * may have millions of members and change in any transaction, and a probe of
- * an index that is in memory takes a microsecond.
+ * Members are not kept between two questions: a segment may have millions and
+ * change in any transaction, and a probe of an index that is in memory takes a
+ * microsecond.  Ids of segments are: a segment keeps its id, so one that was
+ * seen is right for all snapshots, unless its transaction is undone, which a
+ * message of the table tells.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -15,9 +17,11 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_collation.h"
+#include "common/hashfn.h"
 #include "core/spi.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
@@ -35,6 +39,43 @@ static HdSpiRelation segment_index = {.name = "_segment_name_key"};
 static HdSpiRelation member_table = {.name = "_segment_member"};
 static HdSpiRelation member_index = {.name = "_segment_member_pkey"};
 
+#define KNOWN 16
+#define MAX_KNOWN_NAME 60
+
+/* A segment whose id is known; of length 0: none. */
+typedef struct Known
+{
+	int32 id;
+	int length;
+	char name[MAX_KNOWN_NAME];
+} Known;
+
+static Known known[KNOWN];
+static Oid known_table = InvalidOid; /* that the ids are of */
+
+static void
+on_message(Datum arg, Oid relid)
+{
+	if (relid == known_table || relid == InvalidOid)
+		memset(known, 0, sizeof(known));
+}
+
+/* Where a segment's id is kept; what is there may be another's. */
+static Known *
+known_of(const HdValue *name)
+{
+	static bool watching = false;
+	Oid table = hd_spi_relation(&segment_table);
+
+	if (!watching)
+		CacheRegisterRelcacheCallback(on_message, (Datum) 0);
+	watching = true;
+	if (table != known_table)
+		memset(known, 0, sizeof(known));
+	known_table = table;
+	return &known[hash_bytes((const unsigned char *) name->as.string, name->length) % KNOWN];
+}
+
 static text *
 as_text(const HdValue *value)
 {
@@ -49,6 +90,7 @@ find_segment(const HdValue *name, int32 *id)
 	SysScanDesc scan;
 	HeapTuple tuple;
 	bool isnull;
+	bool found;
 
 	ScanKeyInit(&key, SEGMENT_NAME, BTEqualStrategyNumber, F_TEXTEQ,
 				PointerGetDatum(as_text(name)));
@@ -56,11 +98,33 @@ find_segment(const HdValue *name, int32 *id)
 	scan = systable_beginscan(rel, hd_spi_relation(&segment_index), true, GetActiveSnapshot(), 1,
 							  &key);
 	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
+	found = HeapTupleIsValid(tuple);
+	if (found)
 		*id = DatumGetInt32(heap_getattr(tuple, SEGMENT_ID, RelationGetDescr(rel), &isnull));
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
-	return HeapTupleIsValid(tuple);
+	return found;
+}
+
+static bool
+segment_id(const HdValue *name, int32 *id)
+{
+	Known *place = known_of(name);
+
+	if (name->length > 0 && hd_flags_is_string(name, place->name, place->length))
+	{
+		*id = place->id;
+		return true;
+	}
+	if (!find_segment(name, id))
+		return false;
+	if (name->length <= MAX_KNOWN_NAME)
+	{
+		place->id = *id;
+		place->length = name->length;
+		memcpy(place->name, name->as.string, name->length);
+	}
+	return true;
 }
 
 bool
@@ -72,7 +136,7 @@ hd_flags_segment_has(const HdValue *segment, const HdValue *unit)
 	int32 id;
 	bool found;
 
-	if (!find_segment(segment, &id))
+	if (!segment_id(segment, &id))
 		return false;
 	rel = table_open(hd_spi_relation(&member_table), AccessShareLock);
 	ScanKeyInit(&keys[0], MEMBER_SEGMENT, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
