@@ -50,18 +50,33 @@ hd_flags_bucketing_by_name(const char *name, int length, HdBucketing *bucketing)
 	return false;
 }
 
+/* Ready for a digest; NULL when libcrypto gives none. */
+static EVP_MD_CTX *
+sha1_context(void)
+{
+	static EVP_MD_CTX *context = NULL;
+
+	/* looking the function up again takes longer than the digest */
+	if (context != NULL && EVP_DigestInit_ex(context, NULL, NULL) == 1)
+		return context;
+	EVP_MD_CTX_free(context);
+	context = EVP_MD_CTX_new();
+	if (context != NULL && EVP_DigestInit_ex(context, EVP_sha1(), NULL) == 1)
+		return context;
+	EVP_MD_CTX_free(context);
+	context = NULL;
+	return NULL;
+}
+
 /* The first 60 bits of the SHA-1 of some strings. */
 static uint64
 sha1_60(const HdValue *parts, int nparts)
 {
-	static EVP_MD_CTX *context = NULL;
+	EVP_MD_CTX *context = sha1_context();
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	uint64 bits;
-	bool ok;
+	bool ok = context != NULL;
 
-	if (context == NULL)
-		context = EVP_MD_CTX_new();
-	ok = context != NULL && EVP_DigestInit_ex(context, EVP_sha1(), NULL) == 1;
 	for (int i = 0; ok && i < nparts; i++)
 		ok = EVP_DigestUpdate(context, parts[i].as.string, parts[i].length) == 1;
 	if (!ok || EVP_DigestFinal_ex(context, digest, NULL) != 1)
