@@ -180,11 +180,26 @@ prepare(void)
 	messages++;
 }
 
+uint64
+hd_flags_running_hash(Snapshot snapshot)
+{
+	uint64 hash = 1;
+
+	if (snapshot->xcnt > 0)
+		hash = hash_bytes_extended((unsigned char *) snapshot->xip,
+								   (int) (snapshot->xcnt * sizeof(TransactionId)), hash);
+	/* on a standby, all of them are here */
+	if (snapshot->takenDuringRecovery && snapshot->subxcnt > 0)
+		hash = hash_bytes_extended((unsigned char *) snapshot->subxip,
+								   (int) (snapshot->subxcnt * sizeof(TransactionId)), hash);
+	return hash;
+}
+
 static HdFlagsSnapshot
 identity(Snapshot snapshot)
 {
 	HdFlagsSnapshot result = {
-		.completed = snapshot->snapXactCompletionCount,
+		.running = hd_flags_running(snapshot),
 		.xmin = snapshot->xmin,
 		.xmax = snapshot->xmax,
 		.curcid = snapshot->curcid,
@@ -194,6 +209,13 @@ identity(Snapshot snapshot)
 	return result;
 }
 
+/* Whether two snapshots see the same of what others have done. */
+static bool
+same_others(const HdFlagsSnapshot *a, const HdFlagsSnapshot *b)
+{
+	return a->xmin == b->xmin && a->xmax == b->xmax && a->running == b->running;
+}
+
 static bool
 is_valid(const Validity *validity, const HdFlagsSnapshot *now)
 {
@@ -201,26 +223,47 @@ is_valid(const Validity *validity, const HdFlagsSnapshot *now)
 
 	if (validity->messages != messages)
 		return false;
-	if (seen->completed == now->completed && seen->xmin == now->xmin && seen->xmax == now->xmax &&
-		seen->curcid == now->curcid && seen->lxid == now->lxid)
+	if (same_others(seen, now) && seen->curcid == now->curcid && seen->lxid == now->lxid)
 		return true;
 	/* a snapshot that is not older, in what others have committed and in what this one has done */
 	return validity->newest && now->completed != 0 && now->completed >= seen->completed &&
 		   (now->lxid != seen->lxid || now->curcid >= seen->curcid);
 }
 
-/* The newest snapshot there is, registered; NULL where none can be taken, or the one in use is it. */
-static Snapshot
-newer_snapshot(Snapshot snapshot, bool *newest)
+/*
+ * How many transactions had ended when the snapshot in use was taken, if none
+ * has since: active snapshots are copies, which do not know.
+ */
+static uint64
+completed(const HdFlagsSnapshot *now)
 {
+	HdFlagsSnapshot newest;
+	Snapshot latest;
+
+	if (IsInParallelMode())
+		return 0;
+	latest = GetLatestSnapshot();
+	newest = identity(latest);
+	return same_others(now, &newest) ? latest->snapXactCompletionCount : 0;
+}
+
+/*
+ * The newest snapshot there is, registered; NULL where none can be taken, or
+ * the one in use is it.  *seen gets how many transactions had ended.
+ */
+static Snapshot
+newer_snapshot(HdFlagsSnapshot *seen, bool *newest)
+{
+	HdFlagsSnapshot there;
 	Snapshot latest;
 
 	*newest = false;
-	if (IsInParallelMode() || RecoveryInProgress() || snapshot->snapXactCompletionCount == 0)
+	if (IsInParallelMode() || RecoveryInProgress())
 		return NULL;
 	latest = GetLatestSnapshot();
-	*newest = latest->snapXactCompletionCount == snapshot->snapXactCompletionCount &&
-			  latest->curcid == snapshot->curcid;
+	seen->completed = latest->snapXactCompletionCount;
+	there = identity(latest);
+	*newest = same_others(seen, &there) && latest->curcid == seen->curcid;
 	return *newest ? NULL : RegisterSnapshot(latest);
 }
 
@@ -391,8 +434,9 @@ verify_shared(Relation rel, Snapshot snapshot)
 	uint64 before = messages;
 	bool changing =
 		being_changed(rel, KIND_EVALUATOR, NULL) || being_changed(rel, KIND_METADATA, NULL);
+	HdFlagsSnapshot seen = identity(snapshot);
 	bool newest;
-	Snapshot newer = newer_snapshot(snapshot, &newest);
+	Snapshot newer = newer_snapshot(&seen, &newest);
 
 	load_shared(rel, snapshot);
 	if (newer != NULL)
@@ -402,7 +446,7 @@ verify_shared(Relation rel, Snapshot snapshot)
 				 shared.fingerprint;
 		UnregisterSnapshot(newer);
 	}
-	shared.validity.seen = identity(snapshot);
+	shared.validity.seen = seen;
 	shared.validity.messages = before;
 	shared.validity.newest = newest && !changing;
 }
@@ -444,19 +488,20 @@ verify(Entry *entry, Relation rel, Snapshot snapshot)
 	bool changing = being_changed(rel, KIND_FLAG, &entry->key);
 	HeapTuple tuple = fetch(rel, &entry->key, snapshot);
 	RowPlace place = place_of(tuple);
+	HdFlagsSnapshot seen = identity(snapshot);
 	bool newest;
 	Snapshot newer;
 
 	if (!same_place(&place, &entry->place) || entry->shared_version != shared.version)
 		load(entry, rel, tuple);
-	newer = newer_snapshot(snapshot, &newest);
+	newer = newer_snapshot(&seen, &newest);
 	if (newer != NULL)
 	{
 		place = place_of(fetch(rel, &entry->key, newer));
 		newest = same_place(&place, &entry->place);
 		UnregisterSnapshot(newer);
 	}
-	entry->validity.seen = identity(snapshot);
+	entry->validity.seen = seen;
 	entry->validity.messages = before;
 	entry->validity.newest = newest && !changing;
 }
@@ -482,6 +527,13 @@ entry_of(const char *key, int length)
 	dlist_push_head(&lru, &entry->node);
 	(void) slots_insert(slots, entry, &found);
 	return entry;
+}
+
+static bool
+is_right(const Entry *entry, const HdFlagsSnapshot *now)
+{
+	return is_valid(&entry->validity, now) && is_valid(&shared.validity, now) &&
+		   entry->shared_version == shared.version;
 }
 
 /* Read the table for what is not known to be right for the snapshot in use. */
@@ -512,9 +564,12 @@ hd_flags_find(const char *key, int length, HdFlagHandle *handle)
 	AcceptInvalidationMessages();
 	prepare();
 	entry = entry_of(key, length);
-	if (!is_valid(&entry->validity, &now) || !is_valid(&shared.validity, &now) ||
-		entry->shared_version != shared.version)
-		refresh(entry, &now);
+	if (!is_right(entry, &now))
+	{
+		now.completed = completed(&now);
+		if (!is_right(entry, &now))
+			refresh(entry, &now);
+	}
 	dlist_move_head(&lru, &entry->node);
 	make_room(entry);
 	handle->flag = entry->flag;
@@ -530,6 +585,7 @@ hd_flags_shared(void)
 
 	AcceptInvalidationMessages();
 	prepare();
+	now.completed = completed(&now);
 	if (!is_valid(&shared.validity, &now))
 	{
 		rel = table_open(cached_table, AccessShareLock);

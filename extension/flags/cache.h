@@ -33,10 +33,11 @@
 #include "flags/flag.h"
 #include "utils/snapmgr.h"
 
-/* Which snapshot: two that are the same here see the same flags. */
+/* Which snapshot: two that are the same here, but for completed, see the same flags. */
 typedef struct HdFlagsSnapshot
 {
-	uint64 completed; /* transactions ended when it was taken; 0: taken elsewhere */
+	uint64 completed; /* transactions that had ended when it was taken; 0: not known */
+	uint64 running;	  /* hash of those that it counts as running; 0: none */
 	TransactionId xmin;
 	TransactionId xmax;
 	CommandId curcid;
@@ -57,6 +58,21 @@ typedef struct HdFlagHandle
 extern uint64 hd_flags_generation;
 
 /*
+ * hd_flags_running
+ *		What a snapshot counts as running.  xmin and xmax do not tell: another may
+ *		have ended between two snapshots that have both of them in common.
+ */
+extern uint64 hd_flags_running_hash(Snapshot snapshot);
+
+static inline uint64
+hd_flags_running(Snapshot snapshot)
+{
+	if (likely(snapshot->xcnt == 0 && !snapshot->takenDuringRecovery))
+		return 0;
+	return hd_flags_running_hash(snapshot);
+}
+
+/*
  * hd_flags_find
  *		Look a flag up by its key and fill the handle.  Valid as long as
  *		hd_flags_handle_valid says so, and until the next call here.
@@ -73,9 +89,9 @@ hd_flags_handle_valid(const HdFlagHandle *handle)
 	Snapshot snapshot = GetActiveSnapshot();
 
 	return handle->generation == hd_flags_generation &&
-		   handle->snapshot.completed == snapshot->snapXactCompletionCount &&
 		   handle->snapshot.curcid == snapshot->curcid && handle->snapshot.xmin == snapshot->xmin &&
-		   handle->snapshot.xmax == snapshot->xmax && handle->snapshot.lxid == HD_MY_LXID;
+		   handle->snapshot.xmax == snapshot->xmax && handle->snapshot.lxid == HD_MY_LXID &&
+		   handle->snapshot.running == hd_flags_running(snapshot);
 }
 
 /*
