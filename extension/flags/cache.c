@@ -180,21 +180,6 @@ prepare(void)
 	messages++;
 }
 
-uint64
-hd_flags_running_hash(Snapshot snapshot)
-{
-	uint64 hash = 1;
-
-	if (snapshot->xcnt > 0)
-		hash = hash_bytes_extended((unsigned char *) snapshot->xip,
-								   (int) (snapshot->xcnt * sizeof(TransactionId)), hash);
-	/* on a standby, all of them are here */
-	if (snapshot->takenDuringRecovery && snapshot->subxcnt > 0)
-		hash = hash_bytes_extended((unsigned char *) snapshot->subxip,
-								   (int) (snapshot->subxcnt * sizeof(TransactionId)), hash);
-	return hash;
-}
-
 static HdFlagsSnapshot
 identity(Snapshot snapshot)
 {

@@ -37,7 +37,7 @@
 typedef struct HdFlagsSnapshot
 {
 	uint64 completed; /* transactions that had ended when it was taken; 0: not known */
-	uint64 running;	  /* hash of those that it counts as running; 0: none */
+	uint32 running;	  /* see hd_flags_running */
 	TransactionId xmin;
 	TransactionId xmax;
 	CommandId curcid;
@@ -59,17 +59,15 @@ extern uint64 hd_flags_generation;
 
 /*
  * hd_flags_running
- *		What a snapshot counts as running.  xmin and xmax do not tell: another may
- *		have ended between two snapshots that have both of them in common.
+ *		How many transactions a snapshot counts as running.  Of two snapshots with
+ *		the same xmax the later can only have lost some of them, since none from
+ *		xmax on is counted; so with the number the sets are the same.
  */
-extern uint64 hd_flags_running_hash(Snapshot snapshot);
-
-static inline uint64
+static inline uint32
 hd_flags_running(Snapshot snapshot)
 {
-	if (likely(snapshot->xcnt == 0 && !snapshot->takenDuringRecovery))
-		return 0;
-	return hd_flags_running_hash(snapshot);
+	/* on a standby, all of them are among the others */
+	return snapshot->xcnt + (snapshot->takenDuringRecovery ? (uint32) snapshot->subxcnt : 0);
 }
 
 /*
