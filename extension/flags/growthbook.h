@@ -284,11 +284,12 @@ hd_flags_growthbook_holds(HdFlagsRun *run, const HdGrowthBookTest *test, const H
  * JavaScript's conversions (growthbook_script.c).
  *
  * _truth: []  and {} are true, unlike in JsonLogic.  _string: String(), so null
- * is "null".  _compare: -1, 0, 1 as < and > have it, 2 where both are false.
+ * is "null".  _json: JSON.stringify(), members in the order of jsonb.  _compare: -1, 0, 1 as < and > have it, 2 where both are false.
  * _order: strings by their UTF-16 units.  _lower: toLowerCase().
  */
 extern bool hd_flags_growthbook_truth(const HdValue *value);
 extern HdValue hd_flags_growthbook_string(const HdValue *value);
+extern HdValue hd_flags_growthbook_json(const HdValue *value);
 extern int hd_flags_growthbook_compare(const HdValue *a, const HdValue *b);
 extern int hd_flags_growthbook_order(const HdValue *a, const HdValue *b);
 extern HdValue hd_flags_growthbook_lower(const HdValue *string);

@@ -13,8 +13,10 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "flags/growthbook.h"
+#include "miscadmin.h"
 #include "nodes/value.h"
 #include "utils/formatting.h"
+#include "utils/json.h"
 
 /* Digits of a version's part are padded to this width. */
 #define VERSION_WIDTH 5
@@ -54,6 +56,63 @@ hd_flags_growthbook_string(const HdValue *value)
 	initStringInfo(&text);
 	hd_flags_append_text(&text, value);
 	return hd_flags_string(text.data, text.len);
+}
+
+static void
+append_json(StringInfo out, const HdValue *value)
+{
+	HdValueWalk walk;
+	HdValue part;
+	JsonbIterator *json;
+	JsonbIteratorToken token;
+	JsonbValue member;
+	bool first = true;
+
+	check_stack_depth();
+	if (value->type == HD_VALUE_STRING)
+		escape_json(out, pnstrdup(value->as.string, value->length));
+	else if (hd_flags_is_array(value))
+	{
+		appendStringInfoChar(out, '[');
+		hd_flags_walk(&walk, value);
+		while (hd_flags_walk_next(&walk, &part))
+		{
+			appendStringInfoString(out, first ? "" : ",");
+			append_json(out, &part);
+			first = false;
+		}
+		appendStringInfoChar(out, ']');
+	}
+	else if (value->type == HD_VALUE_JSON)
+	{
+		appendStringInfoChar(out, '{');
+		json = JsonbIteratorInit(value->as.json);
+		while ((token = JsonbIteratorNext(&json, &member, true)) != WJB_DONE)
+		{
+			if (token != WJB_KEY && token != WJB_VALUE)
+				continue;
+			part = hd_flags_from_json_value(&member);
+			appendStringInfoString(out, token == WJB_VALUE ? ":" : first ? "" : ",");
+			append_json(out, &part);
+			first = false;
+		}
+		appendStringInfoChar(out, '}');
+	}
+	else
+	{
+		part = hd_flags_growthbook_string(value);
+		appendBinaryStringInfo(out, part.as.string, part.length);
+	}
+}
+
+HdValue
+hd_flags_growthbook_json(const HdValue *value)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	append_json(&out, value);
+	return hd_flags_string(out.data, out.len);
 }
 
 /*

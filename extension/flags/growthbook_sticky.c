@@ -86,17 +86,22 @@ assignments_of(HdGrowthBookUser *user, const HdValue *attribute, const HdValue *
 	return nothing;
 }
 
-/* Text of an attribute for a document's key: strings as they are, other scalars as JSON. */
+/* Text of a unit for a document: a string as it is, else JSON. */
 static HdValue
-value_text(HdFlagsRun *run, const HdValue *attribute)
+unit_text(const HdValue *value)
+{
+	return value->type == HD_VALUE_STRING ? *value : hd_flags_growthbook_json(value);
+}
+
+static HdValue
+attribute_text(HdFlagsRun *run, const HdValue *attribute)
 {
 	HdGrowthBookHashing hashing = {.attribute = *attribute};
 	HdGrowthBookUnit unit;
 
 	if (!hd_flags_growthbook_unit(run, &hashing, false, &unit))
 		return hd_flags_literal("");
-	/* an integer's digits stand in the unit, which ends here */
-	return hd_flags_string(pnstrdup(unit.text.as.string, unit.text.length), unit.text.length);
+	return unit_text(&unit.value);
 }
 
 static bool
@@ -131,8 +136,8 @@ hd_flags_growthbook_sticky(HdGrowthBookUser *user, const HdGrowthBookExperiment 
 	const HdGrowthBookHashing *hashing = &experiment->hashing;
 	HdValue fallback = hashing->fallback.type == HD_VALUE_STRING ? hashing->fallback
 																  : hd_flags_literal("id");
-	HdValue text = value_text(user->run, &hashing->attribute);
-	HdValue fallback_text = value_text(user->run, &fallback);
+	HdValue text = attribute_text(user->run, &hashing->attribute);
+	HdValue fallback_text = attribute_text(user->run, &fallback);
 	HdValue own = assignments_of(user, &hashing->attribute, &text);
 	HdValue other = {.type = HD_VALUE_PAIRS};
 	HdValue key;
@@ -190,7 +195,8 @@ hd_flags_growthbook_sticky_document(HdGrowthBookUser *user,
 									const HdGrowthBookUnit *unit, const HdValue *key,
 									HdValue *document)
 {
-	HdValue before = assignments_of(user, &unit->attribute, &unit->text);
+	HdValue text = unit_text(&unit->value);
+	HdValue before = assignments_of(user, &unit->attribute, &text);
 	HdValue name = assignment_key(experiment, experiment->bucket_version);
 	HdValue names[] = {hd_flags_literal("attributeName"), hd_flags_literal("attributeValue"),
 					   hd_flags_literal("assignments")};
@@ -205,7 +211,7 @@ hd_flags_growthbook_sticky_document(HdGrowthBookUser *user,
 	document->length = 0;
 	document->as.pairs = palloc(sizeof(HdValuePair) * lengthof(names));
 	add_pair(document, &names[0], &unit->attribute);
-	add_pair(document, &names[1], &unit->text);
+	add_pair(document, &names[1], &text);
 	add_pair(document, &names[2], &assignments);
 	return true;
 }
