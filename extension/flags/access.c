@@ -305,7 +305,7 @@ eval_var(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 
 	if (!hd_flags_arg(run, node, 0, &path))
 		return false;
-	if (!node->listed && hd_flags_is_array(&path))
+	if (run->dialect == HD_FLAGS_STRICT && !node->listed && hd_flags_is_array(&path))
 	{
 		HdValue array = path;
 		HdValue fallback;

@@ -53,7 +53,8 @@ hd_flags_args(HdFlagsRun *run, const HdFlagsNode *node, HdFlagsArgs *args)
 			return false;
 	args->n = node->nargs;
 	args->values = values;
-	if (!node->listed && hd_flags_is_array(&values[0]))
+	/* json-logic-js takes such an array for one argument */
+	if (run->dialect == HD_FLAGS_STRICT && !node->listed && hd_flags_is_array(&values[0]))
 	{
 		HdValueWalk walk;
 		HdValue *elements = palloc(sizeof(HdValue) * (hd_flags_length(&values[0]) + 1));

@@ -73,6 +73,8 @@ eval_substr(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 	if (!hd_flags_arg(run, node, 0, &arg))
 		return false;
 	initStringInfo(&text);
+	if (run->dialect == HD_FLAGS_JS && arg.type == HD_VALUE_NULL)
+		arg = hd_flags_literal("null"); /* String(null) */
 	if (!append(run, &text, &arg) || !hd_flags_arg(run, node, 1, &arg))
 		return false;
 	characters = pg_mbstrlen_with_len(text.data, text.len);

@@ -22,7 +22,8 @@ holds hotdash.jsonlogic() in the dialect js against it. It shares nothing with t
 
 A value is a pair [kind, content]: ['z'] null, ['u'] undefined, ['b', 1], ['n', 1.5], ['s', text],
 ['a', [values]], ['o', {name => value}]. Where the answer hangs on what JSON cannot say (whether two equal arrays are one
-and the same, what a string has for a property) evaluate() leaves it open.
+and the same, what a string has for a property), or where implementations differ (whether a default counts for an
+attribute that is null), evaluate() leaves it open.
 
 =cut
 
@@ -218,6 +219,7 @@ sub look
 		return $default unless defined $next;
 		$data = $next;
 	}
+	die "left open\n" if $data->[0] eq 'z' && $default->[0] ne 'z';
 	return $data;
 }
 
