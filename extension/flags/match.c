@@ -422,14 +422,14 @@ prepare_three_times(HdFlagsBuild *build, HdFlagsNode *node, const HdValue *argum
 	prepare_times(build, node, 3);
 }
 
-/* The times of the arguments; *odd_one: one of them is none. */
+/* The times of n arguments; *odd_one: one of them is none. */
 static bool
-eval_times(HdFlagsRun *run, const HdFlagsNode *node, TimestampTz *times, bool *odd_one)
+eval_times(HdFlagsRun *run, const HdFlagsNode *node, int n, TimestampTz *times, bool *odd_one)
 {
 	const TimeState *state = node->state;
 
 	*odd_one = false;
-	for (int i = 0; i < node->nargs; i++)
+	for (int i = 0; i < n; i++)
 	{
 		HdValue value;
 
@@ -446,47 +446,42 @@ eval_times(HdFlagsRun *run, const HdFlagsNode *node, TimestampTz *times, bool *o
 	return true;
 }
 
+/* One of the two times is before the other. */
+static bool
+eval_order(HdFlagsRun *run, const HdFlagsNode *node, int earlier, int later, HdValue *result)
+{
+	TimestampTz times[2];
+	bool odd_one;
+
+	if (!eval_times(run, node, 2, times, &odd_one))
+		return false;
+	*result = hd_flags_bool(times[earlier] < times[later]);
+	return !odd_one || odd(run, result);
+}
+
 static bool
 eval_before(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 {
-	TimestampTz times[MOST_TIMES];
-	bool odd_one;
-
-	if (!eval_times(run, node, times, &odd_one))
-		return false;
-	if (odd_one)
-		return odd(run, result);
-	*result = hd_flags_bool(times[0] < times[1]);
-	return true;
+	return eval_order(run, node, 0, 1, result);
 }
 
 static bool
 eval_after(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 {
-	TimestampTz times[MOST_TIMES];
-	bool odd_one;
-
-	if (!eval_times(run, node, times, &odd_one))
-		return false;
-	if (odd_one)
-		return odd(run, result);
-	*result = hd_flags_bool(times[0] > times[1]);
-	return true;
+	return eval_order(run, node, 1, 0, result);
 }
 
 /* From the second on, to before the third. */
 static bool
 eval_between(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 {
-	TimestampTz times[MOST_TIMES];
+	TimestampTz times[3];
 	bool odd_one;
 
-	if (!eval_times(run, node, times, &odd_one))
+	if (!eval_times(run, node, 3, times, &odd_one))
 		return false;
-	if (odd_one)
-		return odd(run, result);
 	*result = hd_flags_bool(times[0] >= times[1] && times[0] < times[2]);
-	return true;
+	return !odd_one || odd(run, result);
 }
 
 const HdFlagsOperator hd_flags_operators_match[] = {
