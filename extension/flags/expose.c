@@ -94,8 +94,7 @@ static HdSpiPlan add_late_plan = {
 static uint64
 hash_of(const Exposure *exposure)
 {
-	text *const names[NAMES] = {exposure->key, exposure->unit, exposure->variant,
-								exposure->tenant};
+	text *const names[NAMES] = {exposure->key, exposure->unit, exposure->variant, exposure->tenant};
 	static const unsigned char end = 0;
 	uint64 hash = 0;
 
@@ -188,19 +187,15 @@ static void
 record(const Exposure *exposure, int version)
 {
 	Datum values[6] = {
-		PointerGetDatum(exposure->key),
-		PointerGetDatum(exposure->unit),
-		PointerGetDatum(exposure->variant),
-		PointerGetDatum(exposure->tenant),
-		TimestampTzGetDatum(hd_clock_now()),
-		Int32GetDatum(version),
+		PointerGetDatum(exposure->key),		 PointerGetDatum(exposure->unit),
+		PointerGetDatum(exposure->variant),	 PointerGetDatum(exposure->tenant),
+		TimestampTzGetDatum(hd_clock_now()), Int32GetDatum(version),
 	};
 	HdSpi spi;
 
 	hd_instance_use();
 	hd_spi_begin(&spi);
-	hd_spi_run(take_lock(exposure, MAX_LOCKS) ? &add_plan : &add_late_plan, values, NULL, false,
-			   0);
+	hd_spi_run(take_lock(exposure, MAX_LOCKS) ? &add_plan : &add_late_plan, values, NULL, false, 0);
 	hd_spi_end(&spi);
 }
 
@@ -218,9 +213,9 @@ hashed(const char *bytes, int length)
 	if (pg_cryptohash_init(context) < 0 ||
 		pg_cryptohash_update(context, (const uint8 *) bytes, length) < 0 ||
 		pg_cryptohash_final(context, digest, sizeof(digest)) < 0)
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR),
-						errmsg("could not compute %s hash: %s", "SHA256",
-							   pg_cryptohash_error(context))));
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not compute %s hash: %s", "SHA256", pg_cryptohash_error(context))));
 	pg_cryptohash_free(context);
 	hex_encode((char *) digest, sizeof(digest), hex + sizeof(SHA256_PREFIX) - 1);
 	return cstring_to_text_with_len(hex, sizeof(hex) - 1);

@@ -110,9 +110,9 @@ hd_flags_store_init(void)
 							MAX_DAYS * MINUTES_A_DAY, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 	DefineCustomIntVariable("hotdash.segment_history_retention",
 							"How long it is known who was a member of a segment.",
-							"0 keeps it for good.", &segment_history_retention,
-							365 * MINUTES_A_DAY, 0, MAX_DAYS * MINUTES_A_DAY, PGC_SIGHUP,
-							GUC_UNIT_MIN, NULL, NULL, NULL);
+							"0 keeps it for good.", &segment_history_retention, 365 * MINUTES_A_DAY,
+							0, MAX_DAYS * MINUTES_A_DAY, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL,
+							NULL);
 	DefineCustomIntVariable("hotdash.flag_stale_after",
 							"How long a flag is not used, or answers the same to all, before it is "
 							"stale.",
@@ -121,10 +121,10 @@ hd_flags_store_init(void)
 	hd_tick_register(tick);
 	if (!hd_settings_preloaded())
 		return;
-	DefineCustomIntVariable("hotdash.flag_use_slots",
-							"Flags and variants whose uses are counted in memory between two ticks.",
-							NULL, &hd_flags_setting_use_slots, 4096, 16, 1000000, PGC_POSTMASTER, 0,
-							NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"hotdash.flag_use_slots",
+		"Flags and variants whose uses are counted in memory between two ticks.", NULL,
+		&hd_flags_setting_use_slots, 4096, 16, 1000000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	hd_flags_usage_register();
 	hd_worker_register(&task);
 }

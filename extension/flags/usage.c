@@ -42,10 +42,10 @@ typedef struct UseName
 
 typedef struct Slot
 {
-	UseName name;				/* set's lock */
-	TimestampTz first;		/* set's lock; since it was last taken out */
-	pg_atomic_uint64 last;	/* added to with the lock shared */
-	pg_atomic_uint64 uses;	/* likewise */
+	UseName name;		   /* set's lock */
+	TimestampTz first;	   /* set's lock; since it was last taken out */
+	pg_atomic_uint64 last; /* added to with the lock shared */
+	pg_atomic_uint64 uses; /* likewise */
 } Slot;
 
 typedef struct Set
@@ -162,8 +162,7 @@ find_room(Set *set, TimestampTz now)
 
 		if (slot->name.key_length == 0)
 			return slot;
-		if (idlest == NULL ||
-			pg_atomic_read_u64(&slot->last) < pg_atomic_read_u64(&idlest->last))
+		if (idlest == NULL || pg_atomic_read_u64(&slot->last) < pg_atomic_read_u64(&idlest->last))
 			idlest = slot;
 	}
 	if ((TimestampTz) pg_atomic_read_u64(&idlest->last) + IDLE_US > now)

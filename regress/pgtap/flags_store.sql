@@ -5,7 +5,7 @@ SET LOCAL client_min_messages = error;
 SET LOCAL hotdash.now_override = '2031-01-01 12:00:00+00';
 SET LOCAL hotdash.flag_context = '';
 SET LOCAL hotdash.environment = '';
-SELECT plan(144);
+SELECT plan(149);
 
 CREATE FUNCTION pg_temp.at(later interval) RETURNS text LANGUAGE sql AS $$
 	SELECT set_config('hotdash.now_override', ('2031-01-01 12:00:00+00'::timestamptz + later)::text, true)
@@ -281,6 +281,21 @@ SET LOCAL hotdash.flag_stale_after = '30 d';
 SELECT hotdash.flag_delete('used-long-ago');
 SELECT hotdash._flag_use_keep(1000) \g /dev/null
 SELECT is_empty($$SELECT FROM hotdash._flag_use WHERE key = 'used-long-ago'$$, 'uses of a flag go with it');
+
+-- What this session counts
+SELECT hotdash.flag_set('counted', pg_temp.flag('on', '{"if": [{"var": "pro"}, "off", null]}'));
+SELECT count(hotdash.flag_enabled('counted', jsonb_build_object('pro', i > 3))) FROM generate_series(1, 5) AS i \g /dev/null
+SELECT set_eq($$SELECT variant, uses FROM hotdash._flag_use_live() WHERE key = 'counted'$$, $$VALUES ('on', 3::bigint), ('off', 2)$$, 'uses are counted in memory');
+SAVEPOINT s;
+SELECT hotdash._flag_use_keep(1000) \g /dev/null
+SELECT set_eq($$SELECT variant, uses FROM hotdash._flag_use WHERE key = 'counted'$$, $$VALUES ('on', 3::bigint), ('off', 2)$$, 'and written down by the tick');
+SELECT is_empty($$SELECT FROM hotdash._flag_use_live() WHERE key = 'counted'$$, 'which takes them out');
+ROLLBACK TO s;
+SELECT set_eq($$SELECT variant, uses FROM hotdash._flag_use_live() WHERE key = 'counted'$$, $$VALUES ('on', 3::bigint), ('off', 2)$$, 'they come back when that is undone');
+SELECT hotdash._flag_use_keep(1000) \g /dev/null
+SELECT count(hotdash.flag_enabled('counted')) \g /dev/null
+SELECT hotdash._flag_use_keep(1000) \g /dev/null
+SELECT is((SELECT uses FROM hotdash._flag_use WHERE key = 'counted' AND variant = 'on'), 4::bigint, 'and add up');
 
 /*
  * Rights and tenants
