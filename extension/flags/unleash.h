@@ -8,7 +8,7 @@
  * evaluated from them (unleash.c): no JSON is looked into any more.
  *
  * Reference: Unleash's client specification, and where that is silent what
- * its clients agree on; docs/flags_import.md says what is done where they
+ * its clients agree on; docs/flags_unleash.md says what is done where they
  * do not.
  *
  * All pointers lead into the flag's definition or the memory of its tree.
