@@ -158,8 +158,7 @@ choose(Decision *decision, const HdGrowthBookChoice *choice, Source source, HdFl
 }
 
 static Outcome
-run_experiment(HdGrowthBookUser *user, const HdGrowthBookExperiment *experiment,
-			   Decision *decision)
+run_experiment(HdGrowthBookUser *user, const HdGrowthBookExperiment *experiment, Decision *decision)
 {
 	HdGrowthBookResult *result = &decision->result;
 	const HdGrowthBookChoice *choice;
@@ -189,8 +188,7 @@ run_rule(HdGrowthBookUser *user, const HdGrowthBookFlag *flag, const HdGrowthBoo
 		return NEXT;
 	if (rule->forced != NULL)
 	{
-		if (rule->condition != NULL &&
-			!hd_flags_growthbook_holds(user->run, rule->condition, NULL))
+		if (rule->condition != NULL && !hd_flags_growthbook_holds(user->run, rule->condition, NULL))
 			return NEXT;
 		if (!is_in_rollout(user, rule))
 			return NEXT;
@@ -222,7 +220,8 @@ run_flag(HdGrowthBookUser *user, const HdGrowthBookFlag *flag, Decision *decisio
 		outcome = run_rule(user, flag, &flag->rules[i], decision);
 	if (outcome == NEXT)
 		(void) choose(decision, flag->fallback, FROM_DEFAULT,
-					  flag->nrules == 0 && flag->experiment == NULL ? HD_FLAG_STATIC : HD_FLAG_DEFAULT);
+					  flag->nrules == 0 && flag->experiment == NULL ? HD_FLAG_STATIC
+																	: HD_FLAG_DEFAULT);
 	return outcome;
 }
 
@@ -263,8 +262,7 @@ eval_growthbook(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 	run->outcome.by_payload = false;
 	run->outcome.payload = NULL;
 	run->outcome.reason = decision.reason;
-	run->outcome.metadata =
-		run->wants_metadata ? describe(&user, &decision) : hd_flags_null();
+	run->outcome.metadata = run->wants_metadata ? describe(&user, &decision) : hd_flags_null();
 	if (unlikely(run->trace != NULL))
 		note(run, node, &decision);
 	*result = decision.choice->name;

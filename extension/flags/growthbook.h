@@ -129,7 +129,7 @@ typedef struct HdGrowthBookExperiment
 	const HdGrowthBookFilter *namespace; /* NULL: none */
 	const HdGrowthBookTest *condition;	 /* NULL: none */
 	HdGrowthBookParents parents;
-	HdValue groups; /* a list; null: none */
+	HdValue groups;						/* a list; null: none */
 	const HdGrowthBookTargets *targets; /* NULL: none */
 	int bucket_version;
 	int min_bucket_version;
@@ -164,7 +164,7 @@ typedef struct HdGrowthBookFlag
 	int nrules;
 	HdGrowthBookExperiment *experiment; /* an experiment by itself, without a feature around it */
 	int hash_version;					/* highest in use */
-	int nchoices; /* in the parser's list */
+	int nchoices;						/* in the parser's list */
 } HdGrowthBookFlag;
 
 /* A parser's state; the first problem ends it. */
@@ -323,7 +323,7 @@ typedef struct HdGrowthBookUser
 {
 	HdFlagsRun *run;
 	const HdFlagsNode *node; /* the operator */
-	bool known; /* options was looked up */
+	bool known;				 /* options was looked up */
 	HdValue options;
 } HdGrowthBookUser;
 

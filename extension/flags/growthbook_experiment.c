@@ -138,11 +138,11 @@ parse_variation(HdGrowthBookParse *parse, const HdValue *source, const HdValue *
 	keyed = key.type != HD_VALUE_NULL;
 	if (!keyed)
 		key = hd_flags_string(number, strlen(number));
-	choice = hd_flags_growthbook_choice(
-		parse,
-		psprintf("%.*s/%.*s", experiment->key.length, experiment->key.as.string, key.length,
-				 key.as.string),
-		value);
+	choice =
+		hd_flags_growthbook_choice(parse,
+								   psprintf("%.*s/%.*s", experiment->key.length,
+											experiment->key.as.string, key.length, key.as.string),
+								   value);
 	if (choice == NULL)
 		return false;
 	choice->key = key;
@@ -229,8 +229,7 @@ parse_bandit(HdGrowthBookParse *parse, const HdValue *source, HdGrowthBookExperi
 
 /* ["name", from, to]: a filter of the first hash. */
 static bool
-parse_namespace(HdGrowthBookParse *parse, const HdValue *source,
-				HdGrowthBookExperiment *experiment)
+parse_namespace(HdGrowthBookParse *parse, const HdValue *source, HdGrowthBookExperiment *experiment)
 {
 	HdGrowthBookFilter *filter;
 	HdGrowthBookRange *range;

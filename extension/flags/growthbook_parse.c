@@ -45,8 +45,7 @@ hd_flags_growthbook_problem(HdGrowthBookParse *parse, const char *format, ...)
 bool
 hd_flags_growthbook_given(const HdValue *source, const char *name, HdValue *result)
 {
-	return hd_flags_member(source, name, strlen(name), result) &&
-		   hd_flags_growthbook_truth(result);
+	return hd_flags_member(source, name, strlen(name), result) && hd_flags_growthbook_truth(result);
 }
 
 bool
@@ -109,8 +108,7 @@ hd_flags_growthbook_choice(HdGrowthBookParse *parse, char *name, const HdValue *
 }
 
 bool
-hd_flags_growthbook_range(HdGrowthBookParse *parse, const HdValue *source,
-						  HdGrowthBookRange *range)
+hd_flags_growthbook_range(HdGrowthBookParse *parse, const HdValue *source, HdGrowthBookRange *range)
 {
 	HdValue from;
 	HdValue to;
@@ -271,9 +269,8 @@ static bool
 parse_forced(HdGrowthBookParse *parse, const HdValue *source, const HdValue *value, int number,
 			 HdGrowthBookRule *rule)
 {
-	char *name = rule->id.length > 0
-					 ? psprintf("rule/%.*s", rule->id.length, rule->id.as.string)
-					 : psprintf("rule/%d", number);
+	char *name = rule->id.length > 0 ? psprintf("rule/%.*s", rule->id.length, rule->id.as.string)
+									 : psprintf("rule/%d", number);
 	HdValue given;
 
 	rule->forced = hd_flags_growthbook_choice(parse, name, value);
@@ -304,8 +301,7 @@ parse_rule(HdGrowthBookParse *parse, const HdValue *source, int number, HdGrowth
 		return false;
 	if (hd_flags_member(source, "force", 5, &value))
 		return parse_forced(parse, source, &value, number, rule);
-	if (!hd_flags_member(source, "contextualVariations", 20, &value) ||
-		value.type == HD_VALUE_NULL)
+	if (!hd_flags_member(source, "contextualVariations", 20, &value) || value.type == HD_VALUE_NULL)
 		if (!hd_flags_growthbook_given(source, "variations", &value))
 			return true;
 	if (!hd_flags_growthbook_truth(&value))

@@ -112,7 +112,8 @@ write_set(HdScriptPattern *pattern, HdUnitSet *set, bool inverted)
 	bool empty = true;
 
 	if (pattern->folded && !hd_flags_units_fold(set))
-		return foreign(pattern, "letters beyond ASCII without regard to case need a server with ICU");
+		return foreign(pattern,
+					   "letters beyond ASCII without regard to case need a server with ICU");
 	if (inverted)
 		hd_flags_units_invert(set);
 	write_text(pattern, "[");

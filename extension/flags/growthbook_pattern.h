@@ -14,7 +14,7 @@ typedef enum HdScriptVerdict
 {
 	HD_SCRIPT_FINE,
 	HD_SCRIPT_INVALID, /* JavaScript refuses it too */
-	HD_SCRIPT_FOREIGN	/* it has no equal here */
+	HD_SCRIPT_FOREIGN  /* it has no equal here */
 } HdScriptVerdict;
 
 /* Sets of UTF-16 units (growthbook_units.c). */

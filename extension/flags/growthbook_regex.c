@@ -43,8 +43,8 @@ static bool
 compile(HdGrowthBookParse *parse, const HdScriptPattern *pattern, HdGrowthBookRegex *regex)
 {
 	char message[128];
-	int error = pg_regcomp(&regex->compiled, pattern->out, pattern->nout,
-						   REG_ADVANCED | REG_NOSUB, C_COLLATION_OID);
+	int error = pg_regcomp(&regex->compiled, pattern->out, pattern->nout, REG_ADVANCED | REG_NOSUB,
+						   C_COLLATION_OID);
 
 	if (error != REG_OKAY)
 	{
@@ -79,10 +79,10 @@ hd_flags_growthbook_regex(HdGrowthBookParse *parse, const HdValue *pattern, bool
 	if (translation.verdict == HD_SCRIPT_INVALID)
 		regex->matches_nothing = true;
 	else if (translation.verdict == HD_SCRIPT_FOREIGN)
-		fine = hd_flags_growthbook_problem(parse,
-										   "regular expression \"%.*s\" has no equal here: %s",
-										   Min(pattern->length, 100), pattern->as.string,
-										   translation.reason);
+		fine =
+			hd_flags_growthbook_problem(parse, "regular expression \"%.*s\" has no equal here: %s",
+										Min(pattern->length, 100), pattern->as.string,
+										translation.reason);
 	else
 		fine = compile(parse, &translation, regex);
 	pfree(translation.out);
@@ -103,7 +103,8 @@ hd_flags_growthbook_regex_matches(const HdGrowthBookRegex *regex, const HdValue 
 	if (text->length > SHORT_TEXT)
 		units = palloc(sizeof(pg_wchar) * text->length);
 	length = hd_flags_units_of(text->as.string, text->length, units);
-	outcome = pg_regexec(unconstify(regex_t *, &regex->compiled), units, length, 0, NULL, 0, NULL, 0);
+	outcome =
+		pg_regexec(unconstify(regex_t *, &regex->compiled), units, length, 0, NULL, 0, NULL, 0);
 	if (units != buffer)
 		pfree(units);
 	if (outcome != REG_OKAY && outcome != REG_NOMATCH)

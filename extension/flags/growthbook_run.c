@@ -71,8 +71,7 @@ leave(HdGrowthBookResult *result)
 static bool
 force(HdGrowthBookResult *result, double variation)
 {
-	if (variation < 0 || variation >= result->experiment->nchoices ||
-		variation != trunc(variation))
+	if (variation < 0 || variation >= result->experiment->nchoices || variation != trunc(variation))
 		return leave(result);
 	result->variation = (int) variation;
 	result->within = true;
@@ -97,8 +96,8 @@ is_disabled(HdGrowthBookUser *user)
 {
 	HdValue enabled;
 
-	return hd_flags_growthbook_option(user, "enabled", &enabled) &&
-		   enabled.type == HD_VALUE_BOOL && !enabled.as.boolean;
+	return hd_flags_growthbook_option(user, "enabled", &enabled) && enabled.type == HD_VALUE_BOOL &&
+		   !enabled.as.boolean;
 }
 
 static bool

@@ -181,8 +181,8 @@ is_ascii(const HdValue *string)
 static Oid
 lower_collation(void)
 {
-	Oid found = get_collation_oid(
-		list_make2(makeString("pg_catalog"), makeString("und-x-icu")), true);
+	Oid found =
+		get_collation_oid(list_make2(makeString("pg_catalog"), makeString("und-x-icu")), true);
 
 	return OidIsValid(found) ? found : DEFAULT_COLLATION_OID;
 }

@@ -37,8 +37,7 @@ join(const HdValue *left, const char *between, const HdValue *right)
 static HdValue
 assignment_key(const HdGrowthBookExperiment *experiment, int version)
 {
-	char *text =
-		psprintf("%.*s__%d", experiment->key.length, experiment->key.as.string, version);
+	char *text = psprintf("%.*s__%d", experiment->key.length, experiment->key.as.string, version);
 
 	return hd_flags_string(text, strlen(text));
 }
@@ -134,8 +133,8 @@ int
 hd_flags_growthbook_sticky(HdGrowthBookUser *user, const HdGrowthBookExperiment *experiment)
 {
 	const HdGrowthBookHashing *hashing = &experiment->hashing;
-	HdValue fallback = hashing->fallback.type == HD_VALUE_STRING ? hashing->fallback
-																  : hd_flags_literal("id");
+	HdValue fallback =
+		hashing->fallback.type == HD_VALUE_STRING ? hashing->fallback : hd_flags_literal("id");
 	HdValue text = attribute_text(user->run, &hashing->attribute);
 	HdValue fallback_text = attribute_text(user->run, &fallback);
 	HdValue own = assignments_of(user, &hashing->attribute, &text);

@@ -170,8 +170,8 @@ hd_flags_growthbook_targets(HdGrowthBookParse *parse, const HdValue *source,
 
 	if (!hd_flags_is_array(source))
 		return hd_flags_growthbook_problem(parse, "urlPatterns are no list");
-	targets = palloc0(offsetof(HdGrowthBookTargets, items) +
-					  sizeof(Target) * hd_flags_length(source));
+	targets =
+		palloc0(offsetof(HdGrowthBookTargets, items) + sizeof(Target) * hd_flags_length(source));
 	experiment->targets = targets;
 	hd_flags_walk(&walk, source);
 	while (hd_flags_walk_next(&walk, &element))

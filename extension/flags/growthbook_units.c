@@ -159,8 +159,8 @@ capital_of(uint32 unit, const char *line, int length)
 static bool
 work_out_capitals(void)
 {
-	Oid collation = get_collation_oid(
-		list_make2(makeString("pg_catalog"), makeString("und-x-icu")), true);
+	Oid collation =
+		get_collation_oid(list_make2(makeString("pg_catalog"), makeString("und-x-icu")), true);
 	uint16 *table;
 	char *upper;
 	char *line;

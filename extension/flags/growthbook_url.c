@@ -141,8 +141,9 @@ ends_in_number(const char *at, const char *end)
 	for (label = end; label > at && label[-1] != '.'; label--)
 		;
 	return label < end && *label >= '0' && *label <= '9' &&
-		   (starts_with(label, end, "0x") || find_any(label, end, "abcdefghijklmnopqrstuvwxyz"
-																  "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-") == end);
+		   (starts_with(label, end, "0x") || find_any(label, end,
+													  "abcdefghijklmnopqrstuvwxyz"
+													  "ABCDEFGHIJKLMNOPQRSTUVWXYZ_-") == end);
 }
 
 static HdUrlVerdict

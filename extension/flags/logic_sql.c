@@ -99,8 +99,7 @@ static const HdFlagsNode *
 rule_of(FunctionCallInfo fcinfo, HdFlagsDialect dialect)
 {
 	bool found;
-	Compiled *compiled =
-		compiled_of(fcinfo, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), &found);
+	Compiled *compiled = compiled_of(fcinfo, PG_ARGISNULL(0) ? NULL : PG_GETARG_JSONB_P(0), &found);
 	HdValue rule;
 	MemoryContext saved;
 
@@ -130,8 +129,8 @@ raise_thrown(const HdFlagsRun *run)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s",
 					text_to_cstring(cstring_to_text_with_len(text.data, Min(text.len, 1000)))),
-			 errdetail("%s", (run->broken != NULL) ? run->broken
-												   : "The rule threw an error of this type.")));
+			 errdetail("%s.", (run->broken != NULL) ? run->broken
+													: "the rule threw an error of this type")));
 }
 
 /*
@@ -155,7 +154,7 @@ static void
 refuse(const char *message, const char *hint)
 {
 	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					errmsg("invalid definition of a flag: %s", message), errhint("%s", hint)));
+					errmsg("invalid definition of a flag: %s", message), errhint("%s.", hint)));
 }
 
 #define MEMBER(object, name, result) hd_flags_member(object, "" name, sizeof(name) - 1, result)
@@ -181,7 +180,7 @@ check_members(const HdValue *definition)
 							text_to_cstring(
 								cstring_to_text_with_len(name.as.string, Min(name.length, 100)))),
 				   "Members are state, variants, defaultVariant, targeting, metadata, bucketing "
-				   "and dialect.");
+				   "and dialect");
 		(void) JsonbIteratorNext(&walk, &part, true);
 	}
 }
@@ -194,18 +193,18 @@ check_names(const HdValue *definition)
 
 	if (MEMBER(definition, "state", &value) && !hd_flags_is_string(&value, "ENABLED", 7) &&
 		!hd_flags_is_string(&value, "DISABLED", 8))
-		refuse("unknown state", "A state is ENABLED or DISABLED.");
+		refuse("unknown state", "A state is ENABLED or DISABLED");
 	if (MEMBER(definition, "bucketing", &value) &&
 		(value.type != HD_VALUE_STRING ||
 		 !hd_flags_bucketing_by_name(value.as.string, value.length, &bucketing)))
 		refuse("unknown bucketing",
 			   "Bucketings are flagd-v1, flagd-v2, flagd-v3, unleash, growthbook-1, growthbook-2 "
-			   "and launchdarkly.");
+			   "and launchdarkly");
 	if (MEMBER(definition, "dialect", &value) && !hd_flags_is_string(&value, "js", 2) &&
 		!hd_flags_is_string(&value, "strict", 6))
-		refuse("unknown dialect", "Dialects are js and strict.");
+		refuse("unknown dialect", "Dialects are js and strict");
 	if (MEMBER(definition, "metadata", &value) && !hd_flags_is_object(&value))
-		refuse("metadata is not an object", "Metadata are names with values.");
+		refuse("metadata is not an object", "Metadata are names with values");
 }
 
 static void
@@ -216,13 +215,13 @@ check_variants(const HdValue *definition)
 
 	if (!MEMBER(definition, "variants", &variants) || !hd_flags_is_object(&variants))
 		refuse("it has no variants",
-			   "Variants are names with values: {\"variants\": {\"on\": true, \"off\": false}}.");
+			   "Variants are names with values: {\"variants\": {\"on\": true, \"off\": false}}");
 	if (!MEMBER(definition, "defaultVariant", &value) || value.type == HD_VALUE_NULL)
 		return;
 	if (value.type != HD_VALUE_STRING ||
 		!hd_flags_member(&variants, value.as.string, value.length, &value))
 		refuse("its default variant is none of its variants",
-			   "defaultVariant is the name of a variant, or null for the caller's default.");
+			   "defaultVariant is the name of a variant, or null for the caller's default");
 }
 
 /* An array of the names, as a member of an object. */
@@ -261,7 +260,7 @@ hd_flags_sql_check(PG_FUNCTION_ARGS)
 	hd_require_arg(fcinfo, 1, "definition");
 	definition = hd_flags_from_jsonb(PG_GETARG_JSONB_P(1));
 	if (!hd_flags_is_object(&definition))
-		refuse("it is not an object", "See docs/flags.md for what a definition is.");
+		refuse("it is not an object", "See docs/flags.md for what a definition is");
 	check_members(&definition);
 	check_names(&definition);
 	check_variants(&definition);

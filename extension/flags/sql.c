@@ -127,7 +127,7 @@ hd_flags_sql_require(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(HD_ERRCODE_FLAG_OFF),
 				 errmsg("feature \"%s\" is not enabled", text_to_cstring(PG_GETARG_TEXT_PP(0))),
-				 errhint("flag_explain shows why.")));
+				 errhint("See flag_explain for the reason.")));
 	PG_RETURN_VOID();
 }
 
