@@ -232,13 +232,14 @@ as_text(const HdValue *value, int *length)
 	return text.data;
 }
 
-/* "a.b.0" taken apart; "" and null are all of the data. */
+/* "a.b.0" taken apart; "" and null are all of the data, what else is empty as text is a name. */
 static Path *
 make_path(const HdValue *dotted)
 {
 	int length;
 	const char *text = as_text(dotted, &length);
-	int nsteps = (length > 0) ? 1 : 0;
+	bool whole = dotted->type == HD_VALUE_NULL || hd_flags_is_string(dotted, "", 0);
+	int nsteps = whole ? 0 : 1;
 	Path *path;
 
 	for (int i = 0; i < length; i++)

@@ -41,8 +41,25 @@ hd_flags_now(HdFlagsRun *run)
 	return run->at;
 }
 
-bool
-hd_flags_args(HdFlagsRun *run, const HdFlagsNode *node, HdFlagsArgs *args)
+/* What is not in brackets and gave an array is the arguments themselves. */
+static bool
+spread(HdFlagsRun *run, HdFlagsArgs *args)
+{
+	HdValue array = args->values[0];
+	HdValue *elements = palloc(sizeof(HdValue) * (hd_flags_length(&array) + 1));
+	HdValueWalk walk;
+
+	args->n = 0;
+	args->values = elements;
+	hd_flags_walk(&walk, &array);
+	while (hd_flags_walk_next(&walk, &elements[args->n]))
+		if (args->n++, !hd_flags_step(run))
+			return false;
+	return true;
+}
+
+static bool
+evaluate_all(HdFlagsRun *run, const HdFlagsNode *node, HdFlagsArgs *args)
 {
 	HdValue *values = args->few;
 
@@ -53,18 +70,20 @@ hd_flags_args(HdFlagsRun *run, const HdFlagsNode *node, HdFlagsArgs *args)
 			return false;
 	args->n = node->nargs;
 	args->values = values;
-	/* json-logic-js takes such an array for one argument */
-	if (run->dialect == HD_FLAGS_STRICT && !node->listed && hd_flags_is_array(&values[0]))
-	{
-		HdValueWalk walk;
-		HdValue *elements = palloc(sizeof(HdValue) * (hd_flags_length(&values[0]) + 1));
-
-		args->n = 0;
-		args->values = elements;
-		hd_flags_walk(&walk, &values[0]);
-		while (hd_flags_walk_next(&walk, &elements[args->n]))
-			if (args->n++, !hd_flags_step(run))
-				return false;
-	}
 	return true;
+}
+
+bool
+hd_flags_args_spread(HdFlagsRun *run, const HdFlagsNode *node, HdFlagsArgs *args)
+{
+	return evaluate_all(run, node, args) &&
+		   (node->listed || !hd_flags_is_array(&args->values[0]) || spread(run, args));
+}
+
+bool
+hd_flags_args(HdFlagsRun *run, const HdFlagsNode *node, HdFlagsArgs *args)
+{
+	if (run->dialect == HD_FLAGS_STRICT)
+		return hd_flags_args_spread(run, node, args);
+	return evaluate_all(run, node, args);
 }

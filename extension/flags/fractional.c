@@ -361,7 +361,7 @@ eval_evaluated(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 	bool keyed;
 
 	*result = hd_flags_null();
-	if (!hd_flags_args(run, node, &args))
+	if (!hd_flags_args_spread(run, node, &args))
 		return false;
 	if (args.n < ((run->bucketing == HD_BUCKETING_FLAGD_V1) ? 2 : 1))
 		return true;

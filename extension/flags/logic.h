@@ -284,9 +284,10 @@ extern HdFlagsDialect hd_flags_build_dialect(const HdFlagsBuild *build);
 extern TimestampTz hd_flags_now(HdFlagsRun *run);
 
 /*
- * hd_flags_args
- *		All arguments, evaluated.  What is not in brackets and gives an array is
- *		the arguments themselves.
+ * hd_flags_args, hd_flags_args_spread
+ *		All arguments, evaluated.  An array that one without brackets gives is the
+ *		arguments themselves: in strict, or always (flagd's own operators); to
+ *		json-logic-js it is one argument.
  */
 typedef struct HdFlagsArgs
 {
@@ -296,6 +297,7 @@ typedef struct HdFlagsArgs
 } HdFlagsArgs;
 
 extern bool hd_flags_args(HdFlagsRun *run, const HdFlagsNode *node, HdFlagsArgs *args);
+extern bool hd_flags_args_spread(HdFlagsRun *run, const HdFlagsNode *node, HdFlagsArgs *args);
 
 /*
  * hd_flags_context_whole
