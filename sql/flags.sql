@@ -99,9 +99,13 @@ COMMENT ON FUNCTION hotdash._flag_check_name(text, text) IS
 REVOKE ALL ON FUNCTION hotdash._flag_check_name(text, text) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._flag_role() RETURNS name
-	LANGUAGE sql STABLE PARALLEL SAFE
+	LANGUAGE plpgsql STABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
-	AS $$ SELECT coalesce(nullif(current_setting('role'), 'none'), session_user)::name $$;
+	AS $$
+	BEGIN
+		RETURN coalesce(nullif(current_setting('role'), 'none'), session_user);
+	END
+	$$;
 COMMENT ON FUNCTION hotdash._flag_role() IS 'Who asks: the role that was set, else that of the session';
 REVOKE ALL ON FUNCTION hotdash._flag_role() FROM PUBLIC;
 
@@ -266,12 +270,14 @@ REVOKE ALL ON FUNCTION hotdash._flags_check_asks() FROM PUBLIC;
  */
 
 CREATE FUNCTION hotdash._flags_differ(items hotdash._flag[]) RETURNS hotdash._flag[]
-	LANGUAGE sql VOLATILE
+	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT coalesce(array_agg(ROW(i.*)::hotdash._flag ORDER BY i.kind, i.key), '{}')
-		FROM unnest(items) AS i LEFT JOIN hotdash._flag AS f ON f.kind = i.kind AND f.key = i.key
-		WHERE i.definition IS DISTINCT FROM f.definition
+	BEGIN
+		RETURN (SELECT coalesce(array_agg(ROW(i.*)::hotdash._flag ORDER BY i.kind, i.key), '{}')
+			FROM unnest(items) AS i LEFT JOIN hotdash._flag AS f ON f.kind = i.kind AND f.key = i.key
+			WHERE i.definition IS DISTINCT FROM f.definition);
+	END
 	$$;
 COMMENT ON FUNCTION hotdash._flags_differ(hotdash._flag[]) IS 'Those that are not as they are to be, sorted';
 REVOKE ALL ON FUNCTION hotdash._flags_differ(hotdash._flag[]) FROM PUBLIC;

@@ -49,12 +49,14 @@ COMMENT ON FUNCTION hotdash._flag_use_take() IS
 REVOKE ALL ON FUNCTION hotdash._flag_use_take() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._flag_use_begin() RETURNS void
-	LANGUAGE sql VOLATILE
+	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+	BEGIN
 		INSERT INTO hotdash._flag_counting (since)
-		SELECT hotdash._now()
-		WHERE NOT EXISTS (SELECT FROM hotdash._flag_counting) AND EXISTS (SELECT FROM hotdash._counters())
+			SELECT hotdash._now()
+			WHERE NOT EXISTS (SELECT FROM hotdash._flag_counting) AND EXISTS (SELECT FROM hotdash._counters());
+	END
 	$$;
 COMMENT ON FUNCTION hotdash._flag_use_begin() IS 'Notes that uses are counted from now on, where they are and nobody did';
 REVOKE ALL ON FUNCTION hotdash._flag_use_begin() FROM PUBLIC;
