@@ -57,26 +57,25 @@ CREATE FUNCTION hotdash._growthbook_experiments(document jsonb, options jsonb) R
 	AS $$
 	/* An experiment outside of features is a flag under its own key, which must be nobody else's. */
 	DECLARE
-		wrong record;
+		listed constant jsonb := CASE WHEN coalesce((options ->> 'experiments')::bool, true) THEN nullif(document -> 'experiments', 'null') END;
+		nameless bigint;
+		taken text;
 	BEGIN
-		IF NOT coalesce((options ->> 'experiments')::bool, true) OR jsonb_typeof(document -> 'experiments') IS DISTINCT FROM 'array' THEN
-			RETURN;
+		nameless := min(e.n) FROM jsonb_array_elements(listed) WITH ORDINALITY AS e (body, n)
+			WHERE jsonb_typeof(e.body -> 'key') IS DISTINCT FROM 'string';
+		IF nameless IS NOT NULL THEN
+			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+				MESSAGE = format('experiment %s of a GrowthBook document has no key', nameless);
 		END IF;
-		SELECT e.n, e.body ->> 'key' AS key, count(*) OVER (PARTITION BY e.body ->> 'key') AS times INTO wrong
-			FROM jsonb_array_elements(document -> 'experiments') WITH ORDINALITY AS e (body, n)
-			ORDER BY (jsonb_typeof(e.body -> 'key') = 'string') IS TRUE, count(*) OVER (PARTITION BY e.body ->> 'key') DESC,
-				(document -> 'features' ? (e.body ->> 'key')) IS TRUE DESC, e.n
-			LIMIT 1;
-		IF wrong.n IS NOT NULL AND wrong.key IS NULL THEN
+		SELECT e.body ->> 'key' INTO taken FROM jsonb_array_elements(listed) AS e (body)
+			GROUP BY 1 HAVING count(*) > 1 OR (document -> 'features' ? (e.body ->> 'key')) IS TRUE ORDER BY 1 LIMIT 1;
+		IF taken IS NOT NULL THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-				MESSAGE = format('experiment %s of a GrowthBook document has no key', wrong.n);
-		ELSIF wrong.times > 1 OR document -> 'features' ? wrong.key THEN
-			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-				MESSAGE = format('experiment "%s" of GrowthBook cannot be imported', left(wrong.key, 100)),
+				MESSAGE = format('experiment "%s" of GrowthBook cannot be imported', left(taken, 100)),
 				DETAIL = 'Another experiment or a feature has the same key.',
 				HINT = 'The option {"experiments": false} imports features alone.';
 		END IF;
-		RETURN QUERY SELECT e.body ->> 'key', e.body FROM jsonb_array_elements(document -> 'experiments') AS e (body);
+		RETURN QUERY SELECT e.body ->> 'key', e.body FROM jsonb_array_elements(listed) AS e (body);
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._growthbook_experiments(jsonb, jsonb) IS 'The experiments of a GrowthBook document by their keys';

@@ -420,6 +420,30 @@ parse_inside(HdScriptPattern *pattern, const char *begin)
 	return true;
 }
 
+/* Looking ahead may be repeated, which means it once; and nothing when it may be left out. */
+static bool
+parse_ahead(HdScriptPattern *pattern, const char *begin)
+{
+	int before = pattern->nout;
+	int behind;
+	int64 least;
+	int64 most;
+
+	if (!parse_inside(pattern, begin))
+		return false;
+	behind = pattern->nout;
+	if (!at_quantifier(pattern))
+		return true;
+	if (braces(pattern, &least, &most) == 0)
+		least = peek(pattern, 0) == '+' ? 1 : 0;
+	if (!parse_quantifier(pattern))
+		return false;
+	pattern->nout = least > 0 ? behind : before;
+	if (least == 0)
+		write_text(pattern, "(?:)");
+	return true;
+}
+
 /* ^, $, \b, \B and looking around.  *found: there was one. */
 static bool
 parse_assertion(HdScriptPattern *pattern, bool *found)
@@ -437,17 +461,10 @@ parse_assertion(HdScriptPattern *pattern, bool *found)
 		return parse_inside(pattern, "(?<=");
 	else if (accept(pattern, "(?<!"))
 		return parse_inside(pattern, "(?<!");
-	else if (peek(pattern, 0) == '(' && peek(pattern, 1) == '?' &&
-			 (peek(pattern, 2) == '=' || peek(pattern, 2) == '!'))
-	{
-		bool ahead = peek(pattern, 2) == '=';
-
-		pattern->at += 3;
-		if (!parse_inside(pattern, ahead ? "(?=" : "(?!"))
-			return false;
-		if (at_quantifier(pattern))
-			return foreign(pattern, "it repeats an assertion");
-	}
+	else if (accept(pattern, "(?="))
+		return parse_ahead(pattern, "(?=");
+	else if (accept(pattern, "(?!"))
+		return parse_ahead(pattern, "(?!");
 	else
 		*found = false;
 	return true;

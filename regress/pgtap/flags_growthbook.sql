@@ -54,11 +54,14 @@ SELECT ok(NOT hotdash.flag_enabled('tap-empty', default_value => true), 'and is 
 SELECT is(hotdash.flags_import('{}', 'growthbook'), 0, 'a document of nothing');
 SELECT is(hotdash.flags_import('{"features": null, "experiments": null, "savedGroups": null}', 'growthbook'), 0, 'nor is null anything');
 
--- on and off
-SELECT is(hotdash.flag_enabled('tap-gb'), v.on_, format('isOn of %s', v.value))
-	FROM (VALUES ('true'::jsonb, true), ('false', false), ('0', false), ('""', false), ('null', false), ('"0"', true), ('"false"', true), ('[]', true), ('{}', true), ('-1', true)) AS v (value, on_),
-	LATERAL (SELECT hotdash.flags_import(jsonb_build_object('features', jsonb_build_object('tap-gb', jsonb_build_object('defaultValue', v.value))), 'growthbook')) AS i (n)
-	WHERE i.n = 1;
+CREATE FUNCTION pg_temp.is_on(value jsonb) RETURNS bool LANGUAGE plpgsql AS $$
+	BEGIN
+		PERFORM hotdash.flags_import(jsonb_build_object('features', jsonb_build_object('tap-gb', jsonb_build_object('defaultValue', value))), 'growthbook');
+		RETURN hotdash.flag_enabled('tap-gb');
+	END
+$$;
+SELECT is(pg_temp.is_on(v.value), v.on_, format('isOn of %s', v.value))
+	FROM (VALUES ('true'::jsonb, true), ('false', false), ('0', false), ('""', false), ('null', false), ('"0"', true), ('"false"', true), ('[]', true), ('{}', true), ('-1', true)) AS v (value, on_);
 
 /*
  * Conditions
@@ -104,13 +107,13 @@ FROM (VALUES
 ) AS v (condition, context, holds);
 
 SELECT is(pg_temp.by_rule(jsonb_build_object('force', 'yes', 'condition', jsonb_build_object('a', jsonb_build_object(v.op, v.pattern))), jsonb_build_object('a', v.subject)) = '"yes"',
-	v.matches, format('%s %s on %s', v.op, v.pattern, v.subject))
+	v.matches, format('%s %s on %s', v.op, v.pattern, to_json(v.subject)))
 FROM (VALUES
 	('$regex', '^a.c$', 'abc', true), ('$regex', '^a.c$', E'a\nc', false), ('$regex', '^a.c$', E'a\u2028c', false), ('$regex', '^..$', '😀', true), ('$regex', '^.$', '😀', false), ('$regex', '^[^x]+$', E'a\nb', true),
 	('$regex', 'b$', E'b\n', false), ('$regex', '^b', E'a\nb', false), ('$regex', '\bfoo\b', 'a foo b', true), ('$regex', '\bfoo\b', 'éfoo', true), ('$regex', '\Boo', 'foo', true), ('$regex', '^\w+$', 'é', false), ('$regex', '^\d+$', '٣', false),
 	('$regex', '^\s$', E'\uFEFF', true), ('$regex', '^[\w-]+$', 'a-b', true), ('$regex', '[]', 'x', false), ('$regex', '^[^]$', E'\n', true), ('$regex', '^[\b]$', E'\b', true),
 	('$regex', '^\x41\u0042\103\cJ$', E'ABC\n', true), ('$regex', '^\u{2}$', 'uu', true), ('$regex', '^a{,2}$', 'a{,2}', true), ('$regex', '^a{2,}?$', 'aaa', true), ('$regex', '^]}$', ']}', true), ('$regex', '^\_\-\/$', '_-/', true),
-	('$regex', '^(?=.*\d)(?!.*x).{3}$', 'a1b', true), ('$regex', '(?<=\$)\d', '$5', true), ('$regex', '(?<!\$)5', '$5', false), ('$regex', '^(?<year>\d{4})-(?:a||b)$', '2026-', true), ('$regex', '^\8$', '8', true), ('$regex', '[z-a]', 'b', false),
+	('$regex', '^(?=.*\d)(?!.*x).{3}$', 'a1b', true), ('$regex', '(?<=\$)\d', '$5', true), ('$regex', '(?<!\$)5', '$5', false), ('$regex', '^(?<year>\d{4})-(?:a||b)$', '2026-', true), ('$regex', '^\8$', '8', true), ('$regex', '[z-a]', 'b', false), ('$regex', '^(?=x)*a', 'a', true), ('$regex', '^(?!a){1,2}a', 'a', false),
 	('$regex', 'a**', 'a', false), ('$regex', '(', '(', false), ('$regex', ')', ')', false), ('$regex', 'a{3,2}', 'aaa', false), ('$regex', '^*', '*', false), ('$regex', '\', '\', false), ('$regex', '{2}', '{2}', false), ('$regex', '(?<a', 'a', false),
 	('$regexi', '^É[a-c]$', 'éB', true), ('$regexi', '^[а-я]+$', 'ПРИВЕТ', true), ('$regexi', 'ς', 'Σ', true), ('$regexi', '[^k]', E'\u212A', true), ('$regexi', '^k$', E'\u212A', false), ('$regexi', 'ss', 'ß', false), ('$regexi', '\u0041', 'a', true),
 	('$regex', 'a/b', 'a/b', true), ('$regex', '^[^a/]+$', 'a/', false), ('$regex', '', '', true)
@@ -128,7 +131,7 @@ SELECT is(definition #> '{targeting,hd_growthbook,savedGroups}', '{"g": [1, "2",
 
 -- UTF-16: é and an emoji hash as their units
 SELECT is(hotdash.flag_bucket('growthbook-1', '', 'é'), 0.94::float8, 'é is one unit');
-SELECT is(pg_temp.by_rule('{"force": "yes", "seed": "s", "hashVersion": 2, "range": [0.4747, 0.4748]}', '{"id": "😀"}'), '"yes"', 'an emoji is two');
+SELECT is(pg_temp.by_rule('{"force": "yes", "seed": "s", "hashVersion": 2, "range": [0.2801, 0.2802]}', '{"id": "😀"}'), '"yes"', 'an emoji is two');
 SELECT is(pg_temp.by_rule(v.rule::jsonb, v.context::jsonb), v.value::jsonb, format('rule %s for %s', v.rule, v.context))
 FROM (VALUES
 	('{"force": "yes", "coverage": 1}', '{"id": "u"}', '"yes"'), ('{"force": "yes", "coverage": 1}', '{}', '"no"'), ('{"force": "yes", "coverage": 1}', '{"targetingKey": "u"}', '"yes"'),
@@ -149,9 +152,9 @@ FROM (VALUES
 
 SELECT is(pg_temp.import_one('[{"id": "half", "force": "half", "coverage": 0.5}, {"id": "exp", "key": "e", "hashVersion": 2, "variations": ["a", "b"], "meta": [{"key": "x", "name": "Ex"}, {"key": "y"}]}]'), 1, 'a rollout and an experiment');
 SELECT is(pg_temp.details('{"id": "u3"}'), '{"source": "force", "ruleId": "half", "value": "half", "variant": "rule/half", "reason": "SPLIT"}', 'in the rollout');
-SELECT is(pg_temp.details('{"id": "u1"}') - 'bucket', '{"source": "experiment", "ruleId": "exp", "value": "a", "variant": "e/x", "reason": "SPLIT", "experiment": "e", "key": "x", "name": "Ex", "variationId": 0,
-	"inExperiment": true, "hashUsed": true, "hashAttribute": "id", "hashValue": "u1", "stickyBucketUsed": false}', 'in the experiment');
-SELECT is(pg_temp.details('{"id": "u1"}') -> 'bucket', to_jsonb(hotdash.flag_bucket('growthbook-2', 'e', 'u1')), 'its bucket');
+SELECT is(pg_temp.details('{"id": "u4"}') - 'bucket', '{"source": "experiment", "ruleId": "exp", "value": "a", "variant": "e/x", "reason": "SPLIT", "experiment": "e", "key": "x", "name": "Ex", "variationId": 0,
+	"inExperiment": true, "hashUsed": true, "hashAttribute": "id", "hashValue": "u4", "stickyBucketUsed": false}', 'in the experiment');
+SELECT is(pg_temp.details('{"id": "u4"}') -> 'bucket', '0.0924', 'its bucket');
 SELECT is(pg_temp.details('{"$growthbook": {"forcedVariations": {"e": 1}}}') - '{experiment,key,variationId,inExperiment}'::text[],
 	'{"source": "experiment", "ruleId": "exp", "value": "b", "variant": "e/y", "reason": "TARGETING_MATCH", "hashUsed": false, "hashAttribute": "id", "hashValue": "", "stickyBucketUsed": false}', 'forced into it');
 SELECT is(pg_temp.details('{}'), '{"source": "defaultValue", "ruleId": "", "value": "no", "variant": "default", "reason": "DEFAULT"}', 'in neither');
@@ -175,18 +178,16 @@ SELECT is(hotdash.flags_import('{"features": {
 	"tap-ring-3": {"defaultValue": 1, "rules": [{"parentConditions": [{"id": "tap-ring-1"}]}]},
 	"tap-far-ring": {"defaultValue": 1, "rules": [{"force": 5, "condition": {"y": 1}}, {"parentConditions": [{"id": "tap-far-ring"}]}]}}}', 'growthbook'), 10, 'flags that ask each other, in circles too');
 SELECT hotdash.flag_set('tap-flagd', '{"state": "ENABLED", "variants": {"one": 1, "two": 2}, "defaultVariant": "one", "targeting": {"if": [{"var": "two"}, "two", null]}}') \g /dev/null
-SELECT row_eq(format('SELECT value, variant, reason, error_code FROM hotdash.flag_evaluate(%L, ''"mine"'', %L)', v.key, v.context),
+SELECT row_eq(format('SELECT value, variant, reason, error_code FROM hotdash.flag_evaluate(%L, ''null'', %L)', v.key, v.context),
 	ROW(v.value::jsonb, v.variant, v.reason, v.error), format('%s for %s', v.key, v.context))
 FROM (VALUES
-	('tap-gate', '{"country": "US"}', 'true', 'default', 'DEFAULT', NULL), ('tap-gate', '{}', '"mine"', 'prerequisite', 'TARGETING_MATCH', NULL),
+	('tap-gate', '{"country": "US"}', 'true', 'default', 'DEFAULT', NULL), ('tap-gate', '{}', 'null', 'prerequisite', 'TARGETING_MATCH', NULL),
 	('tap-skip', '{"country": "US"}', '"yes"', 'rule/1', 'TARGETING_MATCH', NULL), ('tap-skip', '{}', '"no"', 'default', 'DEFAULT', NULL),
 	('tap-absent', '{}', '"yes"', 'rule/1', 'TARGETING_MATCH', NULL), ('tap-two', '{"country": "US"}', '"yes"', 'rule/1', 'TARGETING_MATCH', NULL),
 	('tap-native', '{"two": true}', '"yes"', 'rule/1', 'TARGETING_MATCH', NULL), ('tap-native', '{}', '"no"', 'default', 'DEFAULT', NULL),
-	('tap-ring-1', '{}', '"mine"', NULL, 'ERROR', 'GENERAL'), ('tap-ring-2', '{}', '"mine"', NULL, 'ERROR', 'GENERAL'), ('tap-ring-3', '{}', '"mine"', NULL, 'ERROR', 'GENERAL'),
-	('tap-far-ring', '{"y": 1}', '5', 'rule/1', 'TARGETING_MATCH', NULL), ('tap-far-ring', '{}', '"mine"', NULL, 'ERROR', 'GENERAL')
+	('tap-ring-1', '{}', 'null', NULL, 'ERROR', 'GENERAL'), ('tap-ring-2', '{}', 'null', NULL, 'ERROR', 'GENERAL'), ('tap-ring-3', '{}', 'null', NULL, 'ERROR', 'GENERAL'),
+	('tap-far-ring', '{"y": 1}', '5', 'rule/1', 'TARGETING_MATCH', NULL), ('tap-far-ring', '{}', 'null', NULL, 'ERROR', 'GENERAL')
 ) AS v (key, context, value, variant, reason, error);
-SELECT is(hotdash.flag_evaluate('tap-gate', 'null', '{}') #>> '{metadata,growthbook,source}', 'prerequisite', 'the source of a closed gate')
-	FROM (SELECT 1) AS x WHERE false;
 SELECT is((hotdash.flag_evaluate('tap-gate', 'null', '{}')).metadata #>> '{growthbook,source}', 'prerequisite', 'the source of a closed gate');
 
 /*
@@ -197,7 +198,7 @@ SELECT is(hotdash.flags_import('{"experiments": [{"key": "tap-exp", "variations"
 		{"type": "regex", "include": false, "pattern": "/shop/admin"}], "parentConditions": [{"id": "tap-parent", "condition": {"value": {"$ne": "gold"}}}]},
 	{"key": "tap-forced", "variations": ["a", "b"], "force": 1, "status": "running"}, {"key": "tap-draft", "variations": ["a", "b"], "status": "draft"},
 	{"key": "tap-stopped", "variations": ["a", "b"], "weights": [0, 1], "status": "stopped"}, {"key": "tap-groups", "variations": ["a", "b"], "weights": [0, 1], "groups": ["beta"]}]}', 'growthbook'), 5, 'experiments are flags');
-SELECT row_eq(format('SELECT value, variant, reason, error_code FROM hotdash.flag_evaluate(%L, ''"mine"'', %L)', v.key, v.context),
+SELECT row_eq(format('SELECT value, variant, reason, error_code FROM hotdash.flag_evaluate(%L, ''null'', %L)', v.key, v.context),
 	ROW(v.value::jsonb, v.variant, v.reason, v.error), format('%s for %s', v.key, v.context))
 FROM (VALUES
 	('tap-exp', '{"id": 1, "$growthbook": {"url": "https://www.Example.com:443/x/../shop/shoes/?a=1&lang=EN#top"}}', '"b"', 'tap-exp/1', 'SPLIT', NULL),
@@ -206,7 +207,7 @@ FROM (VALUES
 	('tap-exp', '{"id": 1, "$growthbook": {"url": "https://www.example.com/shop/admin/?lang=en"}}', '"a"', 'default', 'DEFAULT', NULL),
 	('tap-exp', '{"id": 1, "country": "US", "$growthbook": {"url": "https://www.example.com/shop/shoes?lang=en"}}', '"a"', 'default', 'DEFAULT', NULL),
 	('tap-exp', '{"id": 1}', '"a"', 'default', 'DEFAULT', NULL),
-	('tap-exp', '{"id": 1, "$growthbook": {"url": "https://me:secret@www.example.com/"}}', '"mine"', NULL, 'ERROR', 'GENERAL'),
+	('tap-exp', '{"id": 1, "$growthbook": {"url": "https://me:secret@www.example.com/"}}', 'null', NULL, 'ERROR', 'GENERAL'),
 	('tap-forced', '{"id": 1}', '"b"', 'tap-forced/1', 'TARGETING_MATCH', NULL), ('tap-draft', '{"id": 1}', '"a"', 'default', 'DEFAULT', NULL),
 	('tap-stopped', '{"id": 1}', '"a"', 'default', 'DEFAULT', NULL), ('tap-groups', '{"id": 1}', '"a"', 'default', 'DEFAULT', NULL),
 	('tap-groups', '{"id": 1, "$growthbook": {"groups": {"beta": true}}}', '"b"', 'tap-groups/1', 'SPLIT', NULL)
@@ -249,7 +250,7 @@ SELECT throws_ok(format('SELECT pg_temp.import_one(%L)', jsonb_build_array(v.rul
 FROM (VALUES
 	('{"force": 1, "condition": 5}'), ('{"force": 1, "condition": {"$or": {}}}'), ('{"force": 1, "condition": {"$not": null}}'), ('{"force": 1, "condition": {"$and": [1]}}'), ('{"force": 1, "condition": {"a": {"$elemMatch": 1}}}'),
 	('{"force": 1, "condition": {"a": {"$inGroup": 1}}}'), ('{"force": 1, "condition": {"a": {"$regex": "(a)\\1"}}}'), ('{"force": 1, "condition": {"a": {"$regex": "(?<n>a)\\k<n>"}}}'), ('{"force": 1, "condition": {"a": {"$regex": "a{256}"}}}'),
-	('{"force": 1, "condition": {"a": {"$regex": "(?i:a)"}}}'), ('{"force": 1, "condition": {"a": {"$regex": "(?=a)*"}}}'), ('{"force": 1, "coverage": "1"}'), ('{"force": 1, "coverage": null}'), ('{"force": 1, "range": [0]}'), ('{"force": 1, "hashVersion": "2"}'),
+	('{"force": 1, "condition": {"a": {"$regex": "(?i:a)"}}}'), ('{"force": 1, "coverage": "1"}'), ('{"force": 1, "coverage": null}'), ('{"force": 1, "range": [0]}'), ('{"force": 1, "hashVersion": "2"}'),
 	('{"force": 1, "seed": 5}'), ('{"force": 1, "hashAttribute": ["id"]}'), ('{"force": 1, "filters": {}}'), ('{"force": 1, "filters": [{"ranges": []}]}'), ('{"force": 1, "filters": [{"seed": "s"}]}'), ('{"force": 1, "parentConditions": {}}'),
 	('{"force": 1, "parentConditions": [{}]}'), ('{"variations": {}}'), ('{"variations": [1, 2], "meta": [{}]}'), ('{"variations": [1, 2], "meta": [{"key": 1}, {}]}'), ('{"variations": [1, 2], "weights": ["1"]}'), ('{"variations": [1, 2], "ranges": {}}'),
 	('{"variations": [1, 2], "namespace": ["n", 0]}'), ('{"variations": [1, 2], "bucketVersion": 1.5}'), ('{"variations": [1, 2], "minBucketVersion": 10001}'), ('{"variations": [1, 2], "key": 1}'), ('{"force": 1, "id": 7}'), ('5')
