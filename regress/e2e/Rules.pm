@@ -23,7 +23,7 @@ holds hotdash.jsonlogic() in the dialect js against it. It shares nothing with t
 A value is a pair [kind, content]: ['z'] null, ['u'] undefined, ['b', 1], ['n', 1.5], ['s', text],
 ['a', [values]], ['o', {name => value}]. Where the answer hangs on what JSON cannot say (whether two equal arrays are one
 and the same, what a string has for a property), or where implementations differ (whether a default counts for an
-attribute that is null), evaluate() leaves it open.
+attribute that is null, what the path [] leads to), evaluate() leaves it open.
 
 =cut
 
@@ -47,8 +47,17 @@ sub is_nan { return $_[0] != $_[0] }
 
 sub is_infinite { return $_[0] == $infinity || $_[0] == -$infinity }
 
-# Perl keeps whole numbers whole where it can; JavaScript has doubles.
-sub double { return unpack 'd', pack 'd', $_[0] }
+# Perl keeps whole numbers whole where it can; JavaScript has doubles. Of the decimals that a large one is read from, the
+# shortest may be half way to the next; the server does not take that one.
+my $whole = 2**53;
+
+sub double
+{
+	my $double = unpack 'd', pack 'd', $_[0];
+
+	die "left open\n" if abs $double > $whole && !is_infinite($double) && $double != 1e21;
+	return $double;
+}
 
 # The fewest digits that are read as the same number.
 sub shortest
@@ -206,8 +215,9 @@ sub look
 {
 	my ($data, $path, $default) = @_;
 
+	die "left open\n" if $path->[0] =~ /[ao]/ && text($path) eq '';
 	return $data if $path->[0] =~ /[zu]/ || ($path->[0] eq 's' && $path->[1] eq '');
-	foreach my $name (text($path) eq '' ? '' : split /\./, text($path), -1)
+	foreach my $name (split /\./, text($path), -1)
 	{
 		my ($kind, $content) = @$data;
 		my $next;
