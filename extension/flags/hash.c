@@ -62,43 +62,64 @@ block_at(const char *bytes)
 	return block;
 }
 
+/* The 0 to 3 bytes at the end of a string. */
 static inline uint32
 tail_of(const char *bytes, int length)
 {
 	uint32 tail = 0;
 
-	for (int i = 0; i < length; i++)
-		tail |= (uint32) (uint8) bytes[i] << (8 * i);
+	if (length > 2)
+		tail |= (uint32) (uint8) bytes[2] << 16;
+	if (length > 1)
+		tail |= (uint32) (uint8) bytes[1] << 8;
+	if (length > 0)
+		tail |= (uint8) bytes[0];
 	return tail;
+}
+
+/* What is kept and what is new together make the next block. */
+static inline void
+add(HdMurmur *murmur, const char *bytes, int length)
+{
+	int shift = murmur->ntail * BITS_PER_BYTE;
+	uint64 kept = murmur->tail;
+	uint32 hash = murmur->hash;
+
+	murmur->length += length;
+	for (; length >= BLOCK; length -= BLOCK, bytes += BLOCK)
+	{
+		kept |= (uint64) block_at(bytes) << shift;
+		hash = mix(hash, (uint32) kept);
+		kept >>= 32;
+	}
+	kept |= (uint64) tail_of(bytes, length) << shift;
+	murmur->ntail += length;
+	if (murmur->ntail >= BLOCK)
+	{
+		hash = mix(hash, (uint32) kept);
+		kept >>= 32;
+		murmur->ntail -= BLOCK;
+	}
+	murmur->tail = (uint32) kept;
+	murmur->hash = hash;
+}
+
+static inline uint32
+end(const HdMurmur *murmur)
+{
+	return finish(murmur->hash, murmur->tail, murmur->ntail, murmur->length);
 }
 
 void
 hd_flags_murmur_add(HdMurmur *murmur, const char *bytes, int length)
 {
-	murmur->length += length;
-	while (murmur->ntail > 0 && length > 0)
-	{
-		murmur->tail |= (uint32) (uint8) *bytes++ << (8 * murmur->ntail);
-		length--;
-		if (++murmur->ntail < BLOCK)
-			continue;
-		murmur->hash = mix(murmur->hash, murmur->tail);
-		murmur->tail = 0;
-		murmur->ntail = 0;
-	}
-	for (; length >= BLOCK; length -= BLOCK, bytes += BLOCK)
-		murmur->hash = mix(murmur->hash, block_at(bytes));
-	if (length > 0)
-	{
-		murmur->tail = tail_of(bytes, length);
-		murmur->ntail = length;
-	}
+	add(murmur, bytes, length);
 }
 
 uint32
 hd_flags_murmur_end(const HdMurmur *murmur)
 {
-	return finish(murmur->hash, murmur->tail, murmur->ntail, murmur->length);
+	return end(murmur);
 }
 
 uint32
@@ -117,12 +138,10 @@ hd_flags_murmur3_parts(const HdValue *parts, int nparts, uint32 seed)
 {
 	HdMurmur murmur = hd_flags_murmur_begin(seed);
 
-	if (nparts == 1 && parts->type == HD_VALUE_STRING)
-		return hd_flags_murmur3(parts->as.string, parts->length, seed);
 	for (int i = 0; i < nparts; i++)
 		if (parts[i].type == HD_VALUE_STRING)
-			hd_flags_murmur_add(&murmur, parts[i].as.string, parts[i].length);
-	return hd_flags_murmur_end(&murmur);
+			add(&murmur, parts[i].as.string, parts[i].length);
+	return end(&murmur);
 }
 
 /*
