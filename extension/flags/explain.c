@@ -42,11 +42,19 @@ typedef struct Event
 	HdValuePair notes[8];
 } Event;
 
+/* A JSON object that grows. */
+typedef struct Object
+{
+	HdValue value;
+	int room;
+} Object;
+
 struct HdFlagsTrace
 {
 	Event root;
 	Event *current;
 	int nevents;
+	Object reads; /* attributes that operators read without asking var */
 };
 
 bool
@@ -87,13 +95,6 @@ hd_flags_trace_note(HdFlagsRun *run, const HdFlagsNode *node, const char *name,
 	event->notes[event->nnotes++].value = *value;
 }
 
-/* A JSON object that grows. */
-typedef struct Object
-{
-	HdValue value;
-	int room;
-} Object;
-
 static void
 add(Object *object, const char *name, HdValue value)
 {
@@ -110,6 +111,16 @@ add(Object *object, const char *name, HdValue value)
 	object->value.type = HD_VALUE_PAIRS;
 	pairs[object->value.length].name = hd_flags_string(name, (int) strlen(name));
 	pairs[object->value.length++].value = value;
+}
+
+void
+hd_flags_trace_read(HdFlagsRun *run, const HdValue *name, const HdValue *value)
+{
+	Object *reads = &run->trace->reads;
+	HdValue known;
+
+	if (!hd_flags_member(&reads->value, name->as.string, name->length, &known))
+		add(reads, pnstrdup(name->as.string, name->length), *value);
 }
 
 static HdValue
@@ -182,13 +193,14 @@ collect_read(Object *object, const Event *event)
 static void
 add_rule(Object *object, const HdFlagsTrace *trace)
 {
-	Object attributes = {.value.type = HD_VALUE_PAIRS};
+	Object attributes = trace->reads;
 	const Event *decider;
 
 	if (trace->root.first == NULL)
 		return;
 	decider = deciding(trace->root.first);
 	add(object, "decided_by", describe(decider));
+	attributes.value.type = HD_VALUE_PAIRS;
 	collect_read(&attributes, &trace->root);
 	add(object, "attributes", attributes.value);
 	add(object, "rule", describe(trace->root.first));

@@ -313,6 +313,13 @@ extern HdValue hd_flags_context_whole(HdFlagsRun *run);
 extern void hd_flags_trace_note(HdFlagsRun *run, const HdFlagsNode *node, const char *name,
 								const HdValue *value);
 
+/*
+ * hd_flags_trace_read
+ *		For an explanation, likewise: an attribute that an operator has looked up
+ *		by itself, null where it is missing.
+ */
+extern void hd_flags_trace_read(HdFlagsRun *run, const HdValue *name, const HdValue *value);
+
 /* The tables of operators, each ended by a row without a name. */
 extern const HdFlagsOperator hd_flags_operators_access[];	  /* var, val, exists, missing */
 extern const HdFlagsOperator hd_flags_operators_control[];	  /* if, and, or, !, try, ?? */

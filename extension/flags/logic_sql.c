@@ -325,6 +325,20 @@ definition_of(FunctionCallInfo fcinfo)
 }
 
 /*
+ * Place of a variant that is a name alone, in a flag of another system.  There a
+ * flag may be on without a variant, which is "enabled" then.
+ */
+static int
+place_by_name(const HdFlag *flag, const HdFlagDecision *decision)
+{
+	if (decision->outcome == NULL || decision->name.type != HD_VALUE_STRING)
+		return 0;
+	if (decision->outcome->on && hd_flags_is_string(&decision->name, "disabled", 8))
+		return hd_flags_variant(flag, "enabled", 7) + 1;
+	return hd_flags_variant(flag, decision->name.as.string, decision->name.length) + 1;
+}
+
+/*
  * _flag_place(definition, unit, context): the variant that a definition gives,
  * counted from 1 in the order of its names; 0: the caller's default; -1: an
  * error.  For counting an audience.
@@ -348,5 +362,5 @@ hd_flags_sql_place(PG_FUNCTION_ARGS)
 	hd_flags_end(&question);
 	if (decision.error != HD_FLAG_OK)
 		PG_RETURN_INT32(-1);
-	PG_RETURN_INT32(decision.variant + 1);
+	PG_RETURN_INT32(decision.variant >= 0 ? decision.variant + 1 : place_by_name(flag, &decision));
 }

@@ -349,25 +349,28 @@ number_text(double number, char *buffer)
 	return hd_flags_string(text.data, text.len);
 }
 
+/* Its own fields Unleash has at the top, all others in the context's properties. */
+static bool
+find(HdFlagsRun *run, const HdValue *name, bool at_top, HdValue *value)
+{
+	HdValue properties;
+
+	if (at_top)
+		return hd_flags_attribute(run, name->as.string, name->length, value) &&
+			   value->type != HD_VALUE_NULL;
+	return hd_flags_attribute(run, "properties", 10, &properties) &&
+		   hd_flags_member(&properties, name->as.string, name->length, value) &&
+		   value->type != HD_VALUE_NULL;
+}
+
 static bool
 look_up(HdFlagsRun *run, const HdUnleashField *field, HdValue *value)
 {
 	const HdValue *name = &field->name;
-	HdValue properties;
 
-	for (int place = 0; place < 2; place++)
-	{
-		if ((place == 0) == field->own)
-		{
-			if (hd_flags_attribute(run, name->as.string, name->length, value) &&
-				value->type != HD_VALUE_NULL)
-				return true;
-		}
-		else if (hd_flags_attribute(run, "properties", 10, &properties) &&
-				 hd_flags_member(&properties, name->as.string, name->length, value) &&
-				 value->type != HD_VALUE_NULL)
-			return true;
-	}
+	if (find(run, name, field->own, value) || find(run, name, !field->own, value))
+		return true;
+	*value = hd_flags_null();
 	return hd_flags_is_string(name, "userId", 6) &&
 		   hd_flags_attribute(run, "targetingKey", 12, value);
 }
@@ -377,8 +380,11 @@ hd_flags_unleash_attribute(HdFlagsRun *run, const HdUnleashField *field, char *b
 						   HdValue *text)
 {
 	HdValue value;
+	bool found = look_up(run, field, &value);
 
-	if (!look_up(run, field, &value))
+	if (unlikely(run->trace != NULL))
+		hd_flags_trace_read(run, &field->name, &value);
+	if (!found)
 		return false;
 	switch (value.type)
 	{

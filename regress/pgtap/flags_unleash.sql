@@ -245,6 +245,17 @@ FROM (VALUES
 	('third', '{"userId": "13"}', 'SPLIT true'), ('third', '{"userId": "46"}', 'DEFAULT false'), ('listed', '{"userId": "bob"}', 'TARGETING_MATCH true')
 	) AS r (flag, context, reason);
 
+SELECT is(hotdash.flag_explain('own', '{"shop": "u4", "userId": "bob"}') -> 'attributes', '{"userId": "bob", "shop": "u4"}',
+	'an explanation has what was read');
+SELECT is(hotdash.flag_explain('third', '{"userId": "46"}') #> '{rule,bucket}', '31', 'and the place of the unit');
+CREATE TEMPORARY TABLE person AS SELECT 'u' || n AS id FROM generate_series(0, 2999) AS n;
+SELECT is((SELECT array_agg(format('%s %s', a.variant, a.units) ORDER BY a.variant)
+		FROM hotdash.flag_audience((SELECT definition FROM hotdash.flags WHERE key = 'tiles'), 'person', 'id') AS a),
+	ARRAY['blue 1435', 'green 952', 'red 613'], 'an audience is counted by variant');
+SELECT is((SELECT array_agg(format('%s %s', a.variant, a.units) ORDER BY a.variant)
+		FROM hotdash.flag_audience((SELECT definition FROM hotdash.flags WHERE key = 'by-user'), 'person', 'id') AS a),
+	ARRAY['disabled 2121', 'enabled 879'], 'and without variants by who is in');
+
 /*
  * Parents
  */
