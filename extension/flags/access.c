@@ -226,6 +226,11 @@ as_text(const HdValue *value, int *length)
 {
 	StringInfoData text;
 
+	if (value->type == HD_VALUE_STRING)
+	{
+		*length = value->length;
+		return pnstrdup(value->as.string, value->length);
+	}
 	initStringInfo(&text);
 	hd_flags_append_text(&text, value);
 	*length = text.len;

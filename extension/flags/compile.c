@@ -283,6 +283,7 @@ sole_member(const HdValue *object, HdValue *name, HdValue *value)
 	*name = hd_flags_from_json_value(&part);
 	(void) JsonbIteratorNext(&walk, &part, true);
 	*value = hd_flags_from_json_value(&part);
+	pfree(walk);
 }
 
 static void

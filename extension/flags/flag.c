@@ -109,26 +109,6 @@ compile_targeting(HdFlag *flag, const HdValue *definition, const HdValue *shared
 	flag->whole = flag->targeting->op != NULL && flag->targeting->op->whole;
 }
 
-/* The set's metadata, and over it the flag's own. */
-static void
-compile_metadata(HdFlag *flag, const HdValue *definition, const HdValue *shared)
-{
-	HdValue nothing = {.type = HD_VALUE_PAIRS};
-	HdValue common = nothing;
-	HdValue own = nothing;
-
-	if (shared == NULL || !MEMBER(shared, "metadata", &common) || !hd_flags_is_object(&common))
-		common = nothing;
-	if (!MEMBER(definition, "metadata", &own) || !hd_flags_is_object(&own))
-		own = nothing;
-	if (hd_flags_length(&common) == 0)
-		flag->metadata = hd_flags_to_jsonb(&own);
-	else
-		flag->metadata = DatumGetJsonbP(
-			DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(hd_flags_to_jsonb(&common)),
-								JsonbPGetDatum(hd_flags_to_jsonb(&own))));
-}
-
 static Jsonb *
 copy_jsonb(Jsonb *source)
 {
@@ -136,6 +116,32 @@ copy_jsonb(Jsonb *source)
 
 	memcpy(copy, source, VARSIZE(source));
 	return copy;
+}
+
+/* The set's metadata, and over it the flag's own; what that takes meanwhile is not kept. */
+static void
+compile_metadata(HdFlag *flag, const HdValue *definition, const HdValue *shared)
+{
+	HdValue nothing = {.type = HD_VALUE_PAIRS};
+	HdValue common;
+	HdValue own;
+	MemoryContext scratch =
+		AllocSetContextCreate(flag->context, "hotdash metadata", ALLOCSET_SMALL_SIZES);
+	MemoryContext saved = MemoryContextSwitchTo(scratch);
+	Jsonb *merged;
+
+	if (shared == NULL || !MEMBER(shared, "metadata", &common) || !hd_flags_is_object(&common))
+		common = nothing;
+	if (!MEMBER(definition, "metadata", &own) || !hd_flags_is_object(&own))
+		own = nothing;
+	merged = hd_flags_to_jsonb(&own);
+	if (hd_flags_length(&common) > 0)
+		merged = DatumGetJsonbP(DirectFunctionCall2(jsonb_concat,
+													JsonbPGetDatum(hd_flags_to_jsonb(&common)),
+													JsonbPGetDatum(merged)));
+	MemoryContextSwitchTo(saved);
+	flag->metadata = copy_jsonb(merged);
+	MemoryContextDelete(scratch);
 }
 
 HdFlag *

@@ -229,7 +229,12 @@ hd_flags_walk_next(HdValueWalk *walk, HdValue *element)
 	JsonbValue part;
 
 	if (walk->left == 0)
+	{
+		if (walk->json != NULL)
+			pfree(walk->json);
+		walk->json = NULL;
 		return false;
+	}
 	walk->left--;
 	if (walk->items != NULL)
 		*element = *walk->items++;
