@@ -21,6 +21,9 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+/* Most flags find room in one. */
+#define FLAG_BLOCK 2048
+
 static slist_head given_up = SLIST_STATIC_INIT(given_up);
 
 static const char *const reason_names[] = {"STATIC",   "DEFAULT", "TARGETING_MATCH", "SPLIT",
@@ -144,11 +147,19 @@ compile_metadata(HdFlag *flag, const HdValue *definition, const HdValue *shared)
 	MemoryContextDelete(scratch);
 }
 
+/* Whether a definition may refer to evaluators, and so needs them as long as it lives. */
+static bool
+refers(const Jsonb *definition)
+{
+	return memmem(definition, VARSIZE(definition), "$ref", 4) != NULL;
+}
+
 HdFlag *
 hd_flags_flag_compile(MemoryContext parent, const HdValue *key, int version, Jsonb *definition,
 					  Jsonb *shared)
 {
-	MemoryContext context = AllocSetContextCreate(parent, "hotdash flag", ALLOCSET_SMALL_SIZES);
+	MemoryContext context =
+		AllocSetContextCreate(parent, "hotdash flag", 0, FLAG_BLOCK, ALLOCSET_SMALL_MAXSIZE);
 	MemoryContext saved = MemoryContextSwitchTo(context);
 	HdFlag *flag = palloc0(sizeof(HdFlag));
 	HdValue whole;
@@ -161,8 +172,9 @@ hd_flags_flag_compile(MemoryContext parent, const HdValue *key, int version, Jso
 	whole = hd_flags_from_jsonb(flag->definition);
 	if (shared != NULL)
 	{
-		flag->shared = copy_jsonb(shared);
-		common = hd_flags_from_jsonb(flag->shared);
+		if (refers(definition))
+			shared = flag->shared = copy_jsonb(shared);
+		common = hd_flags_from_jsonb(shared);
 	}
 	compile_variants(flag, &whole);
 	flag->extension = hd_spi_extension();
