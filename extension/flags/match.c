@@ -145,7 +145,7 @@ eval_sem_ver(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 	HdSemver wanted;
 	VersionOperator how;
 
-	if (!hd_flags_args(run, node, &args))
+	if (!hd_flags_args_spread(run, node, &args))
 		return false;
 	if (args.n != 3)
 		return odd(run, result);
@@ -170,7 +170,7 @@ eval_affix(HdFlagsRun *run, const HdFlagsNode *node, bool at_end, HdValue *resul
 	HdFlagsArgs args;
 	int rest;
 
-	if (!hd_flags_args(run, node, &args))
+	if (!hd_flags_args_spread(run, node, &args))
 		return false;
 	if (args.n != 2 || args.values[0].type != HD_VALUE_STRING ||
 		args.values[1].type != HD_VALUE_STRING)

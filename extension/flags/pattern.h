@@ -11,8 +11,9 @@
  * The language: literals, classes, [sets] with [:names:], (groups), alternatives,
  * * + ? {n,m} and their lazy forms, ^ $ \A \z \b \B, \d \w \s and their
  * complements, \n \t \r \f \v \a \xHH \x{H...} \uHHHH, and the switches i, m, s
- * (and U, which changes nothing here) at any place.  No look-around, no back-references, no \p.  Case and classes
- * are those of ASCII; i with letters beyond ASCII is refused.
+ * (and U, which changes nothing here) at any place.  No look-around, no
+ * back-references, no \p.  Case and classes are those of ASCII; i with letters
+ * beyond ASCII is refused.
  *
  * Pure C: nothing here allocates, raises or asks the server.
  *-------------------------------------------------------------------------
@@ -46,11 +47,11 @@
 /* The problem of an expression that is translated, and more than the engine is given. */
 #define HD_PATTERN_TOO_COMPLEX "the expression is too complex"
 
+/* An expression of the engine's, to be compiled with REG_NLANCH; not terminated. */
 typedef struct HdPattern
 {
 	int length;
-	char text
-		[HD_PATTERN_MAX_TRANSLATED]; /* an ARE, to be compiled with REG_NLANCH; not terminated */
+	char text[HD_PATTERN_MAX_TRANSLATED];
 } HdPattern;
 
 /*

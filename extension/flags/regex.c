@@ -73,46 +73,49 @@ table_size(const regex_t *engine)
 static const char *
 engine_problem(const regex_t *engine, int code)
 {
-	char *problem = palloc(128);
+	char *problem;
 
 	/* before release 16 a cancelled query is told by a code */
 	CHECK_FOR_INTERRUPTS();
+	if (code == REG_ETOOBIG || code == REG_ECOLORS || code == REG_ESPACE)
+		return HD_PATTERN_TOO_COMPLEX;
+	problem = palloc(128);
 	pg_regerror(code, engine, problem, 128);
 	return problem;
+}
+
+/* Compile a translation; NULL, or what is wrong with it. */
+static const char *
+compile_engine(HdRegex *regex, const HdPattern *pattern)
+{
+	pg_wchar *wide = palloc(sizeof(pg_wchar) * (pattern->length + 1));
+	int nchars = pg_mb2wchar_with_len(pattern->text, wide, pattern->length);
+	int code = pg_regcomp(&regex->engine, wide, nchars, COMPILE_FLAGS, C_COLLATION_OID);
+
+	pfree(wide);
+	if (code != REG_OKAY)
+		return engine_problem(&regex->engine, code);
+	regex->compiled = true;
+	regex->freeing.func = free_engine;
+	regex->freeing.arg = regex;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &regex->freeing);
+	return NULL;
 }
 
 HdRegex *
 hd_flags_regex_compile(const char *pattern, int length, int switches, const char **problem)
 {
-	HdPattern *translated = palloc(sizeof(HdPattern));
-	HdRegex *regex = palloc0(sizeof(HdRegex));
-	pg_wchar *wide;
+	HdPattern translated;
+	HdRegex *regex;
 	int64 steps;
-	int code;
 
-	*problem = hd_flags_pattern_translate(pattern, length, switches, translated);
+	*problem = hd_flags_pattern_translate(pattern, length, switches, &translated);
 	if (*problem != NULL)
 		return NULL;
-	wide = palloc(sizeof(pg_wchar) * (translated->length + 1));
-	code = pg_regcomp(&regex->engine, wide,
-					  pg_mb2wchar_with_len(translated->text, wide, translated->length),
-					  COMPILE_FLAGS, C_COLLATION_OID);
-	if (code == REG_ETOOBIG || code == REG_ECOLORS || code == REG_ESPACE)
-	{
-		*problem = HD_PATTERN_TOO_COMPLEX;
+	regex = palloc0(sizeof(HdRegex));
+	*problem = compile_engine(regex, &translated);
+	if (*problem != NULL)
 		return NULL;
-	}
-	if (code != REG_OKAY)
-	{
-		*problem = engine_problem(&regex->engine, code);
-		return NULL;
-	}
-	regex->compiled = true;
-	regex->freeing.func = free_engine;
-	regex->freeing.arg = regex;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &regex->freeing);
-	pfree(wide);
-	pfree(translated);
 	steps = steps_per_char(&regex->engine);
 	if (steps > HD_REGEX_MAX_STEPS || table_size(&regex->engine) > HD_REGEX_MAX_TABLE)
 	{

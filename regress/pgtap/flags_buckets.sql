@@ -236,7 +236,7 @@ INSERT INTO split VALUES
 	('flagd-v2', '[[{"var": "v"}, {"var": "w"}], ["b", 1]]', '{"targetingKey": "ejOoVL", "v": "x", "w": 5}', '"x"', 'a variant and a weight that are rules'),
 	('flagd-v2', '[{"var": "k"}, [{"var": "v"}, {"var": "w"}], ["b", 1]]', '{"k": "ejOoVL", "v": "x", "w": 0}', '"b"', 'and a key'),
 	('flagd-v2', '[{"var": "k"}, [{"var": "v"}, 1], ["b", 1]]', '{"k": "6LvT0", "v": {"an": "object"}}', 'null', 'all variants are read, also those not chosen'),
-	('flagd-v2', '{"var": "pair"}', '{"pair": ["a", 1], "targetingKey": "t"}', '"a"', 'a pair without brackets around it'),
+	('flagd-v2', '{"var": "all"}', '{"all": ["ejOoVL", ["a", 1], ["b", 1]]}', '"a"', 'all of it comes out of the data'),
 	('unleash', '["Feature.Variants.C:232", ["a", 33], ["b", 33], ["c", 33]]', '{}', '"a"', 'place 18 of 99'),
 	('unleash', '["Feature.Variants.C:607", ["a", 33], ["b", 33], ["c", 33]]', '{}', '"b"', 'place 58'),
 	('unleash', '["Feature.Variants.C:656", ["a", 33], ["b", 33], ["c", 33]]', '{}', '"c"', 'place 94'),

@@ -33,6 +33,7 @@ INSERT INTO comparison VALUES
 	('sem_ver', '["1.0.0", "=", "01.0.0"]', 'null'),
 	('sem_ver', '["1.0.0", "===", "1.0.0"]', 'null'),
 	('sem_ver', '["1.0.0", 1, "1.0.0"]', 'null'),
+	('sem_ver', '{"var": "versions"}', 'true'),
 	('sem_ver', '["1.0.0", "="]', 'null'),
 	('sem_ver', '["1.0.0", "=", "1.0.0", 1]', 'null'),
 	('sem_ver', '[null, "=", "1.0.0"]', 'null'),
@@ -53,6 +54,7 @@ INSERT INTO comparison VALUES
 	('starts_with', '["", ""]', 'true'),
 	('starts_with', '["été", "é"]', 'true'),
 	('starts_with', '[123, "1"]', 'null'),
+	('starts_with', '{"var": "texts"}', 'true'),
 	('starts_with', '["abc"]', 'null'),
 	('starts_with', '["abc", "a", "b"]', 'null'),
 	('starts_with', '[null, "a"]', 'null'),
@@ -145,7 +147,7 @@ INSERT INTO comparison VALUES
 	('hd_after', '[{"cat": ["n", "ow"]}, "2026-01-01"]', 'true');
 
 SELECT is(hotdash.jsonlogic(jsonb_build_object(operator, arguments),
-	'{"nets": ["10.0.0.0/8"], "odd_nets": ["nonsense", 7, "10.1.0.0/16"], "address": "10.1.2.3", "signed_up": "2026-02-03 04:05", "epoch": 1795262400.25}'),
+	'{"versions": ["1.2", "<", "1.10"], "texts": ["ab", "a"], "nets": ["10.0.0.0/8"], "odd_nets": ["nonsense", 7, "10.1.0.0/16"], "address": "10.1.2.3", "signed_up": "2026-02-03 04:05", "epoch": 1795262400.25}'),
 	expected, operator || ' ' || arguments)
 FROM comparison;
 
