@@ -108,7 +108,7 @@ static bool
 write_set(HdScriptPattern *pattern, HdUnitSet *set, bool inverted)
 {
 	uint32 first = 0;
-	uint32 last;
+	uint32 last = 0;
 	bool empty = true;
 
 	if (pattern->folded && !hd_flags_units_fold(set))
@@ -259,8 +259,8 @@ class_member(HdScriptPattern *pattern, HdUnitSet *set, bool *is_set, uint32 *uni
 static bool
 class_range(HdScriptPattern *pattern, HdUnitSet *set)
 {
-	uint32 first;
-	uint32 last;
+	uint32 first = 0;
+	uint32 last = 0;
 	bool first_is_set;
 	bool last_is_set;
 
@@ -325,7 +325,7 @@ parse_escape(HdScriptPattern *pattern)
 	HdUnitSet *set = empty_set(pattern);
 	int at = pattern->at;
 	int64 number;
-	uint32 unit;
+	uint32 unit = 0;
 
 	if (hd_flags_units_add_class(set, letter))
 	{
@@ -475,7 +475,7 @@ static bool
 skip_name(HdScriptPattern *pattern)
 {
 	int first = pattern->at;
-	uint32 unit;
+	uint32 unit = 0;
 
 	for (; !at_end(pattern) && peek(pattern, 0) != '>'; pattern->at++)
 	{
