@@ -66,7 +66,7 @@ apply(HdFlagsRun *run, Iteration *iteration, const HdFlagsNode *node, HdValue *r
 static bool
 eval_map(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 {
-	Iteration iteration;
+	Iteration iteration = {.count = 0};
 	HdValue list = {.type = HD_VALUE_LIST};
 	bool thrown;
 
@@ -85,7 +85,7 @@ eval_map(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 static bool
 eval_filter(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 {
-	Iteration iteration;
+	Iteration iteration = {.count = 0};
 	HdValue list = {.type = HD_VALUE_LIST};
 	HdValue kept;
 	bool thrown;
@@ -110,7 +110,7 @@ eval_filter(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 static bool
 any(HdFlagsRun *run, const HdFlagsNode *node, bool truth, bool *found, bool *empty)
 {
-	Iteration iteration;
+	Iteration iteration = {.count = 0};
 	HdValue holds;
 	bool thrown = false;
 
@@ -168,7 +168,7 @@ eval_none(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 static bool
 eval_reduce(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 {
-	Iteration iteration;
+	Iteration iteration = {.count = 0};
 	HdValuePair pairs[2] = {{.name = hd_flags_literal("current")},
 							{.name = hd_flags_literal("accumulator")}};
 	bool thrown;

@@ -188,7 +188,7 @@ hd_flags_answer(HdFlag *flag, HdFlagsQuestion *question, HdFlagDecision *decisio
 		(flag == NULL) ? "there is no such flag" : "the context is not a JSON object";
 }
 
-static void
+static Call *
 remember(FunctionCallInfo fcinfo, Call *call, const char *key, int length)
 {
 	if (call == NULL)
@@ -206,6 +206,7 @@ remember(FunctionCallInfo fcinfo, Call *call, const char *key, int length)
 	memcpy(call->key, key, length);
 	call->length = length;
 	hd_flags_find(key, length, &call->handle);
+	return call;
 }
 
 HdFlag *
@@ -218,9 +219,6 @@ hd_flags_call(FunctionCallInfo fcinfo)
 	if (unlikely(call == NULL || call->length != length ||
 				 memcmp(call->key, VARDATA_ANY(key), length) != 0 ||
 				 !hd_flags_handle_valid(&call->handle)))
-	{
-		remember(fcinfo, call, VARDATA_ANY(key), length);
-		call = fcinfo->flinfo->fn_extra;
-	}
+		call = remember(fcinfo, call, VARDATA_ANY(key), length);
 	return call->handle.flag;
 }

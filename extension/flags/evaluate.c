@@ -61,6 +61,7 @@ spread(HdFlagsRun *run, HdFlagsArgs *args)
 static bool
 evaluate_all(HdFlagsRun *run, const HdFlagsNode *node, HdFlagsArgs *args)
 {
+	/* cppcheck-suppress ctuuninitvar ; they are written here */
 	HdValue *values = args->few;
 
 	if (node->nargs > lengthof(args->few))

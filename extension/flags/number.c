@@ -107,7 +107,7 @@ shortest_digits(double number, char *digits, int *point)
 		if (text[i] == 'e')
 		{
 			text[length] = '\0';
-			exponent = atoi(text + i + 1);
+			exponent = (int) strtol(text + i + 1, NULL, 10);
 			break;
 		}
 		if (text[i] == '.')
@@ -149,7 +149,7 @@ append_exponential(StringInfo out, const char *digits, int ndigits, int exponent
 void
 hd_flags_append_number(StringInfo out, double number)
 {
-	char digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+	char digits[DOUBLE_SHORTEST_DECIMAL_LEN] = {0};
 	int ndigits;
 	int point;
 
