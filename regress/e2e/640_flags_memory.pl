@@ -78,8 +78,8 @@ foreach (1 .. $rounds)
 	$session->query($round);
 	push @seen, $session->query($memory) =~ /(\d+)/;
 }
-# the catalog caches of the server come to rest within the first
-cmp_ok($seen[-1], '<=', $seen[ $rounds / 4 ], "the session's memory is at rest: $seen[$rounds / 4], then $seen[-1]");
+# the server's own caches come to rest in the first rounds, but for a few bytes; one for each decision would be far more
+cmp_ok($seen[-1] - $seen[ $rounds / 4 ], '<', 1024, "the session's memory is at rest: $seen[$rounds / 4], then $seen[-1]");
 $session->quit;
 
 $node->stop;
