@@ -62,6 +62,20 @@ decide_on(HdFlag *flag, HdFlagsQuestion *question, bool otherwise)
 	return answered ? on : otherwise;
 }
 
+/* Whether a jsonb is an object; false also where that is not to be seen from its first word. */
+static inline bool
+is_object(struct varlena *context)
+{
+	uint32 header;
+
+	if (VARATT_IS_4B_U(context))
+		return JB_ROOT_IS_OBJECT((Jsonb *) context);
+	if (!VARATT_IS_SHORT(context) || VARATT_IS_EXTERNAL(context))
+		return false;
+	memcpy(&header, VARDATA_SHORT(context), sizeof(header));
+	return (header & JB_FOBJECT) != 0;
+}
+
 /* Whether a flag answers the same whatever is asked; then *on is that. */
 static inline bool
 answers_all(HdFlag *flag, bool *on)
@@ -86,7 +100,7 @@ hd_flags_sql_enabled(PG_FUNCTION_ARGS)
 
 	hd_require_arg(fcinfo, 0, "key");
 	flag = hd_flags_call(fcinfo);
-	if (PG_ARGISNULL(1) && answers_all(flag, &on))
+	if ((PG_ARGISNULL(1) || is_object(CONTEXT_ARG(1))) && answers_all(flag, &on))
 		PG_RETURN_BOOL(on);
 	hd_flags_begin(&question, CONTEXT_ARG(1));
 	PG_RETURN_BOOL(decide_on(flag, &question, otherwise));
