@@ -109,23 +109,21 @@ hd_flags_attribute(HdFlagsRun *run, const char *name, int length, HdValue *resul
 static void
 merge_under(HdValue *whole, JsonbContainer *object)
 {
-	JsonbIterator *walk;
-	JsonbValue part;
+	HdValue source = {.type = HD_VALUE_JSON, .as.json = object};
+	HdValueWalk walk;
 	HdValue name;
+	HdValue value;
 	HdValue known;
 
 	if (object == NULL)
 		return;
-	walk = JsonbIteratorInit(object);
-	(void) JsonbIteratorNext(&walk, &part, true);
-	while (JsonbIteratorNext(&walk, &part, true) == WJB_KEY)
+	hd_flags_members(&walk, &source);
+	while (hd_flags_members_next(&walk, &name, &value))
 	{
-		name = hd_flags_from_json_value(&part);
-		(void) JsonbIteratorNext(&walk, &part, true);
 		if (hd_flags_member(whole, name.as.string, name.length, &known))
 			continue;
 		whole->as.pairs[whole->length].name = name;
-		whole->as.pairs[whole->length++].value = hd_flags_from_json_value(&part);
+		whole->as.pairs[whole->length++].value = value;
 	}
 }
 

@@ -264,31 +264,10 @@ compile_ref(HdFlagsBuild *build, const HdValue *name, HdFlagsNode *node)
 	build->refs = ref.outer;
 }
 
-/* The only member of an object. */
-static void
-sole_member(const HdValue *object, HdValue *name, HdValue *value)
-{
-	JsonbIterator *walk;
-	JsonbValue part;
-
-	if (object->type == HD_VALUE_PAIRS)
-	{
-		*name = object->as.pairs[0].name;
-		*value = object->as.pairs[0].value;
-		return;
-	}
-	walk = JsonbIteratorInit(object->as.json);
-	(void) JsonbIteratorNext(&walk, &part, true);
-	(void) JsonbIteratorNext(&walk, &part, true);
-	*name = hd_flags_from_json_value(&part);
-	(void) JsonbIteratorNext(&walk, &part, true);
-	*value = hd_flags_from_json_value(&part);
-	pfree(walk);
-}
-
 static void
 compile(HdFlagsBuild *build, const HdValue *rule, HdFlagsNode *node)
 {
+	HdValueWalk walk;
 	HdValue name;
 	HdValue value;
 
@@ -310,7 +289,9 @@ compile(HdFlagsBuild *build, const HdValue *rule, HdFlagsNode *node)
 	}
 	else
 	{
-		sole_member(rule, &name, &value);
+		hd_flags_members(&walk, rule);
+		while (hd_flags_members_next(&walk, &name, &value))
+			;
 		if (hd_flags_is_string(&name, "$ref", 4))
 			compile_ref(build, &value, node);
 		else

@@ -59,23 +59,16 @@ static void
 compile_variants(HdFlag *flag, const HdValue *definition)
 {
 	HdValue variants;
-	JsonbIterator *walk;
-	JsonbValue part;
+	HdValueWalk walk;
+	HdFlagVariant *variant;
 
 	if (!MEMBER(definition, "variants", &variants) || !hd_flags_is_object(&variants))
 		return;
-	flag->variants = palloc(sizeof(HdFlagVariant) * (hd_flags_length(&variants) + 1));
-	walk = JsonbIteratorInit(variants.as.json);
-	(void) JsonbIteratorNext(&walk, &part, true);
-	while (JsonbIteratorNext(&walk, &part, true) == WJB_KEY)
-	{
-		HdFlagVariant *variant = &flag->variants[flag->nvariants++];
-
-		variant->name = hd_flags_from_json_value(&part);
-		(void) JsonbIteratorNext(&walk, &part, true);
-		variant->value = hd_flags_from_json_value(&part);
-		memset(variant->images, 0, sizeof(variant->images));
-	}
+	flag->variants = variant = palloc0(sizeof(HdFlagVariant) * (hd_flags_length(&variants) + 1));
+	hd_flags_members(&walk, &variants);
+	while (hd_flags_members_next(&walk, &variant->name, &variant->value))
+		variant++;
+	flag->nvariants = (int) (variant - flag->variants);
 }
 
 static void
@@ -237,14 +230,31 @@ thrown_text(const HdFlagsRun *run)
 	return text.data;
 }
 
+/* The variant of a name.  One that stands in the definition stays what it is, and is compared once. */
+static int
+named_variant(HdFlag *flag, const HdValue *name)
+{
+	size_t place = (size_t) (name->as.string - (const char *) flag->definition);
+	HdFlagGiven *given = &flag->given[place % HD_FLAGS_GIVEN];
+
+	if (place >= VARSIZE(flag->definition))
+		return hd_flags_variant(flag, name->as.string, name->length);
+	if (given->name != name->as.string)
+	{
+		given->name = name->as.string;
+		given->variant = hd_flags_variant(flag, name->as.string, name->length);
+	}
+	return given->variant;
+}
+
 /* The variant that a rule's answer names. */
 static void
-choose(const HdFlag *flag, const HdValue *answer, HdFlagDecision *decision)
+choose(HdFlag *flag, const HdValue *answer, HdFlagDecision *decision)
 {
 	StringInfoData name;
 
 	if (answer->type == HD_VALUE_STRING)
-		decision->variant = hd_flags_variant(flag, answer->as.string, answer->length);
+		decision->variant = named_variant(flag, answer);
 	else if (answer->type == HD_VALUE_BOOL)
 		decision->variant = answer->as.boolean ? hd_flags_variant(flag, "true", 4)
 											   : hd_flags_variant(flag, "false", 5);
@@ -286,7 +296,7 @@ overridden(const HdFlag *flag, HdFlagDecision *decision)
 
 /* What a rule answered that is a flag of another system as a whole. */
 static void
-follow_outcome(const HdFlag *flag, HdFlagsRun *run, const HdValue *answer, HdFlagDecision *decision)
+follow_outcome(HdFlag *flag, HdFlagsRun *run, const HdValue *answer, HdFlagDecision *decision)
 {
 	decision->outcome = &run->outcome;
 	if (run->outcome.by_payload)
@@ -302,7 +312,7 @@ follow_outcome(const HdFlag *flag, HdFlagsRun *run, const HdValue *answer, HdFla
 
 /* Evaluate the rule. */
 static void
-ask_rule(const HdFlag *flag, HdFlagsRun *run, HdFlagDecision *decision)
+ask_rule(HdFlag *flag, HdFlagsRun *run, HdFlagDecision *decision)
 {
 	static const HdFlagsScope outermost = {.parent = NULL};
 	HdValue answer;

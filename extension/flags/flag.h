@@ -28,6 +28,15 @@ typedef struct HdFlagVariant
 		images[HD_FLAGS_IMAGES]; /* flag_evaluate's results by reason; NULL: not yet built */
 } HdFlagVariant;
 
+/* Names of the definition that rules have given, by their place in it, and the variants of those names. */
+#define HD_FLAGS_GIVEN 4
+
+typedef struct HdFlagGiven
+{
+	const char *name;
+	int variant;
+} HdFlagGiven;
+
 typedef struct HdFlag
 {
 	MemoryContext context;
@@ -45,11 +54,12 @@ typedef struct HdFlag
 	HdFlagsFacts facts;		/* about the rule */
 	int nvariants;
 	HdFlagVariant *variants;
-	int default_variant; /* -1: none, the caller's default */
-	bool fixed;			 /* the default variant, a boolean, is the answer to all */
-	Jsonb *metadata;	 /* of the set and the flag's own; never NULL */
-	Oid extension;		 /* that it belongs to */
-	bool used;			 /* since its uses were handed over (uses.h) */
+	HdFlagGiven given[HD_FLAGS_GIVEN]; /* see there */
+	int default_variant;			   /* -1: none, the caller's default */
+	bool fixed;						   /* the default variant, a boolean, is the answer to all */
+	Jsonb *metadata;				   /* of the set and the flag's own; never NULL */
+	Oid extension;					   /* that it belongs to */
+	bool used;						   /* since its uses were handed over (uses.h) */
 	slist_node used_node;
 	uint64 *uses; /* by variant, before them of the caller's default */
 } HdFlag;

@@ -179,25 +179,14 @@ parse_member(HdGrowthBookParse *parse, const HdValue *name, const HdValue *sourc
 static bool
 parse_members(HdGrowthBookParse *parse, const HdValue *source, HdGrowthBookTest *test)
 {
-	JsonbIterator *walk;
-	JsonbIteratorToken token;
-	JsonbValue part;
+	HdValueWalk walk;
 	HdValue name;
 	HdValue value;
 
-	if (hd_flags_length(source) == 0)
-		return true;
-	walk = JsonbIteratorInit(source->as.json);
-	while ((token = JsonbIteratorNext(&walk, &part, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY)
-			continue;
-		name = hd_flags_from_json_value(&part);
-		(void) JsonbIteratorNext(&walk, &part, true);
-		value = hd_flags_from_json_value(&part);
+	hd_flags_members(&walk, source);
+	while (hd_flags_members_next(&walk, &name, &value))
 		if (!parse_member(parse, &name, &value, &test->parts[test->nparts++]))
 			return false;
-	}
 	return true;
 }
 

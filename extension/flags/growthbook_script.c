@@ -27,19 +27,7 @@
 bool
 hd_flags_growthbook_truth(const HdValue *value)
 {
-	switch (value->type)
-	{
-		case HD_VALUE_NULL:
-			return false;
-		case HD_VALUE_BOOL:
-			return value->as.boolean;
-		case HD_VALUE_NUMBER:
-			return value->as.number != 0 && !isnan(value->as.number);
-		case HD_VALUE_STRING:
-			return value->length > 0;
-		default:
-			return true;
-	}
+	return value->type >= HD_VALUE_LIST || hd_flags_truthy(value);
 }
 
 HdValue

@@ -163,27 +163,16 @@ static HdValue
 merge(const HdValue *before, const HdValue *name, const HdValue *key)
 {
 	HdValue merged = {.type = HD_VALUE_PAIRS};
-	JsonbIterator *walk;
-	JsonbIteratorToken token;
-	JsonbValue part;
+	HdValueWalk walk;
 	HdValue member;
 	HdValue value;
 
 	merged.as.pairs = palloc(sizeof(HdValuePair) * (hd_flags_length(before) + 1));
 	add_pair(&merged, name, key);
-	if (before->type != HD_VALUE_JSON || hd_flags_length(before) == 0)
-		return merged;
-	walk = JsonbIteratorInit(before->as.json);
-	while ((token = JsonbIteratorNext(&walk, &part, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY)
-			continue;
-		member = hd_flags_from_json_value(&part);
-		(void) JsonbIteratorNext(&walk, &part, true);
-		value = hd_flags_from_json_value(&part);
+	hd_flags_members(&walk, before);
+	while (hd_flags_members_next(&walk, &member, &value))
 		if (!hd_flags_is_string(&member, name->as.string, name->length))
 			add_pair(&merged, &member, &value);
-	}
 	return merged;
 }
 

@@ -409,15 +409,15 @@ parse_operator(HdGrowthBookParse *parse, const HdValue *name, const HdValue *exp
 bool
 hd_flags_growthbook_is_operators(const HdValue *value)
 {
-	JsonbIterator *walk;
-	JsonbIteratorToken token;
-	JsonbValue part;
+	HdValueWalk walk;
+	HdValue name;
+	HdValue expected;
 
-	if (value->type != HD_VALUE_JSON || !hd_flags_is_object(value) || hd_flags_length(value) == 0)
+	if (!hd_flags_is_object(value) || hd_flags_length(value) == 0)
 		return false;
-	walk = JsonbIteratorInit(value->as.json);
-	while ((token = JsonbIteratorNext(&walk, &part, true)) != WJB_DONE)
-		if (token == WJB_KEY && (part.val.string.len == 0 || part.val.string.val[0] != '$'))
+	hd_flags_members(&walk, value);
+	while (hd_flags_members_next(&walk, &name, &expected))
+		if (name.length == 0 || name.as.string[0] != '$')
 			return false;
 	return true;
 }
@@ -425,24 +425,16 @@ hd_flags_growthbook_is_operators(const HdValue *value)
 static bool
 parse_operators(HdGrowthBookParse *parse, const HdValue *source, HdGrowthBookTest *test)
 {
-	JsonbIterator *walk = JsonbIteratorInit(source->as.json);
-	JsonbIteratorToken token;
-	JsonbValue part;
+	HdValueWalk walk;
 	HdValue name;
 	HdValue value;
 
 	test->holds = holds_operators;
 	test->parts = palloc0(sizeof(HdGrowthBookTest) * hd_flags_length(source));
-	while ((token = JsonbIteratorNext(&walk, &part, true)) != WJB_DONE)
-	{
-		if (token != WJB_KEY)
-			continue;
-		name = hd_flags_from_json_value(&part);
-		(void) JsonbIteratorNext(&walk, &part, true);
-		value = hd_flags_from_json_value(&part);
+	hd_flags_members(&walk, source);
+	while (hd_flags_members_next(&walk, &name, &value))
 		if (!parse_operator(parse, &name, &value, &test->parts[test->nparts++]))
 			return false;
-	}
 	return true;
 }
 

@@ -164,13 +164,13 @@ check_members(const HdValue *definition)
 {
 	static const char *const known[] = {"state",	"variants",	 "defaultVariant", "targeting",
 										"metadata", "bucketing", "dialect",		   "key"};
-	JsonbIterator *walk = JsonbIteratorInit(definition->as.json);
-	JsonbValue part;
+	HdValueWalk walk;
+	HdValue name;
+	HdValue value;
 
-	(void) JsonbIteratorNext(&walk, &part, true);
-	while (JsonbIteratorNext(&walk, &part, true) == WJB_KEY)
+	hd_flags_members(&walk, definition);
+	while (hd_flags_members_next(&walk, &name, &value))
 	{
-		HdValue name = hd_flags_from_json_value(&part);
 		bool found = name.length > 0 && name.as.string[0] == '$'; /* as "$schema" */
 
 		for (int i = 0; i < lengthof(known) && !found; i++)
@@ -181,7 +181,6 @@ check_members(const HdValue *definition)
 								cstring_to_text_with_len(name.as.string, Min(name.length, 100)))),
 				   "Members are state, variants, defaultVariant, targeting, metadata, bucketing "
 				   "and dialect");
-		(void) JsonbIteratorNext(&walk, &part, true);
 	}
 }
 

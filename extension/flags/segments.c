@@ -16,9 +16,15 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
+#include "access/visibilitymap.h"
 #include "catalog/pg_collation.h"
 #include "common/hashfn.h"
+#include "core/compat.h"
 #include "core/spi.h"
+#include "executor/tuptable.h"
+#include "storage/bufmgr.h"
+#include "storage/predicate.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -127,26 +133,62 @@ segment_id(const HdValue *name, int32 *id)
 	return true;
 }
 
+/* Whether the index leads to a row that the snapshot sees; where all of a page is seen, without the page. */
+static bool
+any_visible(Relation rel, IndexScanDesc scan, Snapshot snapshot)
+{
+	TupleTableSlot *slot = NULL;
+	Buffer map = InvalidBuffer;
+	ItemPointer tid;
+	bool found = false;
+
+	while (!found && (tid = index_getnext_tid(scan, ForwardScanDirection)) != NULL)
+	{
+		BlockNumber block = ItemPointerGetBlockNumber(tid);
+
+		if (VM_ALL_VISIBLE(rel, block, &map))
+		{
+			PredicateLockPage(rel, block, snapshot);
+			found = true;
+		}
+		else
+		{
+			if (slot == NULL)
+				slot = table_slot_create(rel, NULL);
+			found = index_fetch_heap(scan, slot);
+		}
+	}
+	if (slot != NULL)
+		ExecDropSingleTupleTableSlot(slot);
+	if (map != InvalidBuffer)
+		ReleaseBuffer(map);
+	return found;
+}
+
 bool
 hd_flags_segment_has(const HdValue *segment, const HdValue *unit)
 {
+	Snapshot snapshot = GetActiveSnapshot();
 	Relation rel;
+	Relation index;
 	ScanKeyData keys[2];
-	SysScanDesc scan;
+	IndexScanDesc scan;
 	int32 id;
 	bool found;
 
 	if (!segment_id(segment, &id))
 		return false;
 	rel = table_open(hd_spi_relation(&member_table), AccessShareLock);
+	index = index_open(hd_spi_relation(&member_index), AccessShareLock);
 	ScanKeyInit(&keys[0], MEMBER_SEGMENT, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(id));
 	ScanKeyInit(&keys[1], MEMBER_NAME, BTEqualStrategyNumber, F_TEXTEQ,
 				PointerGetDatum(as_text(unit)));
 	keys[1].sk_collation = C_COLLATION_OID;
-	scan =
-		systable_beginscan(rel, hd_spi_relation(&member_index), true, GetActiveSnapshot(), 2, keys);
-	found = HeapTupleIsValid(systable_getnext(scan));
-	systable_endscan(scan);
+	scan = HD_INDEX_BEGINSCAN(rel, index, snapshot, lengthof(keys));
+	index_rescan(scan, keys, lengthof(keys), NULL, 0);
+	found = any_visible(rel, scan, snapshot);
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
 	return found;
 }

@@ -246,6 +246,51 @@ hd_flags_walk_next(HdValueWalk *walk, HdValue *element)
 	return true;
 }
 
+void
+hd_flags_members(HdValueWalk *walk, const HdValue *object)
+{
+	JsonbValue whole;
+
+	walk->pairs = NULL;
+	walk->json = NULL;
+	walk->left = hd_flags_is_object(object) ? hd_flags_length(object) : 0;
+	if (walk->left == 0)
+		return;
+	if (object->type == HD_VALUE_PAIRS)
+		walk->pairs = object->as.pairs;
+	else
+	{
+		walk->json = JsonbIteratorInit(object->as.json);
+		(void) JsonbIteratorNext(&walk->json, &whole, true);
+	}
+}
+
+bool
+hd_flags_members_next(HdValueWalk *walk, HdValue *name, HdValue *value)
+{
+	JsonbValue part;
+
+	if (walk->left == 0)
+	{
+		if (walk->json != NULL)
+			pfree(walk->json);
+		walk->json = NULL;
+		return false;
+	}
+	walk->left--;
+	if (walk->pairs != NULL)
+	{
+		*name = walk->pairs->name;
+		*value = walk->pairs++->value;
+		return true;
+	}
+	(void) JsonbIteratorNext(&walk->json, &part, true);
+	*name = hd_flags_from_json_value(&part);
+	(void) JsonbIteratorNext(&walk->json, &part, true);
+	*value = hd_flags_from_json_value(&part);
+	return true;
+}
+
 bool
 hd_flags_truthy(const HdValue *value)
 {

@@ -54,10 +54,11 @@ typedef struct HdValuePair
 	HdValue value;
 } HdValuePair;
 
-/* An array that is walked from its first element on, whatever it is made of. */
+/* An array or an object that is walked from its first member on, whatever it is made of. */
 typedef struct HdValueWalk
 {
-	const HdValue *items; /* NULL: of a jsonb */
+	const HdValue *items;	  /* of a LIST */
+	const HdValuePair *pairs; /* of PAIRS */
 	uint32 left;
 	JsonbIterator *json;
 } HdValueWalk;
@@ -155,6 +156,14 @@ extern uint32 hd_flags_length(const HdValue *value);
  */
 extern void hd_flags_walk(HdValueWalk *walk, const HdValue *array);
 extern bool hd_flags_walk_next(HdValueWalk *walk, HdValue *element);
+
+/*
+ * hd_flags_members, hd_flags_members_next
+ *		Go through the members of an object, in jsonb's order; of any other value
+ *		there are none.
+ */
+extern void hd_flags_members(HdValueWalk *walk, const HdValue *object);
+extern bool hd_flags_members_next(HdValueWalk *walk, HdValue *name, HdValue *value);
 
 /*
  * hd_flags_truthy
