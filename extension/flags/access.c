@@ -209,16 +209,15 @@ make_step(const char *name, int length)
 {
 	PathStep step = {.name = name, .length = length, .index = -1};
 
-	if (length > 0 && length < 10 && strspn(name, "0123456789") >= (size_t) length)
-	{
-		step.index = 0;
-		for (int i = 0; i < length; i++)
-			step.index = step.index * 10 + (name[i] - '0');
-	}
+	if (length == 0 || length > 9)
+		return step;
+	step.index = 0;
+	for (int i = 0; i < length && step.index >= 0; i++)
+		step.index = (name[i] >= '0' && name[i] <= '9') ? step.index * 10 + (name[i] - '0') : -1;
 	return step;
 }
 
-/* A copy as text, terminated: what is no string is as JavaScript writes it. */
+/* As text: what is no string is as JavaScript writes it. */
 static const char *
 as_text(const HdValue *value, int *length)
 {
@@ -227,7 +226,7 @@ as_text(const HdValue *value, int *length)
 	if (value->type == HD_VALUE_STRING)
 	{
 		*length = value->length;
-		return pnstrdup(value->as.string, value->length);
+		return value->as.string;
 	}
 	initStringInfo(&text);
 	hd_flags_append_text(&text, value);

@@ -278,19 +278,24 @@ eval_in(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 	return true;
 }
 
-/* in an array that is written in the rule. */
-static bool
-eval_in_constants(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
+/* The elements of an array that is written in the rule. */
+typedef struct Elements
 {
-	const HdValue *elements = node->state;
-	int n = node->constant.length;
+	int n;
+	HdValue values[FLEXIBLE_ARRAY_MEMBER];
+} Elements;
+
+static bool
+eval_in_elements(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
+{
+	const Elements *elements = node->state;
 	HdValue part;
 	bool found = false;
 
 	if (!hd_flags_arg(run, node, 0, &part))
 		return false;
-	for (int i = 0; i < n && !found; i++)
-		found = is_identical(&part, &elements[i]);
+	for (int i = 0; i < elements->n && !found; i++)
+		found = is_identical(&part, &elements->values[i]);
 	*result = hd_flags_bool(found);
 	return true;
 }
@@ -300,17 +305,18 @@ prepare_in(HdFlagsBuild *build, HdFlagsNode *node, const HdValue *arguments)
 {
 	const HdValue *array = hd_flags_constant_arg(node, 1);
 	HdValueWalk walk;
-	HdValue *elements;
+	HdValue element;
+	Elements *elements;
 
 	if (array == NULL || !hd_flags_is_array(array))
 		return;
-	elements = palloc(sizeof(HdValue) * (hd_flags_length(array) + 1));
-	node->state = elements;
-	node->constant.length = 0;
+	elements = palloc(offsetof(Elements, values) + sizeof(HdValue) * hd_flags_length(array));
+	elements->n = 0;
 	hd_flags_walk(&walk, array);
-	while (hd_flags_walk_next(&walk, &elements[node->constant.length]))
-		node->constant.length++;
-	node->eval = eval_in_constants;
+	while (hd_flags_walk_next(&walk, &element))
+		elements->values[elements->n++] = element;
+	node->state = elements;
+	node->eval = eval_in_elements;
 }
 
 const HdFlagsOperator hd_flags_operators_compare[] = {

@@ -21,8 +21,20 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-/* Most flags find room in one. */
-#define FLAG_BLOCK 2048
+#define FLAG_LEAST 1024 /* as the server's allocator has it */
+
+/*
+ * What a flag takes, by the size of its definition, so that one block holds it: measured with
+ * flags that are static, have a rollout and have some conditions.
+ */
+static Size
+expected_size(Size definition)
+{
+	Size start = Min(definition, 200);
+	Size size = 200 + 9 * start + 6 * (definition - start);
+
+	return Min(Max(MAXALIGN(size), FLAG_LEAST), ALLOCSET_SMALL_MAXSIZE);
+}
 
 static slist_head given_up = SLIST_STATIC_INIT(given_up);
 
@@ -60,15 +72,20 @@ compile_variants(HdFlag *flag, const HdValue *definition)
 {
 	HdValue variants;
 	HdValueWalk walk;
+	HdValue name;
+	HdValue value;
 	HdFlagVariant *variant;
 
 	if (!MEMBER(definition, "variants", &variants) || !hd_flags_is_object(&variants))
 		return;
-	flag->variants = variant = palloc0(sizeof(HdFlagVariant) * (hd_flags_length(&variants) + 1));
+	flag->variants = palloc0(sizeof(HdFlagVariant) * Max(hd_flags_length(&variants), 1));
 	hd_flags_members(&walk, &variants);
-	while (hd_flags_members_next(&walk, &variant->name, &variant->value))
-		variant++;
-	flag->nvariants = (int) (variant - flag->variants);
+	while (hd_flags_members_next(&walk, &name, &value))
+	{
+		variant = &flag->variants[flag->nvariants++];
+		variant->name = name;
+		variant->value = value;
+	}
 }
 
 static void
@@ -152,7 +169,8 @@ hd_flags_flag_compile(MemoryContext parent, const HdValue *key, int version, Jso
 					  Jsonb *shared)
 {
 	MemoryContext context =
-		AllocSetContextCreate(parent, "hotdash flag", 0, FLAG_BLOCK, ALLOCSET_SMALL_MAXSIZE);
+		AllocSetContextCreate(parent, "hotdash flag", 0, expected_size(VARSIZE(definition)),
+							  ALLOCSET_SMALL_MAXSIZE);
 	MemoryContext saved = MemoryContextSwitchTo(context);
 	HdFlag *flag = palloc0(sizeof(HdFlag));
 	HdValue whole;

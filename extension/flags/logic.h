@@ -68,11 +68,17 @@ struct HdFlagsNode
 {
 	HdFlagsEval eval;
 	const HdFlagsOperator *op; /* NULL: a constant, or an array of rules */
-	HdFlagsNode *args;
-	int nargs;
-	bool listed;	  /* the arguments were an array, and not one value without brackets */
-	HdValue constant; /* of a constant; else what the operator keeps for itself */
-	void *state;	  /* what the operator prepared */
+	union
+	{
+		HdValue constant; /* of a constant, and of an operator that keeps its argument as data */
+		struct
+		{
+			HdFlagsNode *args;
+			int nargs;
+			bool listed; /* the arguments were an array, and not one value without brackets */
+		};
+	};
+	void *state; /* what the operator prepared */
 };
 
 /*
