@@ -31,7 +31,7 @@ PG_FUNCTION_INFO_V1(hd_flags_sql_evaluate_all);
 HdFlagsWanted
 hd_flags_wanted(struct varlena *value)
 {
-	Jsonb *json = (Jsonb *) PG_DETOAST_DATUM(value);
+	Jsonb *json = (Jsonb *) pg_detoast_datum(value);
 	JEntry entry;
 
 	if (!JB_ROOT_IS_SCALAR(json))
