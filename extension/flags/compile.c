@@ -149,12 +149,6 @@ hd_flags_asks_segment(HdFlagsBuild *build, const HdValue *segment)
 	build->facts->segments = note(build->facts->segments, segment);
 }
 
-HdFlagsDialect
-hd_flags_build_dialect(const HdFlagsBuild *build)
-{
-	return build->dialect;
-}
-
 static void
 make_constant(HdFlagsNode *node, const HdValue *value)
 {

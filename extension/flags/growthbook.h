@@ -263,9 +263,7 @@ extern bool hd_flags_growthbook_text(HdGrowthBookParse *parse, const HdValue *so
 extern HdGrowthBookTest *hd_flags_growthbook_condition(HdGrowthBookParse *parse,
 													   const HdValue *source);
 
-/* Tests of one value (growthbook_tests.c): the operator's, or NULL: there is none of that name. */
-extern bool hd_flags_growthbook_operator(HdGrowthBookParse *parse, const HdValue *name,
-										 const HdValue *expected, HdGrowthBookTest *test);
+/* Tests of one value (growthbook_tests.c). */
 extern bool hd_flags_growthbook_test(HdGrowthBookParse *parse, const HdValue *expected,
 									 bool insensitive, HdGrowthBookTest *test);
 extern bool hd_flags_growthbook_is_operators(const HdValue *value);

@@ -278,12 +278,6 @@ extern void hd_flags_problem(HdFlagsBuild *build, HdFlagsNode *node, const char 
 	pg_attribute_printf(3, 4);
 
 /*
- * hd_flags_build_dialect
- *		Of the rule that is being compiled.
- */
-extern HdFlagsDialect hd_flags_build_dialect(const HdFlagsBuild *build);
-
-/*
  * hd_flags_now
  *		The time that a run is for: of the statement, or the time asked about.
  */

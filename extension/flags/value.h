@@ -128,12 +128,10 @@ extern HdValue hd_flags_from_jsonb(Jsonb *source);
 extern HdValue hd_flags_from_json_value(const JsonbValue *source);
 
 /*
- * hd_flags_to_jsonb, hd_flags_to_json_value
- *		A value as jsonb, palloc'd, or as a part of one that is being built.  A
- *		number that JSON cannot say is null.
+ * hd_flags_to_jsonb
+ *		A value as jsonb, palloc'd.  A number that JSON cannot say is null.
  */
 extern Jsonb *hd_flags_to_jsonb(const HdValue *value);
-extern void hd_flags_to_json_value(const HdValue *value, JsonbValue *result);
 
 /*
  * hd_flags_member
