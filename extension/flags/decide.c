@@ -108,7 +108,8 @@ begin(HdFlagsQuestion *question)
 			AllocSetContextCreate(TopMemoryContext, "hotdash flag run", ALLOCSET_DEFAULT_SIZES);
 	if (!run_memory->isReset || run_memory->firstchild != NULL)
 		MemoryContextReset(run_memory);
-	hd_flags_flag_sweep();
+	if (unlikely(hd_flags_given_up))
+		hd_flags_flag_sweep();
 	question->saved = MemoryContextSwitchTo(run_memory);
 	question->bad_context = false;
 	question->context.given = NULL;
@@ -213,7 +214,7 @@ HdFlag *
 hd_flags_call(FunctionCallInfo fcinfo)
 {
 	Call *call = fcinfo->flinfo->fn_extra;
-	text *key = PG_GETARG_TEXT_PP(0);
+	text *key = hd_flags_text_arg(PG_GETARG_DATUM(0));
 	int length = (int) VARSIZE_ANY_EXHDR(key);
 
 	if (unlikely(call == NULL || call->length != length ||

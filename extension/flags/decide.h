@@ -23,6 +23,21 @@ typedef struct HdFlagsQuestion
 } HdFlagsQuestion;
 
 /*
+ * hd_flags_text_arg
+ *		A text argument.  As PG_GETARG_TEXT_PP, without a call where nothing is to
+ *		be unpacked, as for each row of a statement.
+ */
+static inline text *
+hd_flags_text_arg(Datum datum)
+{
+	struct varlena *value = (struct varlena *) DatumGetPointer(datum);
+
+	if (unlikely(VARATT_IS_1B_E(value) || VARATT_IS_4B_C(value)))
+		value = pg_detoast_datum_packed(value);
+	return (text *) value;
+}
+
+/*
  * hd_flags_begin, hd_flags_begin_for
  *		Prepare a run with a context, jsonb as the argument of an SQL function or
  *		NULL, or with a targeting key alone; and switch to the run's memory, which

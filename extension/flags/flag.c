@@ -36,6 +36,8 @@ expected_size(Size definition)
 	return Min(Max(MAXALIGN(size), FLAG_LEAST), ALLOCSET_SMALL_MAXSIZE);
 }
 
+bool hd_flags_given_up = false;
+
 static slist_head given_up = SLIST_STATIC_INIT(given_up);
 
 static const char *const reason_names[] = {"STATIC",   "DEFAULT", "TARGETING_MATCH", "SPLIT",
@@ -203,12 +205,14 @@ void
 hd_flags_flag_free(HdFlag *flag)
 {
 	slist_push_head(&given_up, &flag->node);
+	hd_flags_given_up = true;
 }
 
 void
 hd_flags_flag_sweep(void)
 {
-	while (unlikely(!slist_is_empty(&given_up)))
+	hd_flags_given_up = false;
+	while (!slist_is_empty(&given_up))
 	{
 		slist_node *node = slist_pop_head_node(&given_up);
 

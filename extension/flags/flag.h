@@ -108,6 +108,7 @@ extern HdFlag *hd_flags_flag_compile(MemoryContext parent, const HdValue *key, i
  *		Give a compiled flag up.  It may be deciding, so it lives until
  *		hd_flags_flag_sweep, which is called between decisions.
  */
+extern bool hd_flags_given_up; /* there is something to sweep */
 extern void hd_flags_flag_free(HdFlag *flag);
 extern void hd_flags_flag_sweep(void);
 

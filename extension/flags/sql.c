@@ -121,7 +121,7 @@ hd_flags_sql_enabled_for(PG_FUNCTION_ARGS)
 	flag = hd_flags_call(fcinfo);
 	if (answers_all(flag, &on))
 		PG_RETURN_BOOL(on);
-	hd_flags_begin_for(&question, PG_GETARG_TEXT_PP(1));
+	hd_flags_begin_for(&question, hd_flags_text_arg(PG_GETARG_DATUM(1)));
 	PG_RETURN_BOOL(decide_on(flag, &question, false));
 }
 
