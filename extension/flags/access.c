@@ -105,6 +105,21 @@ hd_flags_attribute(HdFlagsRun *run, const char *name, int length, HdValue *resul
 	return hd_flags_member(&scope->data, name, length, result);
 }
 
+bool
+hd_flags_read(HdFlagsRun *run, const char *name, int length, HdValue *result)
+{
+	bool found = hd_flags_attribute(run, name, length, result);
+
+	if (unlikely(run->trace != NULL))
+	{
+		HdValue key = hd_flags_string(name, length);
+		HdValue value = found ? *result : hd_flags_null();
+
+		hd_flags_trace_read(run, &key, &value);
+	}
+	return found;
+}
+
 /* Add the members of an object that are not there yet. */
 static void
 merge_under(HdValue *whole, JsonbContainer *object)

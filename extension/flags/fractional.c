@@ -253,7 +253,7 @@ unit_of_context(HdFlagsRun *run, Unit *unit)
 	HdValue *parts = unit->parts;
 	HdValue key = run->flag_key;
 
-	if (!hd_flags_attribute(run, "targetingKey", 12, &unit->value) ||
+	if (!hd_flags_read(run, "targetingKey", 12, &unit->value) ||
 		unit->value.type != HD_VALUE_STRING)
 		return;
 	/* flagd began with v2 to take an empty one for none */
@@ -475,7 +475,7 @@ eval_group(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 		if (!hd_flags_arg(run, node, 3, &parts[2]))
 			return false;
 	}
-	else if (!hd_flags_attribute(run, "targetingKey", 12, &parts[2]))
+	else if (!hd_flags_read(run, "targetingKey", 12, &parts[2]))
 		parts[2] = hd_flags_null();
 	if (parts[0].type != HD_VALUE_STRING || parts[2].type != HD_VALUE_STRING || isnan(from) ||
 		isnan(to))

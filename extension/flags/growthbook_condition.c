@@ -93,7 +93,7 @@ holds_path(HdFlagsRun *run, const HdGrowthBookTest *test, const HdValue *subject
 	}
 	else
 	{
-		found = hd_flags_attribute(run, path->steps[0].as.string, path->steps[0].length, &value);
+		found = hd_flags_read(run, path->steps[0].as.string, path->steps[0].length, &value);
 		i = 1;
 	}
 	for (; found && i < path->nsteps; i++)

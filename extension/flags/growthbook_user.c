@@ -66,10 +66,10 @@ text_of(HdGrowthBookUnit *unit)
 static bool
 find_attribute(HdFlagsRun *run, const HdValue *name, HdValue *value)
 {
-	bool found = hd_flags_attribute(run, name->as.string, name->length, value);
+	bool found = hd_flags_read(run, name->as.string, name->length, value);
 
 	if (!found && hd_flags_is_string(name, "id", 2))
-		found = hd_flags_attribute(run, "targetingKey", sizeof("targetingKey") - 1, value);
+		found = hd_flags_read(run, "targetingKey", sizeof("targetingKey") - 1, value);
 	return found && hd_flags_growthbook_truth(value);
 }
 

@@ -252,6 +252,12 @@ extern const HdValue *hd_flags_constant_arg(const HdFlagsNode *node, int n);
 extern bool hd_flags_attribute(HdFlagsRun *run, const char *name, int length, HdValue *result);
 
 /*
+ * hd_flags_read
+ *		The same of an attribute that decides something: explanations show it.
+ */
+extern bool hd_flags_read(HdFlagsRun *run, const char *name, int length, HdValue *result);
+
+/*
  * hd_flags_ask
  *		Value and variant of another flag, for a node that asks: null where there
  *		is none.  False: thrown, for a circle of flags.

@@ -129,8 +129,8 @@ raise_thrown(const HdFlagsRun *run)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("%s",
 					text_to_cstring(cstring_to_text_with_len(text.data, Min(text.len, 1000)))),
-			 errdetail("%s.", (run->broken != NULL) ? run->broken
-													: "the rule threw an error of this type")));
+			 (run->broken != NULL) ? errdetail("The rule cannot be evaluated: %s.", run->broken)
+								   : errdetail("The rule threw an error of this type.")));
 }
 
 /*

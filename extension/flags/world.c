@@ -95,7 +95,7 @@ eval_segment(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 			return false;
 	}
 	else
-		(void) hd_flags_attribute(run, "targetingKey", 12, &unit);
+		(void) hd_flags_read(run, "targetingKey", 12, &unit);
 	if (run->world != NULL && segment.type == HD_VALUE_STRING && unit.type == HD_VALUE_STRING &&
 		!run->world->segment(run, &segment, &unit, &within))
 		return false;
@@ -113,8 +113,7 @@ eval_environment(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 
 	if (!hd_flags_args(run, node, &args))
 		return false;
-	if (hd_flags_attribute(run, "environment", 11, &environment) &&
-		environment.type == HD_VALUE_STRING)
+	if (hd_flags_read(run, "environment", 11, &environment) && environment.type == HD_VALUE_STRING)
 		for (int i = 0; i < args.n && !found; i++)
 			found = hd_flags_is_string(&args.values[i], environment.as.string, environment.length);
 	*result = hd_flags_bool(found);
