@@ -63,6 +63,20 @@ apply(HdFlagsRun *run, Iteration *iteration, const HdFlagsNode *node, HdValue *r
 	return done;
 }
 
+/* The same for an operator that makes a list, and the list with room for all. */
+static bool
+begin_list(HdFlagsRun *run, const HdFlagsNode *node, Iteration *iteration, HdValue *list)
+{
+	if (run->dialect == HD_FLAGS_STRICT && is_literal_null(node, 1))
+		return hd_flags_throw(run, "Invalid Arguments");
+	if (!begin(run, node, iteration))
+		return false;
+	list->type = HD_VALUE_LIST;
+	list->length = 0;
+	list->as.items = palloc(sizeof(HdValue) * (iteration->walk.left + 1));
+	return true;
+}
+
 static bool
 eval_map(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 {
@@ -70,11 +84,8 @@ eval_map(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 	HdValue list = {.type = HD_VALUE_LIST};
 	bool thrown;
 
-	if (run->dialect == HD_FLAGS_STRICT && is_literal_null(node, 1))
-		return hd_flags_throw(run, "Invalid Arguments");
-	if (!begin(run, node, &iteration))
+	if (!begin_list(run, node, &iteration, &list))
 		return false;
-	list.as.items = palloc(sizeof(HdValue) * (iteration.walk.left + 1));
 	while (advance(run, &iteration, &thrown))
 		if (!apply(run, &iteration, node, &list.as.items[list.length++]))
 			return false;
@@ -90,11 +101,8 @@ eval_filter(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 	HdValue kept;
 	bool thrown;
 
-	if (run->dialect == HD_FLAGS_STRICT && is_literal_null(node, 1))
-		return hd_flags_throw(run, "Invalid Arguments");
-	if (!begin(run, node, &iteration))
+	if (!begin_list(run, node, &iteration, &list))
 		return false;
-	list.as.items = palloc(sizeof(HdValue) * (iteration.walk.left + 1));
 	while (advance(run, &iteration, &thrown))
 	{
 		if (!apply(run, &iteration, node, &kept))

@@ -22,6 +22,10 @@ typedef struct HdFlagsQuestion
 	MemoryContext saved;
 } HdFlagsQuestion;
 
+/* A jsonb argument as it is, NULL where it is null. */
+#define HD_FLAGS_JSON_ARG(n) \
+	(PG_ARGISNULL(n) ? NULL : (struct varlena *) DatumGetPointer(PG_GETARG_DATUM(n)))
+
 /*
  * hd_flags_text_arg
  *		A text argument.  As PG_GETARG_TEXT_PP, without a call where nothing is to

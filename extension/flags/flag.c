@@ -67,8 +67,6 @@ hd_flags_variant(const HdFlag *flag, const char *name, int length)
 	return -1;
 }
 
-#define MEMBER(object, name, result) hd_flags_member(object, "" name, sizeof(name) - 1, result)
-
 static void
 compile_variants(HdFlag *flag, const HdValue *definition)
 {
@@ -78,7 +76,7 @@ compile_variants(HdFlag *flag, const HdValue *definition)
 	HdValue value;
 	HdFlagVariant *variant;
 
-	if (!MEMBER(definition, "variants", &variants) || !hd_flags_is_object(&variants))
+	if (!HD_FLAGS_MEMBER(definition, "variants", &variants) || !hd_flags_is_object(&variants))
 		return;
 	flag->variants = palloc0(sizeof(HdFlagVariant) * Max(hd_flags_length(&variants), 1));
 	hd_flags_members(&walk, &variants);
@@ -96,16 +94,16 @@ compile_settings(HdFlag *flag, const HdValue *definition)
 	HdValue value;
 
 	flag->enabled =
-		!MEMBER(definition, "state", &value) || !hd_flags_is_string(&value, "DISABLED", 8);
-	if (MEMBER(definition, "bucketing", &value) && value.type == HD_VALUE_STRING)
+		!HD_FLAGS_MEMBER(definition, "state", &value) || !hd_flags_is_string(&value, "DISABLED", 8);
+	if (HD_FLAGS_MEMBER(definition, "bucketing", &value) && value.type == HD_VALUE_STRING)
 		flag->bucketing_given =
 			hd_flags_bucketing_by_name(value.as.string, value.length, &flag->bucketing);
 	flag->dialect =
-		(MEMBER(definition, "dialect", &value) && hd_flags_is_string(&value, "strict", 6))
+		(HD_FLAGS_MEMBER(definition, "dialect", &value) && hd_flags_is_string(&value, "strict", 6))
 			? HD_FLAGS_STRICT
 			: HD_FLAGS_JS;
 	flag->default_variant = -1;
-	if (MEMBER(definition, "defaultVariant", &value) && value.type == HD_VALUE_STRING)
+	if (HD_FLAGS_MEMBER(definition, "defaultVariant", &value) && value.type == HD_VALUE_STRING)
 		flag->default_variant = hd_flags_variant(flag, value.as.string, value.length);
 }
 
@@ -115,11 +113,11 @@ compile_targeting(HdFlag *flag, const HdValue *definition, const HdValue *shared
 	HdValue evaluators = {.type = HD_VALUE_PAIRS};
 	HdValue rule;
 
-	if (!MEMBER(definition, "targeting", &rule) || rule.type == HD_VALUE_NULL ||
+	if (!HD_FLAGS_MEMBER(definition, "targeting", &rule) || rule.type == HD_VALUE_NULL ||
 		(hd_flags_is_object(&rule) && hd_flags_length(&rule) == 0))
 		return;
 	if (shared != NULL)
-		(void) MEMBER(shared, "$evaluators", &evaluators);
+		(void) HD_FLAGS_MEMBER(shared, "$evaluators", &evaluators);
 	flag->targeting = hd_flags_compile(&rule, &evaluators, flag->dialect, &flag->facts);
 	flag->whole = flag->targeting->op != NULL && flag->targeting->op->whole;
 }
@@ -145,9 +143,10 @@ compile_metadata(HdFlag *flag, const HdValue *definition, const HdValue *shared)
 	MemoryContext saved = MemoryContextSwitchTo(scratch);
 	Jsonb *merged;
 
-	if (shared == NULL || !MEMBER(shared, "metadata", &common) || !hd_flags_is_object(&common))
+	if (shared == NULL || !HD_FLAGS_MEMBER(shared, "metadata", &common) ||
+		!hd_flags_is_object(&common))
 		common = nothing;
-	if (!MEMBER(definition, "metadata", &own) || !hd_flags_is_object(&own))
+	if (!HD_FLAGS_MEMBER(definition, "metadata", &own) || !hd_flags_is_object(&own))
 		own = nothing;
 	merged = hd_flags_to_jsonb(&own);
 	if (hd_flags_length(&common) > 0)
@@ -245,7 +244,7 @@ thrown_text(const HdFlagsRun *run)
 		return run->broken;
 	initStringInfo(&text);
 	appendStringInfoString(&text, "the rule threw ");
-	if (MEMBER(&run->error, "type", &type))
+	if (HD_FLAGS_MEMBER(&run->error, "type", &type))
 		hd_flags_append_text(&text, &type);
 	else
 		appendStringInfoString(&text, "an error");

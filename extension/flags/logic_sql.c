@@ -157,8 +157,6 @@ refuse(const char *message, const char *hint)
 					errmsg("invalid definition of a flag: %s", message), errhint("%s.", hint)));
 }
 
-#define MEMBER(object, name, result) hd_flags_member(object, "" name, sizeof(name) - 1, result)
-
 static void
 check_members(const HdValue *definition)
 {
@@ -190,19 +188,19 @@ check_names(const HdValue *definition)
 	HdValue value;
 	HdBucketing bucketing;
 
-	if (MEMBER(definition, "state", &value) && !hd_flags_is_string(&value, "ENABLED", 7) &&
+	if (HD_FLAGS_MEMBER(definition, "state", &value) && !hd_flags_is_string(&value, "ENABLED", 7) &&
 		!hd_flags_is_string(&value, "DISABLED", 8))
 		refuse("unknown state", "A state is ENABLED or DISABLED");
-	if (MEMBER(definition, "bucketing", &value) &&
+	if (HD_FLAGS_MEMBER(definition, "bucketing", &value) &&
 		(value.type != HD_VALUE_STRING ||
 		 !hd_flags_bucketing_by_name(value.as.string, value.length, &bucketing)))
 		refuse("unknown bucketing",
 			   "Bucketings are flagd-v1, flagd-v2, flagd-v3, unleash, growthbook-1, growthbook-2 "
 			   "and launchdarkly");
-	if (MEMBER(definition, "dialect", &value) && !hd_flags_is_string(&value, "js", 2) &&
+	if (HD_FLAGS_MEMBER(definition, "dialect", &value) && !hd_flags_is_string(&value, "js", 2) &&
 		!hd_flags_is_string(&value, "strict", 6))
 		refuse("unknown dialect", "Dialects are js and strict");
-	if (MEMBER(definition, "metadata", &value) && !hd_flags_is_object(&value))
+	if (HD_FLAGS_MEMBER(definition, "metadata", &value) && !hd_flags_is_object(&value))
 		refuse("metadata is not an object", "Metadata are names with values");
 }
 
@@ -212,10 +210,10 @@ check_variants(const HdValue *definition)
 	HdValue variants;
 	HdValue value;
 
-	if (!MEMBER(definition, "variants", &variants) || !hd_flags_is_object(&variants))
+	if (!HD_FLAGS_MEMBER(definition, "variants", &variants) || !hd_flags_is_object(&variants))
 		refuse("it has no variants",
 			   "Variants are names with values: {\"variants\": {\"on\": true, \"off\": false}}");
-	if (!MEMBER(definition, "defaultVariant", &value) || value.type == HD_VALUE_NULL)
+	if (!HD_FLAGS_MEMBER(definition, "defaultVariant", &value) || value.type == HD_VALUE_NULL)
 		return;
 	if (value.type != HD_VALUE_STRING ||
 		!hd_flags_member(&variants, value.as.string, value.length, &value))
@@ -263,9 +261,9 @@ hd_flags_sql_check(PG_FUNCTION_ARGS)
 	check_members(&definition);
 	check_names(&definition);
 	check_variants(&definition);
-	(void) MEMBER(&definition, "targeting", &rule);
+	(void) HD_FLAGS_MEMBER(&definition, "targeting", &rule);
 	(void) hd_flags_compile(&rule, NULL,
-							(MEMBER(&definition, "dialect", &dialect) &&
+							(HD_FLAGS_MEMBER(&definition, "dialect", &dialect) &&
 							 hd_flags_is_string(&dialect, "strict", 6))
 								? HD_FLAGS_STRICT
 								: HD_FLAGS_JS,
@@ -315,7 +313,7 @@ definition_of(FunctionCallInfo fcinfo)
 	if (found)
 		return compiled->flag;
 	definition = hd_flags_from_jsonb(compiled->source);
-	if (!MEMBER(&definition, "key", &key) || key.type != HD_VALUE_STRING)
+	if (!HD_FLAGS_MEMBER(&definition, "key", &key) || key.type != HD_VALUE_STRING)
 		key = hd_flags_literal("");
 	compiled->flag =
 		hd_flags_flag_compile(compiled->context, &key, 0, compiled->source, hd_flags_shared());

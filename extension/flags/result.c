@@ -153,9 +153,6 @@ hd_flags_result_row(const HdFlag *flag, HdFlagDecision *decision, struct varlena
 	values[5] = JsonbPGetDatum(metadata_of(flag, decision));
 }
 
-#define CONTEXT_ARG(n) \
-	(PG_ARGISNULL(n) ? NULL : (struct varlena *) DatumGetPointer(PG_GETARG_DATUM(n)))
-
 Datum
 hd_flags_form_result(FunctionCallInfo fcinfo, const HdFlag *flag, HdFlagDecision *decision,
 					 struct varlena *otherwise)
@@ -200,17 +197,17 @@ hd_flags_sql_evaluate(PG_FUNCTION_ARGS)
 	Datum formed;
 
 	hd_require_arg(fcinfo, 0, "key");
-	hd_flags_begin(&question, CONTEXT_ARG(2));
+	hd_flags_begin(&question, HD_FLAGS_JSON_ARG(2));
 	question.run.wants_metadata = true;
 	flag = hd_flags_call(fcinfo);
 	hd_flags_answer(flag, &question, &decision);
 	hd_flags_end(&question);
-	image = image_of(flag, &decision, CONTEXT_ARG(1));
+	image = image_of(flag, &decision, HD_FLAGS_JSON_ARG(1));
 	if (image == NULL)
-		return hd_flags_form_result(fcinfo, flag, &decision, CONTEXT_ARG(1));
+		return hd_flags_form_result(fcinfo, flag, &decision, HD_FLAGS_JSON_ARG(1));
 	if (*image == NULL)
 	{
-		formed = hd_flags_form_result(fcinfo, flag, &decision, CONTEXT_ARG(1));
+		formed = hd_flags_form_result(fcinfo, flag, &decision, HD_FLAGS_JSON_ARG(1));
 		copy = DatumGetHeapTupleHeader(formed);
 		*image = MemoryContextAlloc(flag->context, HeapTupleHeaderGetDatumLength(copy));
 		memcpy(*image, copy, HeapTupleHeaderGetDatumLength(copy));
@@ -258,6 +255,7 @@ hd_flags_sql_evaluate_all(PG_FUNCTION_ARGS)
 	HdFlagHandle handle;
 	Datum values[HD_FLAGS_RESULT_COLUMNS + 1];
 	bool nulls[HD_FLAGS_RESULT_COLUMNS + 1] = {false};
+	struct varlena *context = PG_ARGISNULL(0) ? NULL : PG_DETOAST_DATUM(PG_GETARG_DATUM(0));
 	ListCell *cell;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -266,7 +264,7 @@ hd_flags_sql_evaluate_all(PG_FUNCTION_ARGS)
 		text *key = lfirst(cell);
 
 		CHECK_FOR_INTERRUPTS();
-		hd_flags_begin(&question, CONTEXT_ARG(0));
+		hd_flags_begin(&question, context);
 		question.run.wants_metadata = true;
 		hd_flags_find(VARDATA(key), (int) VARSIZE(key) - VARHDRSZ, &handle);
 		hd_flags_answer(handle.flag, &question, &decision);

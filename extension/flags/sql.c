@@ -26,9 +26,6 @@ PG_FUNCTION_INFO_V1(hd_flags_sql_text);
 PG_FUNCTION_INFO_V1(hd_flags_sql_number);
 PG_FUNCTION_INFO_V1(hd_flags_sql_json);
 
-#define CONTEXT_ARG(n) \
-	(PG_ARGISNULL(n) ? NULL : (struct varlena *) DatumGetPointer(PG_GETARG_DATUM(n)))
-
 /* Whether a decision is "on"; false also where it is no answer to that, which *answered says. */
 static bool
 is_on(const HdFlag *flag, const HdFlagDecision *decision, bool *answered)
@@ -100,9 +97,9 @@ hd_flags_sql_enabled(PG_FUNCTION_ARGS)
 
 	hd_require_arg(fcinfo, 0, "key");
 	flag = hd_flags_call(fcinfo);
-	if ((PG_ARGISNULL(1) || is_object(CONTEXT_ARG(1))) && answers_all(flag, &on))
+	if ((PG_ARGISNULL(1) || is_object(HD_FLAGS_JSON_ARG(1))) && answers_all(flag, &on))
 		PG_RETURN_BOOL(on);
-	hd_flags_begin(&question, CONTEXT_ARG(1));
+	hd_flags_begin(&question, HD_FLAGS_JSON_ARG(1));
 	PG_RETURN_BOOL(decide_on(flag, &question, otherwise));
 }
 
@@ -136,7 +133,7 @@ hd_flags_sql_require(PG_FUNCTION_ARGS)
 
 	hd_require_arg(fcinfo, 0, "key");
 	flag = hd_flags_call(fcinfo);
-	hd_flags_begin(&question, CONTEXT_ARG(1));
+	hd_flags_begin(&question, HD_FLAGS_JSON_ARG(1));
 	if (!decide_on(flag, &question, false))
 		ereport(ERROR,
 				(errcode(HD_ERRCODE_FLAG_OFF),
@@ -154,7 +151,7 @@ value_of(FunctionCallInfo fcinfo, HdFlagsWanted wanted, HdValue *value)
 	HdFlag *flag;
 
 	hd_require_arg(fcinfo, 0, "key");
-	hd_flags_begin(&question, CONTEXT_ARG(2));
+	hd_flags_begin(&question, HD_FLAGS_JSON_ARG(2));
 	flag = hd_flags_call(fcinfo);
 	hd_flags_answer(flag, &question, &decision);
 	hd_flags_value(flag, &decision, wanted, value);
@@ -202,7 +199,8 @@ hd_flags_sql_number(PG_FUNCTION_ARGS)
 Datum
 hd_flags_sql_json(PG_FUNCTION_ARGS)
 {
-	HdFlagsWanted wanted = PG_ARGISNULL(1) ? HD_FLAGS_WANT_ANY : hd_flags_wanted(CONTEXT_ARG(1));
+	HdFlagsWanted wanted =
+		PG_ARGISNULL(1) ? HD_FLAGS_WANT_ANY : hd_flags_wanted(HD_FLAGS_JSON_ARG(1));
 	HdValue value;
 
 	if (!value_of(fcinfo, wanted, &value))

@@ -204,6 +204,21 @@ hd_flags_length(const HdValue *value)
 	return (value->type == HD_VALUE_LIST || value->type == HD_VALUE_PAIRS) ? value->length : 0;
 }
 
+/* Count a member that is about to be read; at the end, free the iterator. */
+static bool
+step(HdValueWalk *walk)
+{
+	if (walk->left > 0)
+	{
+		walk->left--;
+		return true;
+	}
+	if (walk->json != NULL)
+		pfree(walk->json);
+	walk->json = NULL;
+	return false;
+}
+
 void
 hd_flags_walk(HdValueWalk *walk, const HdValue *array)
 {
@@ -228,14 +243,8 @@ hd_flags_walk_next(HdValueWalk *walk, HdValue *element)
 {
 	JsonbValue part;
 
-	if (walk->left == 0)
-	{
-		if (walk->json != NULL)
-			pfree(walk->json);
-		walk->json = NULL;
+	if (!step(walk))
 		return false;
-	}
-	walk->left--;
 	if (walk->items != NULL)
 		*element = *walk->items++;
 	else
@@ -270,14 +279,8 @@ hd_flags_members_next(HdValueWalk *walk, HdValue *name, HdValue *value)
 {
 	JsonbValue part;
 
-	if (walk->left == 0)
-	{
-		if (walk->json != NULL)
-			pfree(walk->json);
-		walk->json = NULL;
+	if (!step(walk))
 		return false;
-	}
-	walk->left--;
 	if (walk->pairs != NULL)
 	{
 		*name = walk->pairs->name;

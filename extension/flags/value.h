@@ -140,6 +140,10 @@ extern Jsonb *hd_flags_to_jsonb(const HdValue *value);
  */
 extern bool hd_flags_member(const HdValue *object, const char *name, int length, HdValue *result);
 
+/* By a name that is a string constant of C. */
+#define HD_FLAGS_MEMBER(object, name, result) \
+	hd_flags_member(object, "" name, sizeof(name) - 1, result)
+
 /*
  * hd_flags_element, hd_flags_length
  *		Element of an array, from 0, likewise; elements of an array, members of an
