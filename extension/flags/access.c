@@ -272,28 +272,33 @@ make_path(const HdValue *dotted)
 	return path;
 }
 
-static void
-note_path(HdFlagsRun *run, const HdFlagsNode *node, const Path *path)
+static HdValue
+path_text(const Path *path)
 {
 	StringInfoData dotted;
-	HdValue name;
 
 	initStringInfo(&dotted);
 	for (int i = 0; i < path->nsteps; i++)
 		appendStringInfo(&dotted, "%s%.*s", (i > 0) ? "." : "", path->steps[i].length,
 						 path->steps[i].name);
-	name = hd_flags_string(dotted.data, dotted.len);
-	hd_flags_trace_note(run, node, "attribute", &name);
+	return hd_flags_string(dotted.data, dotted.len);
 }
 
 static bool
 read_path(HdFlagsRun *run, const Path *path, const HdFlagsNode *node, HdValue *result)
 {
+	bool done = (walk_path(run, path, result) && result->type != HD_VALUE_NULL) ||
+				hd_flags_arg(run, node, 1, result);
+
 	if (unlikely(run->trace != NULL))
-		note_path(run, node, path);
-	if (walk_path(run, path, result) && result->type != HD_VALUE_NULL)
-		return true;
-	return hd_flags_arg(run, node, 1, result);
+	{
+		HdValue name = path_text(path);
+		HdValue value = done ? *result : hd_flags_null();
+
+		hd_flags_trace_note(run, node, "attribute", &name);
+		hd_flags_trace_read(run, &name, &value);
+	}
+	return done;
 }
 
 /* {"var": [path, default]}, the path known. */

@@ -172,24 +172,6 @@ deciding(const Event *event)
 	return event;
 }
 
-/* Attributes that the rule read, each once, with what was there. */
-static void
-collect_read(Object *object, const Event *event)
-{
-	HdValue known;
-
-	for (const Event *part = event->first; part != NULL; part = part->next)
-		collect_read(object, part);
-	if (event->node == NULL || strcmp(event->node->op->name, "var") != 0)
-		return;
-	for (int i = 0; i < event->nnotes; i++)
-		if (hd_flags_is_string(&event->notes[i].name, "attribute", 9) &&
-			!hd_flags_member(&object->value, event->notes[i].value.as.string,
-							 event->notes[i].value.length, &known))
-			add(object, pnstrdup(event->notes[i].value.as.string, event->notes[i].value.length),
-				event->result);
-}
-
 static void
 add_rule(Object *object, const HdFlagsTrace *trace)
 {
@@ -201,7 +183,6 @@ add_rule(Object *object, const HdFlagsTrace *trace)
 	decider = deciding(trace->root.first);
 	add(object, "decided_by", describe(decider));
 	attributes.value.type = HD_VALUE_PAIRS;
-	collect_read(&attributes, &trace->root);
 	add(object, "attributes", attributes.value);
 	add(object, "rule", describe(trace->root.first));
 	if (trace->nevents > MAX_EVENTS)
