@@ -78,24 +78,33 @@ as_server_prepare()
 
 # guarded [-t SECONDS] COMMAND...: in the background and waited for, because only so does bash
 # answer a signal at once; guard passes it on to the whole group of the command.
-HD_GUARD_PID=
+declare -A HD_GUARDS=()
 guarded()
 {
 	local status=0
-	perl "$HOTDASH_SRC/regress/env/guard" "$@" 9>&- &
-	HD_GUARD_PID=$!
-	wait "$HD_GUARD_PID" || status=$?
-	HD_GUARD_PID=
+	guarded_start "$@"
+	wait "$HD_GUARD" || status=$?
+	unset "HD_GUARDS[$HD_GUARD]"
 	return "$status"
+}
+
+# guarded_start [-t SECONDS] COMMAND...: the same without waiting; HD_GUARD is the process to wait for, and
+# whoever has waited takes it out of HD_GUARDS.
+HD_GUARD=
+guarded_start()
+{
+	perl "$HOTDASH_SRC/regress/env/guard" "$@" 9>&- &
+	HD_GUARD=$!
+	HD_GUARDS[$HD_GUARD]=1
 }
 
 # Called by signal handlers: end what is running and wait until it is gone.
 guarded_stop()
 {
-	[ -n "$HD_GUARD_PID" ] || return 0
-	kill -TERM "$HD_GUARD_PID" 2>/dev/null || true
-	wait "$HD_GUARD_PID" 2>/dev/null || true
-	HD_GUARD_PID=
+	[ ${#HD_GUARDS[@]} -gt 0 ] || return 0
+	kill -TERM "${!HD_GUARDS[@]}" 2>/dev/null || true
+	wait "${!HD_GUARDS[@]}" 2>/dev/null || true
+	HD_GUARDS=()
 }
 
 # place_reachable FOLDER: can the server user enter it?
