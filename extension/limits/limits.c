@@ -16,7 +16,10 @@
 #include "core/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "limits/book.h"
+#include "limits/decide.h"
 #include "limits/log.h"
+#include "limits/stored.h"
 #include "limits/table.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -34,6 +37,8 @@ PG_FUNCTION_INFO_V1(hd_limits_sql_refund);
 void
 hd_limits_init(void)
 {
+	hd_limits_decide_define();
+	hd_limits_stored_init();
 	if (!hd_settings_preloaded())
 		return;
 	DefineCustomIntVariable("hotdash.limit_slots",
@@ -42,13 +47,20 @@ hd_limits_init(void)
 							"full makes room.",
 							&hd_limits_setting_slots, 65536, 16, 16 * 1024 * 1024, PGC_POSTMASTER,
 							0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.limit_policies",
+							"Rate limits of the whole cluster whose rules and counts are kept in memory.",
+							"Each takes about a kilobyte. Limits beyond that work, and are counted "
+							"together.",
+							&hd_limits_setting_policies, 1024, 16, 1024 * 1024, PGC_POSTMASTER, 0,
+							NULL, NULL, NULL);
 	hd_limits_table_register();
+	hd_limits_book_register();
 }
 
 HdLimitKey
-hd_limits_key(const char *limit, const void *bytes, Size length)
+hd_limits_key_of_limit(const char *limit)
 {
-	HdLimitKey key = {{0, 0}, hd_clock_overridden()};
+	HdLimitKey key = {{0, 0}, false};
 	Oid home[2];
 
 	hd_settings_require_preload("a rate limit");
@@ -56,8 +68,25 @@ hd_limits_key(const char *limit, const void *bytes, Size length)
 	home[1] = hd_spi_extension();
 	hd_limits_table_hash(&key, home, sizeof(home));
 	hd_limits_table_hash(&key, limit, strlen(limit));
+	return key;
+}
+
+HdLimitKey
+hd_limits_key_add(const HdLimitKey *limit, const void *bytes, Size length)
+{
+	HdLimitKey key = *limit;
+
+	key.moved = hd_clock_overridden();
 	hd_limits_table_hash(&key, bytes, length);
 	return key;
+}
+
+HdLimitKey
+hd_limits_key(const char *limit, const void *bytes, Size length)
+{
+	HdLimitKey prefix = hd_limits_key_of_limit(limit);
+
+	return hd_limits_key_add(&prefix, bytes, length);
 }
 
 void
@@ -169,7 +198,8 @@ policy_of(FunctionCallInfo fcinfo)
 {
 	int32 count = PG_GETARG_INT32(1);
 	int64 period_us = hd_duration_us(PG_GETARG_INTERVAL_P(2), "period", 1);
-	HdLimitPolicy policy = {HD_LIMIT_GCRA, count, period_us, count, false};
+	HdLimitPolicy policy = {
+		.algorithm = HD_LIMIT_GCRA, .count = count, .period_us = period_us, .burst = count};
 	char *algorithm;
 
 	if (PG_ARGISNULL(3))

@@ -40,8 +40,17 @@
 typedef enum HdLimitAlgorithm
 {
 	HD_LIMIT_GCRA,
-	HD_LIMIT_LOG
+	HD_LIMIT_LOG,
+	HD_LIMIT_WINDOW /* fixed windows, whose bounds a stored limit knows (stored.h) */
 } HdLimitAlgorithm;
+
+/* What of a bucket outlives the server's memory. */
+typedef enum HdLimitKeep
+{
+	HD_LIMIT_KEEP_NONE,
+	HD_LIMIT_KEEP_SNAPSHOT, /* a file written now and then, and when the server stops */
+	HD_LIMIT_KEEP_WAL		/* everything */
+} HdLimitKeep;
 
 typedef struct HdLimitPolicy
 {
@@ -50,6 +59,7 @@ typedef struct HdLimitPolicy
 	int64 period_us; /* up to a hundred years */
 	int32 burst;	 /* units that fit at once; GCRA alone */
 	bool strict;	 /* never forgotten while in debt; when there is no room, refused */
+	HdLimitKeep keep;
 } HdLimitPolicy;
 
 typedef struct HdLimitKey
@@ -86,6 +96,13 @@ extern void hd_limits_init(void);
  * the transaction.
  */
 extern HdLimitKey hd_limits_key(const char *limit, const void *bytes, Size length);
+
+/*
+ * hd_limits_key_of_limit / hd_limits_key_add
+ *		The same in two steps: what all keys of a limit begin with, and the bytes.
+ */
+extern HdLimitKey hd_limits_key_of_limit(const char *limit);
+extern HdLimitKey hd_limits_key_add(const HdLimitKey *limit, const void *bytes, Size length);
 
 /*
  * hd_limits_require_policy

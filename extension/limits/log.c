@@ -252,6 +252,26 @@ hd_limits_log_refund(const HdLogPool *pool, HdLog *log, int64 period, int64 n, i
 }
 
 int64
+hd_limits_log_refund_newest(const HdLogPool *pool, HdLog *log, int64 n)
+{
+	int64 gone = Min(n, log->used);
+	int64 left = log->used - gone; /* units older than those */
+	Walk walk;
+	uint64 *run;
+
+	walk_begin(&walk, pool, log);
+	while ((run = walk_next(&walk)) != NULL)
+	{
+		int64 stays = Min(left, RUN_UNITS(*run));
+
+		*run = RUN(RUN_AT(*run), stays);
+		left -= stays;
+	}
+	log->used -= (int32) gone;
+	return gone;
+}
+
+int64
 hd_limits_log_newest(const HdLog *log)
 {
 	return RUN_AT(log->newest);

@@ -115,6 +115,12 @@ extern int64 hd_limits_log_refund(const HdLogPool *pool, HdLog *log, int64 perio
 								  int64 taken_at, int64 now);
 
 /*
+ * hd_limits_log_refund_newest
+ *		Give back the n units that were taken last; returns how many there were.
+ */
+extern int64 hd_limits_log_refund_newest(const HdLogPool *pool, HdLog *log, int64 n);
+
+/*
  * hd_limits_log_newest
  *		When the newest run was granted; only of a log that is not empty.
  */

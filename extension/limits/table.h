@@ -19,13 +19,17 @@
  * Locking: a GCRA bucket is read and moved by compare-and-swap of `until`
  * alone.  Everything else happens under the set's LWLock, all of a log
  * included.  Whoever rewrites a slot's other fields first swaps `until` for
- * SLOT_CLOSED, so that no swap made by the old fields succeeds, and opens it
- * last.  One set's lock at a time, and no other lock under it.
+ * HD_SLOT_CLOSED, so that no swap made by the old fields succeeds, and opens it
+ * last.  No other lock is taken under a set's.
  *
  * A swap may succeed though the slot has changed hands in between, if `until`
  * came back to the same nanosecond.  So the key is looked at once more after
  * it; if it is another's, that one was charged too much and the caller
  * starts over.  Nothing is granted that was not charged.
+ *
+ * A call on several buckets at once locks their sets in the order of their
+ * places and closes all of their slots before it decides, so that nobody sees
+ * a part of it.
  *
  * What a crash loses: all buckets, and so does a restart.  Each key then
  * starts full.  In a window that contains the crash a key may so get twice
@@ -55,14 +59,21 @@ typedef struct HdLimitCall
 	HdGcra gcra; /* the policy, prepared, under GCRA */
 	int64 want;	 /* units; below 0 gives them back */
 	bool whole;	 /* all or nothing */
+	bool brief;	 /* only what was done is asked for */
+	bool open;	 /* of several at once: a lack of room stops nobody */
 	int64 now;	 /* microseconds, steady */
-	int64 taken_at;
+	int64 window_start; /* of such a policy, the window that runs */
+	int64 window_end;
+	int64 taken_at;	  /* of units given back; HD_LIMIT_NEWEST: those taken last */
 } HdLimitCall;
 
-/* What it came to. */
+#define HD_LIMIT_NEWEST PG_INT64_MAX
+
+/* What it came to; of a brief call only the first three. */
 typedef struct HdLimitOutcome
 {
 	bool no_room;
+	bool near;		 /* something was taken, and at most a fifth is left */
 	int64 done;		 /* units taken or given back */
 	int64 remaining; /* afterwards */
 	int64 fits_at;	 /* when want units fit, of those not taken; microseconds or HD_GCRA_NEVER */
@@ -95,5 +106,32 @@ extern int64 hd_limits_table_steady(const HdLimitKey *key, TimestampTz now);
  *		Perform a call.  Raises no error.
  */
 extern void hd_limits_table_call(const HdLimitCall *call, HdLimitOutcome *outcome);
+
+/* Most buckets that can be called in one step. */
+#define HD_LIMIT_MOST_AT_ONCE 8
+
+/*
+ * hd_limits_table_call_all
+ *		Take from n different buckets, in all of them or in none, in one step.
+ *		True when it was taken.
+ *
+ * The calls are whole.  A call that is no bar (bars[i] false) is taken where it
+ * fits and stops nobody.  outcomes[i].done says, also after a refusal, whether
+ * the i-th alone would have fitted.
+ */
+extern bool hd_limits_table_call_all(const HdLimitCall *calls, const bool *bars, int n,
+									 HdLimitOutcome *outcomes);
+
+/*
+ * hd_limits_table_forget
+ *		Make a bucket full.
+ */
+extern void hd_limits_table_forget(const HdLimitKey *key);
+
+/*
+ * hd_limits_table_expect
+ *		Have the memory of a key's set fetched, to be there when it is called.
+ */
+extern void hd_limits_table_expect(const HdLimitKey *key);
 
 #endif /* HD_LIMITS_TABLE_H */

@@ -28,7 +28,11 @@
 HdLimitPolicy
 hd_limits_window_policy(int32 count, int64 period_us)
 {
-	HdLimitPolicy policy = {HD_LIMIT_LOG, count, period_us, count, true};
+	HdLimitPolicy policy = {.algorithm = HD_LIMIT_LOG,
+							.count = count,
+							.period_us = period_us,
+							.burst = count,
+							.strict = true};
 
 	if (count > HD_LOG_MAX_COUNT)
 	{

@@ -1,0 +1,175 @@
+/*-------------------------------------------------------------------------
+ * rule.c
+ *		A limit as a user defines it, made ready for use.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "limits/rule.h"
+
+#include "core/duration.h"
+#include "core/zone.h"
+#include "utils/builtins.h"
+
+/* Months of a hundred years, as all periods; and how long one is about. */
+#define MAX_MONTHS 1200
+#define MONTH_US (INT64CONST(30) * USECS_PER_DAY)
+
+/* One of the words that an argument may be. */
+typedef struct Word
+{
+	const char *name;
+	int value;
+} Word;
+
+static const Word algorithms[] = {
+	{"gcra", HD_LIMIT_GCRA}, {"log", HD_LIMIT_LOG}, {"window", HD_LIMIT_WINDOW}, {NULL, 0}};
+static const Word durabilities[] = {{"none", HD_LIMIT_KEEP_NONE},
+									{"snapshot", HD_LIMIT_KEEP_SNAPSHOT},
+									{"wal", HD_LIMIT_KEEP_WAL},
+									{NULL, 0}};
+static const Word failures[] = {
+	{"open", HD_LIMIT_FAIL_OPEN}, {"closed", HD_LIMIT_FAIL_CLOSED}, {NULL, 0}};
+
+static int
+parse_word(const char *given, const char *what, const Word *words)
+{
+	StringInfoData known;
+
+	for (const Word *word = words; word->name != NULL; word++)
+	{
+		if (strcmp(word->name, given) == 0)
+			return word->value;
+	}
+	initStringInfo(&known);
+	for (const Word *word = words; word->name != NULL; word++)
+		appendStringInfo(&known, "%s%s",
+						 (word == words) ? "" : ((word + 1)->name == NULL ? " and " : ", "),
+						 word->name);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown %s \"%s\" of a rate limit", what, given),
+			 errhint("Known are %s.", known.data)));
+}
+
+static void
+set_option(HdLimitRule *rule, const char *name, const JsonbValue *value)
+{
+	if (strcmp(name, "strict") == 0 && value->type == jbvBool)
+		rule->policy.strict = value->val.boolean;
+	else if (strcmp(name, "on_failure") == 0 && value->type == jbvString)
+		rule->on_failure = (HdLimitFailure) parse_word(
+			pnstrdup(value->val.string.val, value->val.string.len), "option on_failure", failures);
+	else
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid option \"%s\" of a rate limit", name),
+						errhint("Options are \"strict\" (true or false) and \"on_failure\" "
+								"(\"open\" or \"closed\").")));
+}
+
+static void
+read_options(HdLimitRule *rule, Jsonb *options)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue value;
+
+	if (!JB_ROOT_IS_OBJECT(options))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("options of a rate limit must be a JSON object")));
+	it = JsonbIteratorInit(&options->root);
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		char *name;
+
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(value.val.string.val, value.val.string.len);
+		(void) JsonbIteratorNext(&it, &value, true);
+		set_option(rule, name, &value);
+	}
+}
+
+/* A window may be some months long; everything else has a length in time. */
+static void
+read_period(HdLimitRule *rule, const HdLimitDefinition *definition)
+{
+	const Interval *period = definition->period;
+
+	if (rule->policy.algorithm != HD_LIMIT_WINDOW || period->month == 0)
+	{
+		rule->policy.period_us = hd_duration_us(period, "period", 1);
+		return;
+	}
+	if (period->day != 0 || period->time != 0 || period->month < 0 || period->month > MAX_MONTHS)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid period of a window"),
+						errhint("A window is some months long, or some days, or less.")));
+	rule->months = period->month;
+	rule->policy.period_us = MONTH_US * period->month;
+}
+
+static void
+read_zone(HdLimitRule *rule, const char *name)
+{
+	if (name == NULL)
+		name = "UTC";
+	else if (rule->policy.algorithm != HD_LIMIT_WINDOW)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("only windows have a time zone"),
+						errhint("Use algorithm => 'window', or leave time_zone out.")));
+	(void) hd_zone_find(name);
+	if (strlen(name) >= sizeof(rule->time_zone))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("name of a time zone is too long")));
+	strlcpy(rule->time_zone, name, sizeof(rule->time_zone));
+}
+
+static void
+read_burst(HdLimitRule *rule, const HdLimitDefinition *definition)
+{
+	rule->policy.burst = definition->has_burst ? definition->burst : definition->count;
+	if (rule->policy.algorithm != HD_LIMIT_GCRA && definition->has_burst &&
+		definition->burst != definition->count)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("only algorithm gcra has a burst"),
+				 errhint("The others grant all of count at once; leave burst out.")));
+}
+
+void
+hd_limits_rule_compile(HdLimitRule *rule, const HdLimitDefinition *definition)
+{
+	memset(rule, 0, sizeof(*rule));
+	rule->on_failure = HD_LIMIT_FAIL_AS_SET;
+	rule->shadow = definition->shadow;
+	rule->policy.count = definition->count;
+	rule->policy.keep = HD_LIMIT_KEEP_SNAPSHOT;
+	if (definition->algorithm != NULL)
+		rule->policy.algorithm =
+			(HdLimitAlgorithm) parse_word(definition->algorithm, "algorithm", algorithms);
+	if (definition->durability != NULL)
+		rule->policy.keep =
+			(HdLimitKeep) parse_word(definition->durability, "durability", durabilities);
+	read_period(rule, definition);
+	read_burst(rule, definition);
+	read_zone(rule, definition->time_zone);
+	if (definition->options != NULL)
+		read_options(rule, definition->options);
+	hd_limits_require_policy(&rule->policy);
+	if (rule->policy.algorithm == HD_LIMIT_GCRA)
+		(void) hd_limits_gcra_prepare(&rule->gcra, rule->policy.count, rule->policy.period_us,
+									  rule->policy.burst);
+}
+
+int32
+hd_limits_rule_burst(const HdLimitRule *rule)
+{
+	return (rule->policy.algorithm == HD_LIMIT_GCRA) ? rule->policy.burst : rule->policy.count;
+}
+
+int64
+hd_limits_rule_period_us(const HdLimitRule *rule)
+{
+	return rule->policy.period_us;
+}

@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ * rule.h
+ *		A limit as a user defines it, made ready for use.
+ *
+ * Model: what limit_set and limit_take_with are told is checked and compiled
+ * here, once, into a rule without pointers, which may lie in shared memory.
+ *-------------------------------------------------------------------------
+ */
+#ifndef HD_LIMITS_RULE_H
+#define HD_LIMITS_RULE_H
+
+#include "postgres.h"
+
+#include "datatype/timestamp.h"
+#include "limits/gcra.h"
+#include "limits/limits.h"
+#include "utils/jsonb.h"
+
+/* Bytes of a name, with its terminator. */
+#define HD_LIMIT_NAME_SIZE 64
+
+/* What is answered when a limit cannot be asked. */
+typedef enum HdLimitFailure
+{
+	HD_LIMIT_FAIL_OPEN,
+	HD_LIMIT_FAIL_CLOSED,
+	HD_LIMIT_FAIL_AS_SET /* hotdash.limit_on_failure */
+} HdLimitFailure;
+
+typedef struct HdLimitRule
+{
+	HdLimitPolicy policy;
+	HdGcra gcra;  /* the policy prepared, under GCRA */
+	int32 months; /* of a window: so many months, or policy.period_us */
+	bool shadow;  /* counts what it would refuse, and refuses nothing */
+	HdLimitFailure on_failure;
+	char time_zone[HD_LIMIT_NAME_SIZE]; /* of a window */
+} HdLimitRule;
+
+/* What a user says of it; NULL or 0 is the default. */
+typedef struct HdLimitDefinition
+{
+	int32 count;
+	const Interval *period;
+	int32 burst;
+	bool has_burst;
+	bool shadow;
+	const char *algorithm;
+	const char *durability;
+	const char *time_zone;
+	Jsonb *options;
+} HdLimitDefinition;
+
+/*
+ * hd_limits_rule_compile
+ *		Make a rule.  Raises 22023 or 22003 for what makes no sense.
+ */
+extern void hd_limits_rule_compile(HdLimitRule *rule, const HdLimitDefinition *definition);
+
+/*
+ * hd_limits_rule_burst
+ *		What fits at once, the quota that callers are told.
+ */
+extern int32 hd_limits_rule_burst(const HdLimitRule *rule);
+
+/*
+ * hd_limits_rule_period_us
+ *		The length of its period, of a month about that.
+ */
+extern int64 hd_limits_rule_period_us(const HdLimitRule *rule);
+
+#endif /* HD_LIMITS_RULE_H */
