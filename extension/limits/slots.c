@@ -192,16 +192,18 @@ rank_of(const HdSlot *slot, int64 until, const HdLimitCall *call)
 	return (slot->strict || moved) ? RANK_KEEP : RANK_LIVE;
 }
 
-/* The way to take over, the one that is full soonest among equals. */
+/* The way to take over: the key's home if that loses nothing, else the one full soonest among equals. */
 static int
 choose(HdSlotSet *set, const HdLimitCall *call, SlotRank *rank, uint64 *until)
 {
+	int home = hd_limits_slots_home(call->key);
 	int best = -1;
 
 	*rank = RANK_KEEP;
 	*until = HD_SLOT_CLOSED;
-	for (int way = 0; way < HD_SLOT_WAYS; way++)
+	for (int i = 0; i < HD_SLOT_WAYS && !(i == 1 && *rank == RANK_DRAINED); i++)
 	{
+		int way = (home + i) % HD_SLOT_WAYS;
 		uint64 u = pg_atomic_read_u64(&set->slots[way].until);
 		SlotRank r =
 			(set->tags[way] == 0) ? RANK_DRAINED : rank_of(&set->slots[way], (int64) u, call);

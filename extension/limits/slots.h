@@ -68,6 +68,17 @@ hd_limits_slots_tag(const HdLimitKey *key)
 	return (tag != 0) ? tag : 1;
 }
 
+/*
+ * hd_limits_slots_home
+ *		The way of its set that a key takes if it can: it is looked at first, and
+ *		so a call mostly waits for one place in memory and not for two.
+ */
+static inline int
+hd_limits_slots_home(const HdLimitKey *key)
+{
+	return (int) ((key->hash[1] >> 16) % HD_SLOT_WAYS);
+}
+
 /* Whether a slot is a key's. */
 static inline bool
 hd_limits_slots_same_key(const HdSlot *slot, const HdLimitKey *key)

@@ -73,44 +73,55 @@ settle(HdSlot *slot, uint64 *until, uint64 moved)
 	return *until == before;
 }
 
+/* What came of a try without a lock. */
+typedef enum Swap
+{
+	SWAP_DONE,
+	SWAP_OTHER, /* the slot is another's, or not as the call wants it */
+	SWAP_LOCK	/* it is being rewritten */
+} Swap;
+
+static Swap
+gcra_swap_slot(HdSlot *slot, const HdLimitCall *call, HdLimitOutcome *outcome)
+{
+	int64 now = call->now * HD_NS_PER_US;
+	uint64 until = pg_atomic_read_u64(&slot->until);
+
+	for (;;)
+	{
+		int64 done;
+		uint64 moved;
+
+		if (until == HD_SLOT_CLOSED)
+			return SWAP_LOCK;
+		pg_read_barrier();
+		if (!hd_limits_slots_same_key(slot, call->key) || !hd_limits_slots_same_policy(slot, call))
+			return SWAP_OTHER;
+		moved = (uint64) gcra_move(call, (int64) until, now, &done);
+
+		if (!settle(slot, &until, moved))
+			continue;
+		if (!hd_limits_slots_same_key(slot, call->key) || !hd_limits_slots_same_policy(slot, call))
+			return SWAP_LOCK;
+		gcra_report(call, (int64) moved, done, outcome);
+		return SWAP_DONE;
+	}
+}
+
 /* Without a lock; false when there is no slot for it, or not as the call wants it. */
 static bool
 gcra_swap(HdSlotSet *set, const HdLimitCall *call, HdLimitOutcome *outcome)
 {
 	uint16 tag = hd_limits_slots_tag(call->key);
-	int64 now = call->now * HD_NS_PER_US;
+	int home = hd_limits_slots_home(call->key);
+	Swap swap = gcra_swap_slot(&set->slots[home], call, outcome);
 
-	for (int way = 0; way < HD_SLOT_WAYS; way++)
+	for (int way = 0; swap == SWAP_OTHER && way < HD_SLOT_WAYS; way++)
 	{
-		HdSlot *slot = &set->slots[way];
-		uint64 until;
-
-		if (set->tags[way] != tag)
-			continue;
-		until = pg_atomic_read_u64(&slot->until);
-		for (;;)
-		{
-			int64 done;
-			uint64 moved;
-
-			if (until == HD_SLOT_CLOSED)
-				return false;
-			pg_read_barrier();
-			if (!hd_limits_slots_same_key(slot, call->key) ||
-				!hd_limits_slots_same_policy(slot, call))
-				break;
-			moved = (uint64) gcra_move(call, (int64) until, now, &done);
-
-			if (!settle(slot, &until, moved))
-				continue;
-			if (!hd_limits_slots_same_key(slot, call->key) ||
-				!hd_limits_slots_same_policy(slot, call))
-				return false;
-			gcra_report(call, (int64) moved, done, outcome);
-			return true;
-		}
+		if (way != home && set->tags[way] == tag)
+			swap = gcra_swap_slot(&set->slots[way], call, outcome);
 	}
-	return false;
+	return swap == SWAP_DONE;
 }
 
 /*
@@ -438,6 +449,6 @@ hd_limits_table_expect(const HdLimitKey *key)
 	HdSlotSet *set = hd_limits_slots_set(key);
 
 #if defined(__GNUC__)
-	__builtin_prefetch(set, 1);
+	__builtin_prefetch(&set->slots[hd_limits_slots_home(key)], 1);
 #endif
 }
