@@ -150,7 +150,7 @@ COMMENT ON FUNCTION hotdash.limit_take_all(text[], text, int) IS
 	'Takes cost units from the key''s buckets of up to eight limits, from all of them or from none, in one step';
 REVOKE ALL ON FUNCTION hotdash.limit_take_all(text[], text, int) FROM PUBLIC;
 
-CREATE FUNCTION hotdash.limit_refund(name text, key text, cost int DEFAULT 1) RETURNS int
+CREATE FUNCTION hotdash.limit_refund(name text, key text, cost int) RETURNS int
 	AS 'MODULE_PATHNAME', 'hd_limits_sql_refund_stored' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION hotdash.limit_refund(text, text, int) IS
 	'Gives units back that were taken and not used, the last ones first, never above full; how many the bucket took back';
@@ -187,3 +187,22 @@ COMMENT ON FUNCTION hotdash._limit_refund(text, int, interval, text, int, timest
 	'Give back units that were taken and not used; how many the bucket took back';
 REVOKE ALL ON FUNCTION hotdash._limit_refund(text, int, interval, text, int, timestamptz) FROM PUBLIC;
 
+
+CREATE FUNCTION hotdash._limits_rights() RETURNS TABLE (level text, object text)
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		SELECT l, o FROM unnest(ARRAY['producer', 'worker', 'operator', 'admin']) AS l,
+			unnest(ARRAY['hotdash.limit_allow(text, text, int)', 'hotdash.limit_take(text, text, int)',
+				'hotdash.limit_take_with(text, int, interval, int, int, text)',
+				'hotdash.limit_take_many(text, text[], int)', 'hotdash.limit_take_all(text[], text, int)',
+				'hotdash.limit_refund(text, text, int)']) AS o
+		UNION ALL
+		SELECT l, o FROM unnest(ARRAY['operator', 'admin']) AS l,
+			unnest(ARRAY['hotdash.limit_set(text, int, interval, int, text, bool, text, text, jsonb)',
+				'hotdash.limit_reset(text, text)']) AS o
+		UNION ALL
+		SELECT 'admin', 'hotdash.limit_delete(text)'
+	$$;
+COMMENT ON FUNCTION hotdash._limits_rights() IS 'What each access level may use of rate limits';
+REVOKE ALL ON FUNCTION hotdash._limits_rights() FROM PUBLIC;
