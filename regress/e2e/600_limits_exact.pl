@@ -6,6 +6,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use HotDash;
+use List::Util qw(sum);
 use Test::More;
 
 my $SESSIONS = 64;
@@ -50,6 +51,7 @@ my $end_some = q{DO $$ DECLARE victim record; BEGIN
 	END LOOP;
 END $$};
 
+my ($kills, $grants) = (0, 0);
 foreach my $round (1 .. $ROUNDS)
 {
 	my $seed = 4711 + $round;
@@ -65,6 +67,7 @@ foreach my $round (1 .. $ROUNDS)
 		},
 		sub { $gate->query($end_some) });
 	my $terminated = grep { $_->log =~ /terminating connection/ } @clients;
+	$kills += $terminated;
 	cmp_ok($terminated, '>=', 5, "round $round: $terminated sessions were terminated in their calls");
 	is(scalar(grep { $_->log !~ /terminating connection|^\d+$/m } @clients), 0, 'and all others came to their end');
 
@@ -72,22 +75,24 @@ foreach my $round (1 .. $ROUNDS)
 	sql("SELECT count(CASE WHEN hotdash.limit_allow('$_', '$round:' || k) THEN nextval(format('granted_%s_%s_%s', '$_', k, $round)) END) FROM generate_series(1, $KEYS) AS k, generate_series(1, $COUNT{$_} + 10)") foreach sort keys %COUNT;
 	foreach my $limit (sort keys %COUNT)
 	{
+		$grants += sql('SELECT ' . join(' + ', map { "(SELECT last_value FROM granted_${limit}_${_}_$round)" } 1 .. $KEYS));
 		is(sql("SELECT string_agg(last_value::text, ' ') FROM (" . join(' UNION ALL ', map { "SELECT last_value FROM granted_${limit}_${_}_$round" } 1 .. $KEYS) . ") AS s"),
 			join(' ', ($COUNT{$limit}) x $KEYS), "$limit: each of $KEYS keys granted $COUNT{$limit}, not one more or less");
 	}
 }
 is(sql(q{SELECT string_agg(name || ' ' || allowed, ' ' ORDER BY name) FROM hotdash._limit_counts()}),
 	join(' ', map { "$_ " . $COUNT{$_} * $KEYS * $ROUNDS } sort keys %COUNT), 'and so say the counts');
+note("kills $kills, granted $grants in $ROUNDS rounds, the model ", sum(values %COUNT) * $KEYS * $ROUNDS);
 
 # Costs and refunds: what is left is what was not taken, or given back
-my $sum = 0;
+my $taken = 0;
 foreach my $client (run_clients(sub { my ($n) = @_; return qq{SELECT setseed($n / 100.0);
 	SELECT sum(CASE WHEN cost > 0 THEN CASE WHEN hotdash.limit_allow('gcra', 'both', cost) THEN cost ELSE 0 END ELSE -hotdash.limit_refund('gcra', 'both', -cost) END)
 	FROM (SELECT -4 + (random() * 11)::int AS cost FROM generate_series(1, 2000) OFFSET 0) AS c}}))
 {
-	$sum += ($client->log =~ /(-?\d+)\s*$/)[0];
+	$taken += ($client->log =~ /(-?\d+)\s*$/)[0];
 }
-is(sql(q{SELECT remaining FROM hotdash.limit_take('gcra', 'both', 0)}), $COUNT{gcra} - $sum, "64 sessions that take and give back: $sum are taken");
+is(sql(q{SELECT remaining FROM hotdash.limit_take('gcra', 'both', 0)}), $COUNT{gcra} - $taken, "64 sessions that take and give back: $taken are taken");
 
 # All or none of eight
 my @eight = map { [ "all$_", 500 + 100 * $_ ] } 1 .. 8;
