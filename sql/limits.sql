@@ -48,8 +48,8 @@ ALTER TABLE hotdash._limit ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE hotdash._limit ENABLE ALWAYS TRIGGER emptied;
 
 INSERT INTO hotdash._limit VALUES
-	('api', true, 100, '1 minute', NULL, 'gcra', false, 'snapshot', NULL, '{}', pg_catalog.now(), 'hotdash'),
-	('auth', true, 5, '1 minute', NULL, 'log', false, 'snapshot', NULL, '{}', pg_catalog.now(), 'hotdash');
+	('api', true, 100, '1 minute', NULL, 'gcra', false, 'snapshot', NULL, '{}', hotdash._now(), 'hotdash'),
+	('auth', true, 5, '1 minute', NULL, 'log', false, 'snapshot', NULL, '{}', hotdash._now(), 'hotdash');
 
 /*
  * Definition

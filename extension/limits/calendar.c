@@ -71,8 +71,8 @@ short_window(const HdLimitRule *rule, const pg_tz *zone, int64 midnight, Timesta
 	TimestampTz to = hd_zone_instant(zone, midnight + USECS_PER_DAY);
 	HdLimitWindow window;
 
-	window.start = from + floor_div(instant - from, rule->policy.period_us) *
-							  rule->policy.period_us;
+	window.start =
+		from + floor_div(instant - from, rule->policy.period_us) * rule->policy.period_us;
 	window.end = Min(window.start + rule->policy.period_us, to);
 	return window;
 }

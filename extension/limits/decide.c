@@ -11,6 +11,7 @@
 #include "limits/decide.h"
 
 #include "core/settings.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
 
 /* Of many keys, so many are hashed before the first of them is asked. */
@@ -127,14 +128,14 @@ hd_limits_decide_many(HdLimit *limit, const HdLimitSubject *subjects, int n, int
 	{
 		int done = i - AHEAD;
 
+		CHECK_FOR_INTERRUPTS();
 		if (done >= 0)
-			answers[done] = BoolGetDatum((limit->entry == NULL)
-											 ? fails_open(&limit->rule)
-											 : allow(limit, &keys[done % AHEAD], cost, now));
+			answers[done] =
+				BoolGetDatum((limit->entry == NULL) ? fails_open(&limit->rule)
+													: allow(limit, &keys[done % AHEAD], cost, now));
 		if (i < n && limit->entry != NULL)
 		{
-			keys[i % AHEAD] =
-				hd_limits_key_add(&limit->key, subjects[i].bytes, subjects[i].length);
+			keys[i % AHEAD] = hd_limits_key_add(&limit->key, subjects[i].bytes, subjects[i].length);
 			hd_limits_table_expect(&keys[i % AHEAD]);
 		}
 	}

@@ -47,12 +47,12 @@ hd_limits_init(void)
 							"full makes room.",
 							&hd_limits_setting_slots, 65536, 16, 16 * 1024 * 1024, PGC_POSTMASTER,
 							0, NULL, NULL, NULL);
-	DefineCustomIntVariable("hotdash.limit_policies",
-							"Rate limits of the whole cluster whose rules and counts are kept in memory.",
-							"Each takes about a kilobyte. Limits beyond that work, and are counted "
-							"together.",
-							&hd_limits_setting_policies, 1024, 16, 1024 * 1024, PGC_POSTMASTER, 0,
-							NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"hotdash.limit_policies",
+		"Rate limits of the whole cluster whose rules and counts are kept in memory.",
+		"Each takes about a kilobyte. Limits beyond that work, and are counted "
+		"together.",
+		&hd_limits_setting_policies, 1024, 16, 1024 * 1024, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	hd_limits_table_register();
 	hd_limits_book_register();
 }
@@ -198,8 +198,10 @@ policy_of(FunctionCallInfo fcinfo)
 {
 	int32 count = PG_GETARG_INT32(1);
 	int64 period_us = hd_duration_us(PG_GETARG_INTERVAL_P(2), "period", 1);
-	HdLimitPolicy policy = {
-		.algorithm = HD_LIMIT_GCRA, .count = count, .period_us = period_us, .burst = count};
+	HdLimitPolicy policy = {.algorithm = HD_LIMIT_GCRA,
+							.count = count,
+							.period_us = period_us,
+							.burst = count};
 	char *algorithm;
 
 	if (PG_ARGISNULL(3))

@@ -22,14 +22,17 @@ typedef struct Word
 	int value;
 } Word;
 
-static const Word algorithms[] = {
-	{"gcra", HD_LIMIT_GCRA}, {"log", HD_LIMIT_LOG}, {"window", HD_LIMIT_WINDOW}, {NULL, 0}};
+static const Word algorithms[] = {{"gcra", HD_LIMIT_GCRA},
+								  {"log", HD_LIMIT_LOG},
+								  {"window", HD_LIMIT_WINDOW},
+								  {NULL, 0}};
 static const Word durabilities[] = {{"none", HD_LIMIT_KEEP_NONE},
 									{"snapshot", HD_LIMIT_KEEP_SNAPSHOT},
 									{"wal", HD_LIMIT_KEEP_WAL},
 									{NULL, 0}};
-static const Word failures[] = {
-	{"open", HD_LIMIT_FAIL_OPEN}, {"closed", HD_LIMIT_FAIL_CLOSED}, {NULL, 0}};
+static const Word failures[] = {{"open", HD_LIMIT_FAIL_OPEN},
+								{"closed", HD_LIMIT_FAIL_CLOSED},
+								{NULL, 0}};
 
 static int
 parse_word(const char *given, const char *what, const Word *words)
@@ -46,10 +49,9 @@ parse_word(const char *given, const char *what, const Word *words)
 		appendStringInfo(&known, "%s%s",
 						 (word == words) ? "" : ((word + 1)->name == NULL ? " and " : ", "),
 						 word->name);
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown %s \"%s\" of a rate limit", what, given),
-			 errhint("Known are %s.", known.data)));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("unknown %s \"%s\" of a rate limit", what, given),
+					errhint("Known are %s.", known.data)));
 }
 
 static void
@@ -58,8 +60,9 @@ set_option(HdLimitRule *rule, const char *name, const JsonbValue *value)
 	if (strcmp(name, "strict") == 0 && value->type == jbvBool)
 		rule->policy.strict = value->val.boolean;
 	else if (strcmp(name, "on_failure") == 0 && value->type == jbvString)
-		rule->on_failure = (HdLimitFailure) parse_word(
-			pnstrdup(value->val.string.val, value->val.string.len), "option on_failure", failures);
+		rule->on_failure =
+			(HdLimitFailure) parse_word(pnstrdup(value->val.string.val, value->val.string.len),
+										"option on_failure", failures);
 	else
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("invalid option \"%s\" of a rate limit", name),
@@ -102,9 +105,9 @@ read_period(HdLimitRule *rule, const HdLimitDefinition *definition)
 		return;
 	}
 	if (period->day != 0 || period->time != 0 || period->month < 0 || period->month > MAX_MONTHS)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid period of a window"),
-						errhint("A window is some months long, or some days, or less.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid period of a window"),
+				 errhint("A window is some months long, or some days, or less.")));
 	rule->months = period->month;
 	rule->policy.period_us = MONTH_US * period->month;
 }
@@ -112,12 +115,14 @@ read_period(HdLimitRule *rule, const HdLimitDefinition *definition)
 static void
 read_zone(HdLimitRule *rule, const char *name)
 {
+	if (name == NULL && rule->policy.algorithm != HD_LIMIT_WINDOW)
+		return;
 	if (name == NULL)
 		name = "UTC";
-	else if (rule->policy.algorithm != HD_LIMIT_WINDOW)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("only windows have a time zone"),
-						errhint("Use algorithm => 'window', or leave time_zone out.")));
+	if (rule->policy.algorithm != HD_LIMIT_WINDOW)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("only windows have a time zone"),
+				 errhint("Use algorithm => 'window', or leave time_zone out.")));
 	(void) hd_zone_find(name);
 	if (strlen(name) >= sizeof(rule->time_zone))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -131,10 +136,9 @@ read_burst(HdLimitRule *rule, const HdLimitDefinition *definition)
 	rule->policy.burst = definition->has_burst ? definition->burst : definition->count;
 	if (rule->policy.algorithm != HD_LIMIT_GCRA && definition->has_burst &&
 		definition->burst != definition->count)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("only algorithm gcra has a burst"),
-				 errhint("The others grant all of count at once; leave burst out.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("only algorithm gcra has a burst"),
+						errhint("The others grant all of count at once; leave burst out.")));
 }
 
 void

@@ -330,10 +330,12 @@ adapt_to_gcra(HdSlot *slot, const HdLimitCall *call, int64 until)
 {
 	int64 now = call->now * HD_NS_PER_US;
 	int64 most = call->gcra.burst + (call->policy->strict ? call->policy->count : 0);
+	int64 used;
 
 	if (slot->algorithm == HD_LIMIT_GCRA)
 		return hd_limits_gcra_rescale(&call->gcra, slot->emission, until, most, now);
-	return hd_limits_gcra_charge(&call->gcra, Min(forget(slot, until, call->now), most), now);
+	used = forget(slot, until, call->now);
+	return hd_limits_gcra_charge(&call->gcra, Min(used, most), now);
 }
 
 /* To a log: what is owed was taken just now. */

@@ -79,7 +79,7 @@ cost_argument(FunctionCallInfo fcinfo, int argument)
 	if (unlikely(cost < 0))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("cost of a rate limit must not be negative"),
-						errhint("limit_refund gives units back.")));
+						errhint("Units are given back by limit_refund.")));
 	return cost;
 }
 
@@ -192,9 +192,9 @@ hd_limits_sql_take_with(PG_FUNCTION_ARGS)
 		definition.algorithm = text_to_cstring(PG_GETARG_TEXT_PP(5));
 	hd_limits_rule_compile(&rule, &definition);
 	if (rule.policy.algorithm == HD_LIMIT_WINDOW)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("a window needs a stored limit"),
-						errhint("Define it with limit_set and use limit_take.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a window needs a stored limit"),
+				 errhint("Define it with limit_set and use limit_take.")));
 	verdict = hd_limits_decide_take(passing_limit(&rule), subject, cost, hd_clock_now());
 	return verdict_row(fcinfo, &verdict);
 }

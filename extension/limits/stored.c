@@ -47,10 +47,10 @@ static HdSpiRelation limit_table = {.name = "_limit"};
 static HdSpiRelation limit_index = {.name = "_limit_pkey"};
 
 static HTAB *limits = NULL;
-static HdLimit *latest = NULL;		/* the one asked for last */
+static HdLimit *latest = NULL;		 /* the one asked for last */
 static Oid known_table = InvalidOid; /* that they are of */
-static uint64 messages = 1;			/* about that table, or about all */
-static bool changed_here = false;	/* this transaction has changed limits */
+static uint64 messages = 1;			 /* about that table, or about all */
+static bool changed_here = false;	 /* this transaction has changed limits */
 
 PG_FUNCTION_INFO_V1(hd_limits_sql_changed);
 
@@ -69,10 +69,9 @@ at_end(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_PREPARE:
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("cannot PREPARE a transaction that has changed rate limits"),
-					 errhint("Commit the change in a transaction of its own.")));
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("cannot PREPARE a transaction that has changed rate limits"),
+							errhint("Commit the change in a transaction of its own.")));
 			break;
 		case XACT_EVENT_COMMIT:
 			hd_limits_book_changed();
@@ -208,7 +207,7 @@ renew(HdLimit *limit)
 			latest = NULL;
 			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 							errmsg("rate limit \"%s\" does not exist", name),
-							errhint("limit_set defines one, and view limits lists those there are.")));
+							errhint("View limits lists those there are; limit_set defines one.")));
 		}
 		if (!alone && message != 0)
 			hd_limits_book_publish(limit->entry, number, &limit->rule);
@@ -230,8 +229,8 @@ enter(const char *name, int length)
 
 	if (length >= HD_LIMIT_NAME_SIZE)
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("rate limit \"%s\" does not exist",
-														   pnstrdup(name, HD_LIMIT_NAME_SIZE)),
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("rate limit \"%s\" does not exist", pnstrdup(name, HD_LIMIT_NAME_SIZE)),
 				 errdetail("A name has at most %d bytes.", HD_LIMIT_NAME_SIZE - 1)));
 	prepare();
 	memcpy(padded, name, length);

@@ -238,7 +238,7 @@ window_apply(HdSlot *slot, const HdLimitCall *call, uint64 until, HdLimitOutcome
 	slot->log.used = (int32) used;
 	report_counted(call, used, outcome);
 	outcome->one_at = (used < count) ? call->now : end;
-	outcome->fits_at = (call->want > count)			? HD_GCRA_NEVER
+	outcome->fits_at = (call->want > count)			  ? HD_GCRA_NEVER
 					   : (used + call->want <= count) ? call->now
 													  : end;
 	outcome->reset_at = (used > 0) ? end : call->now;
@@ -306,8 +306,8 @@ locked_call(HdSlotSet *set, const HdLimitCall *call, HdLimitOutcome *outcome)
 	LWLockAcquire(&set->lock, LW_EXCLUSIVE);
 	slot = locate(set, call, outcome);
 	if (slot != NULL)
-		pg_atomic_write_u64(&slot->until, apply(set, slot, call, pg_atomic_read_u64(&slot->until),
-												outcome));
+		pg_atomic_write_u64(&slot->until,
+							apply(set, slot, call, pg_atomic_read_u64(&slot->until), outcome));
 	LWLockRelease(&set->lock);
 }
 

@@ -56,15 +56,15 @@ typedef struct HdLimitCall
 {
 	const HdLimitKey *key;
 	const HdLimitPolicy *policy;
-	HdGcra gcra; /* the policy, prepared, under GCRA */
-	int64 want;	 /* units; below 0 gives them back */
-	bool whole;	 /* all or nothing */
-	bool brief;	 /* only what was done is asked for */
-	bool open;	 /* of several at once: a lack of room stops nobody */
-	int64 now;	 /* microseconds, steady */
+	HdGcra gcra;		/* the policy, prepared, under GCRA */
+	int64 want;			/* units; below 0 gives them back */
+	bool whole;			/* all or nothing */
+	bool brief;			/* only what was done is asked for */
+	bool open;			/* of several at once: a lack of room stops nobody */
+	int64 now;			/* microseconds, steady */
 	int64 window_start; /* of such a policy, the window that runs */
 	int64 window_end;
-	int64 taken_at;	  /* of units given back; HD_LIMIT_NEWEST: those taken last */
+	int64 taken_at; /* of units given back; HD_LIMIT_NEWEST: those taken last */
 } HdLimitCall;
 
 #define HD_LIMIT_NEWEST PG_INT64_MAX
