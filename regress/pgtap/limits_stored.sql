@@ -3,7 +3,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(156);
+SELECT plan(161);
 
 CREATE TEMPORARY TABLE run AS SELECT gen_random_uuid()::text AS id;
 
@@ -76,6 +76,19 @@ SELECT is(pg_temp.throttle(0.000199, 'faster', 'k'), '1,1,0,1,1', 'not sooner');
 SELECT lives_ok($$SELECT hotdash.limit_set('rare', 1, '1 day')$$, 'one a day');
 SELECT throws_ok($$SELECT hotdash.limit_allow('rare', 'k', -200000000)$$, '22023', NULL, 'less than none');
 SELECT is((SELECT allowed || ' ' || coalesce(retry_after::text, 'never') FROM hotdash.limit_take('rare', pg_temp.key('k'), 200000000)), 'false never', 'more than ever fits');
+
+-- What others test their buckets with: the units taken, and what is left, or whether they were granted
+SELECT lives_ok($$SELECT hotdash.limit_set('leaky', 10, '30 s'), hotdash.limit_set('burst3', 10, '1 s', burst => 3), hotdash.limit_set('upstash', 10, '1 h')$$, 'buckets of other libraries');
+SELECT is((SELECT string_agg(split_part(pg_temp.throttle(t, 'leaky', 'k', q), ',', 3), ' ' ORDER BY n)
+	FROM (VALUES (1, 0, 1), (2, 1, 1), (3, 2, 1), (4, 3.5, 0), (5, 6.5, 0), (6, 6.5, 9), (7, 6.5, 1), (8, 9.5, 0), (9, 69.5, 0), (10, 69.5, 10), (11, 98.5, 9), (12, 101.5, 1)) AS v (n, t, q)),
+	'9 8 7 8 9 0 0 1 10 0 0 0', 'Gubernator''s leaky bucket');
+SELECT is((SELECT string_agg(left(pg_temp.throttle(t, 'burst3', 'k', q), 1), '' ORDER BY n)
+	FROM (VALUES (1, 0, 2), (2, 0, 2), (3, 0, 1), (4, 0, 1), (5, 0.1, 4), (6, 0.2, 1), (7, 0.3, 1), (8, 0.4, 1), (9, 0.4, 1), (10, 0.4, 1), (11, 0.4, 1), (12, 0.9, 3), (13, 0.9, 0)) AS v (n, t, q)),
+	'0101100001101', 'Go''s limiter of three; but a look at an empty bucket is a no here');
+SELECT is((SELECT string_agg(left(pg_temp.throttle(t, 'burst3', 'back'), 1), '' ORDER BY n)
+	FROM (VALUES (1, 0.1), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0.1), (7, 0.1), (8, 0.1), (9, 0.2), (10, 0.2), (11, 0.2)) AS v (n, t)),
+	'00111011011', 'a clock that goes back brings nothing: there the third is granted');
+SELECT is(pg_temp.throttle(0, 'upstash', 'k', 8) || ' ' || pg_temp.throttle(0, 'upstash', 'k', 5) || ' ' || pg_temp.throttle(0, 'upstash', 'k', 2), '0,10,2,-1,2880 1,10,2,1080,2880 0,10,0,-1,3600', 'a refusal leaves two where two are left');
 
 -- What was used is kept when the limit changes
 SELECT lives_ok($$SELECT hotdash.limit_set('grow', 100, '1 min')$$, '100 a minute');
