@@ -69,6 +69,18 @@ $node->safe_psql('postgres', 'CREATE DATABASE copy');
 PostgreSQL::Test::Utils::system_or_bail('psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-o', '/dev/null', '-f', $dump, $node->connstr('copy'));
 is($node->safe_psql('copy', q{SELECT string_agg(quota::text, ' ') FROM unnest('{api,auth,l39}'::text[]) AS n, hotdash.limit_take(n, 'k')}), '7 5 390', 'a copy has the same limits');
 
+# The clock of the machine is set back, and forward
+$node->safe_psql('app', q{SELECT hotdash.limit_set(l, 2, '1 h', algorithm => a) FROM (VALUES ('c gcra', 'gcra'), ('c log', 'log'), ('c window', 'window')) AS v (l, a)});
+my $each = q{SELECT string_agg((SELECT string_agg(left((hotdash.limit_allow(l, 'k', 1 + 0 * i))::text, 1), '') FROM generate_series(1, 3) AS i), ' ') FROM unnest('{c gcra,c log,c window}'::text[]) AS l};
+is($node->safe_psql('app', $each), 'ttf ttf ttf', 'two of each');
+$node->set_clock(-7200);
+is($node->safe_psql('app', $each), 'fff fff fff', 'two hours back: nothing is granted again');
+is($node->safe_psql('app', q{SELECT count(*) FROM unnest('{c gcra,c log,c window}'::text[]) AS l, hotdash.limit_take(l, 'k') WHERE retry_after > 7200 AND retry_after <= 10800}), '3', 'and the waits reckon with it');
+is($node->safe_psql('app', q{SELECT string_agg(hotdash.limit_allow(l, 'fresh')::text, ' ') FROM unnest('{c gcra,c log,c window}'::text[]) AS l}), 'true true true', 'new keys are served');
+$node->set_clock(3600);
+is($node->safe_psql('app', $each), 'ttf ttf ttf', 'an hour ahead: two of each');
+$node->set_clock(0);
+
 # Without the library in memory
 $node->append_conf('postgresql.conf', "shared_preload_libraries = ''");
 $node->restart;
