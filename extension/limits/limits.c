@@ -58,14 +58,15 @@ hd_limits_init(void)
 }
 
 HdLimitKey
-hd_limits_key_of_limit(const char *limit)
+hd_limits_key_of_limit(HdLimitSpace space, const char *limit)
 {
 	HdLimitKey key = {{0, 0}, false};
-	Oid home[2];
+	Oid home[3];
 
 	hd_settings_require_preload("a rate limit");
 	home[0] = MyDatabaseId;
 	home[1] = hd_spi_extension();
+	home[2] = (Oid) space;
 	hd_limits_table_hash(&key, home, sizeof(home));
 	hd_limits_table_hash(&key, limit, strlen(limit));
 	return key;
@@ -84,7 +85,7 @@ hd_limits_key_add(const HdLimitKey *limit, const void *bytes, Size length)
 HdLimitKey
 hd_limits_key(const char *limit, const void *bytes, Size length)
 {
-	HdLimitKey prefix = hd_limits_key_of_limit(limit);
+	HdLimitKey prefix = hd_limits_key_of_limit(HD_LIMIT_SPACE_MODULES, limit);
 
 	return hd_limits_key_add(&prefix, bytes, length);
 }

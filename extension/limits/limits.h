@@ -62,6 +62,14 @@ typedef struct HdLimitPolicy
 	HdLimitKeep keep;
 } HdLimitPolicy;
 
+/* Whose limits: names of one have nothing to do with those of another. */
+typedef enum HdLimitSpace
+{
+	HD_LIMIT_SPACE_MODULES,
+	HD_LIMIT_SPACE_STORED,
+	HD_LIMIT_SPACE_PASSING /* limit_take_with */
+} HdLimitSpace;
+
 typedef struct HdLimitKey
 {
 	uint64 hash[2];
@@ -89,8 +97,8 @@ extern void hd_limits_init(void);
 
 /*
  * hd_limits_key
- *		The key of one bucket: of this database and extension, of a limit, of
- *		length bytes that tell its buckets apart.
+ *		The key of one bucket: of this database and extension, of a module's limit,
+ *		of length bytes that tell its buckets apart.
  *
  * Raises 55000 without preload or extension.  The key may be kept as long as
  * the transaction.
@@ -99,9 +107,10 @@ extern HdLimitKey hd_limits_key(const char *limit, const void *bytes, Size lengt
 
 /*
  * hd_limits_key_of_limit / hd_limits_key_add
- *		The same in two steps: what all keys of a limit begin with, and the bytes.
+ *		The same in two steps, of anybody's limit: what all its keys begin with,
+ *		and the bytes.
  */
-extern HdLimitKey hd_limits_key_of_limit(const char *limit);
+extern HdLimitKey hd_limits_key_of_limit(HdLimitSpace space, const char *limit);
 extern HdLimitKey hd_limits_key_add(const HdLimitKey *limit, const void *bytes, Size length);
 
 /*

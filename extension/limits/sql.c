@@ -158,7 +158,7 @@ passing_limit(const HdLimitRule *rule)
 
 	if (hd_settings_preloaded() && extension != hd_spi_extension())
 	{
-		limit.key = hd_limits_key_of_limit("");
+		limit.key = hd_limits_key_of_limit(HD_LIMIT_SPACE_PASSING, "");
 		limit.entry = hd_limits_book_entry(hd_spi_extension(), "");
 		extension = hd_spi_extension();
 	}

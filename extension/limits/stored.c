@@ -255,7 +255,7 @@ hd_limits_stored(const char *name, int length)
 	{
 		if (limit->entry == NULL && hd_settings_preloaded())
 		{
-			limit->key = hd_limits_key_of_limit(limit->name);
+			limit->key = hd_limits_key_of_limit(HD_LIMIT_SPACE_STORED, limit->name);
 			limit->entry = hd_limits_book_entry(hd_spi_extension(), limit->name);
 		}
 		renew(limit);

@@ -3,7 +3,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(161);
+SELECT plan(164);
 
 CREATE TEMPORARY TABLE run AS SELECT gen_random_uuid()::text AS id;
 
@@ -194,6 +194,13 @@ SELECT is(pg_temp.with_limit(0.5, 'w', '3', '''3 s''', 'cost => 2'), 'f,3,1,0.5,
 SELECT is(pg_temp.with_limit(0.5, 'w', '30', '''30 s''', 'burst => 4'), 't,4,1,0,2.5', 'another limit, the same bucket');
 SELECT is(pg_temp.with_limit(0, 'l', '2', '''10 s''', 'algorithm => ''log''', 'cost => 2'), 't,2,0,0,10', 'an exact log');
 SELECT throws_ok($$SELECT hotdash.limit_take_with('k', 2, '10 s', algorithm => 'window')$$, '22023', NULL, 'no windows');
+
+-- A limit that is named as other modules name theirs has nothing to do with them
+SELECT hotdash.queue_set(left(id, 20), rate => 1, rate_period => '1 h') FROM run;
+SELECT lives_ok($$SELECT hotdash.limit_set('queue', 1, '1 h', algorithm => 'log')$$, 'a limit named queue');
+SELECT is((SELECT string_agg(hotdash.limit_allow('queue', left(id, 20))::text, ' ') FROM run), 'true', 'its key named as a queue');
+SELECT hotdash.job_kind_set('k-' || left(id, 18), queue => left(id, 20)), hotdash.job_enqueue('k-' || left(id, 18)) FROM run;
+SELECT is((SELECT count(*) FROM run, hotdash.job_claim(ARRAY[left(id, 20)])), 1::bigint, 'the queue''s own rate is untouched');
 
 /*
  * Shadow
