@@ -25,12 +25,14 @@ $node->safe_psql('app', qq{
 sub sql { return $node->safe_psql('app', shift) }
 
 # Clients of their own, which begin all at once, when they are there.
-my $gate = $node->session('app');
 my $runs = 0;
 
 sub run_clients
 {
 	my ($statement, $meanwhile) = @_;
+
+	# a session of its own for each, since it has a time to live
+	my $gate = $node->session('app');
 
 	$runs++;
 	$gate->query('SELECT pg_advisory_lock(1)');
@@ -38,8 +40,9 @@ sub run_clients
 			'-c', 'SELECT FROM pg_advisory_lock_shared(1)', '-c', $statement->($_)) } 1 .. $SESSIONS;
 	poll_until(sub { $gate->query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted") =~ /^$SESSIONS$/m }, 60, 'the clients to be there');
 	$gate->query('SELECT pg_advisory_unlock(1)');
-	$meanwhile->() if $meanwhile;
+	$gate->query($meanwhile) if $meanwhile;
 	poll_until(sub { !grep { $_->is_running } @clients }, 120, 'the clients to end');
+	$gate->quit;
 	return @clients;
 }
 
@@ -65,7 +68,7 @@ foreach my $round (1 .. $ROUNDS)
 			my $witness = join ' ', map { my $limit = $_; map { "WHEN name = '$limit' AND key = $_ THEN CASE WHEN hotdash.limit_allow('$limit', '$round:' || key) THEN nextval('granted_${limit}_${_}_$round') END" } 1 .. $KEYS } sort keys %COUNT;
 			return "SELECT setseed(" . (($seed * 31 + $n) % 1000) / 1000 . "); SELECT count(CASE $witness END) FROM (SELECT (ARRAY['gcra', 'log', 'window'])[1 + (random() * 2.999)::int % 3] AS name, 1 + (random() * $KEYS)::int % $KEYS AS key FROM generate_series(1, 20000) OFFSET 0) AS call";
 		},
-		sub { $gate->query($end_some) });
+		$end_some);
 	my $terminated = grep { $_->log =~ /terminating connection/ } @clients;
 	$kills += $terminated;
 	cmp_ok($terminated, '>=', 5, "round $round: $terminated sessions were terminated in their calls");
@@ -73,11 +76,13 @@ foreach my $round (1 .. $ROUNDS)
 
 	# Whoever was not terminated asks for the rest, so that every bucket is empty.
 	sql("SELECT count(CASE WHEN hotdash.limit_allow('$_', '$round:' || k) THEN nextval(format('granted_%s_%s_%s', '$_', k, $round)) END) FROM generate_series(1, $KEYS) AS k, generate_series(1, $COUNT{$_} + 10)") foreach sort keys %COUNT;
+	is(sql("SELECT value FROM hotdash._counters() WHERE name = 'limits_evicted'"), '0', 'and no bucket made room for another');
 	foreach my $limit (sort keys %COUNT)
 	{
 		$grants += sql('SELECT ' . join(' + ', map { "(SELECT last_value FROM granted_${limit}_${_}_$round)" } 1 .. $KEYS));
 		is(sql("SELECT string_agg(last_value::text, ' ') FROM (" . join(' UNION ALL ', map { "SELECT last_value FROM granted_${limit}_${_}_$round" } 1 .. $KEYS) . ") AS s"),
 			join(' ', ($COUNT{$limit}) x $KEYS), "$limit: each of $KEYS keys granted $COUNT{$limit}, not one more or less");
+		sql("SELECT hotdash.limit_reset('$limit', '$round:' || k) FROM generate_series(1, $KEYS) AS k");
 	}
 }
 is(sql(q{SELECT string_agg(name || ' ' || allowed, ' ' ORDER BY name) FROM hotdash._limit_counts()}),
@@ -128,6 +133,5 @@ my $evicted = sql("SELECT value FROM hotdash._counters() WHERE name = 'limits_ev
 cmp_ok($again, '>', 1000, 'most of them are forgotten');
 cmp_ok($evicted, '>=', $again, "each that was granted twice ($again) made room for another ($evicted)");
 
-$gate->quit;
 $node->stop;
 done_testing();
