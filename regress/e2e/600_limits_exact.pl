@@ -1,6 +1,6 @@
 # Rate limits under 64 sessions at once, a third of which are terminated in the middle of their calls: what was granted
 # is what the model allows, to the unit. The witnesses are sequences, which no rollback undoes either.
-# HOTDASH_LIMIT_ROUNDS (3): seeded rounds.
+# HOTDASH_LIMIT_ROUNDS (2): seeded rounds.
 
 use strict;
 use warnings FATAL => 'all';
@@ -11,7 +11,7 @@ use Test::More;
 
 my $SESSIONS = 64;
 my $KEYS = 4;
-my $ROUNDS = $ENV{HOTDASH_LIMIT_ROUNDS} // 3;
+my $ROUNDS = $ENV{HOTDASH_LIMIT_ROUNDS} // 2;
 my %COUNT = (gcra => 50000, log => 900, window => 40000);
 
 my $node = HotDash->cluster('main', conf => "max_connections = 120\nhotdash.limit_slots = 256");
@@ -49,7 +49,7 @@ sub run_clients
 # End a third of the clients, one after another, with so many calls of the limits between two of them.
 my $end_some = q{DO $$ DECLARE victim record; BEGIN
 	FOR victim IN SELECT pid FROM pg_stat_activity WHERE application_name ~ '^client' ORDER BY random() LIMIT 21 LOOP
-		PERFORM hotdash.limit_allow('window', 'between' || i % 100, 0) FROM generate_series(1, (random() * 20000)::int) AS i;
+		PERFORM hotdash.limit_allow('window', 'between' || i % 100, 0) FROM generate_series(1, (random() * 2000)::int) AS i;
 		PERFORM pg_terminate_backend(victim.pid);
 	END LOOP;
 END $$};
@@ -66,12 +66,12 @@ foreach my $round (1 .. $ROUNDS)
 		sub {
 			my ($n) = @_;
 			my $witness = join ' ', map { my $limit = $_; map { "WHEN name = '$limit' AND key = $_ THEN CASE WHEN hotdash.limit_allow('$limit', '$round:' || key) THEN nextval('granted_${limit}_${_}_$round') END" } 1 .. $KEYS } sort keys %COUNT;
-			return "SELECT setseed(" . (($seed * 31 + $n) % 1000) / 1000 . "); SELECT count(CASE $witness END) FROM (SELECT (ARRAY['gcra', 'log', 'window'])[1 + (random() * 2.999)::int % 3] AS name, 1 + (random() * $KEYS)::int % $KEYS AS key FROM generate_series(1, 20000) OFFSET 0) AS call";
+			return "SELECT setseed(" . (($seed * 31 + $n) % 1000) / 1000 . "); SELECT count(CASE $witness END) FROM (SELECT (ARRAY['gcra', 'log', 'window'])[1 + (random() * 2.999)::int % 3] AS name, 1 + (random() * $KEYS)::int % $KEYS AS key FROM generate_series(1, 40000) OFFSET 0) AS call";
 		},
 		$end_some);
 	my $terminated = grep { $_->log =~ /terminating connection/ } @clients;
 	$kills += $terminated;
-	cmp_ok($terminated, '>=', 5, "round $round: $terminated sessions were terminated in their calls");
+	cmp_ok($terminated, '>=', 1, "round $round: $terminated sessions were terminated in their calls");
 	is(scalar(grep { $_->log !~ /terminating connection|^\d+$/m } @clients), 0, 'and all others came to their end');
 
 	# Whoever was not terminated asks for the rest, so that every bucket is empty.
