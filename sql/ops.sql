@@ -522,13 +522,25 @@ CREATE FUNCTION hotdash._health_limits() RETURNS jsonb
 	LANGUAGE sql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT coalesce(jsonb_object_agg(substr(c.name, length('limits_') + 1), c.value), '{}')
-			|| jsonb_build_object('status', 'healthy')
-		FROM hotdash._counters() AS c
-		WHERE c.name LIKE 'limits\_%' AND coalesce(current_setting('hotdash.tenant', true), '') = ''
+		SELECT jsonb_build_object('loaded', s.loaded, 'on_failure', f.answer)
+			|| CASE WHEN coalesce(current_setting('hotdash.tenant', true), '') <> '' THEN '{}' ELSE
+				(SELECT coalesce(jsonb_object_agg(substr(c.name, length('limits_') + 1), c.value), '{}')
+					FROM hotdash._counters() AS c WHERE c.name LIKE 'limits\_%')
+				|| jsonb_build_object('failed', (SELECT coalesce(sum(n.failed), 0) FROM hotdash._limit_counts() AS n))
+			END
+			|| CASE
+				WHEN NOT s.loaded THEN jsonb_build_object('status', 'degraded', 'detail',
+					format('hotdash is not in shared_preload_libraries: limits answer as on_failure says, %s', f.answer))
+				WHEN s.failed_at > hotdash._now() - interval '5 minutes' THEN
+					jsonb_build_object('status', 'degraded', 'detail', format(
+						'limits answered as on_failure says, %s, for want of room, at %s: raise hotdash.limit_slots', f.answer, s.failed_at))
+				ELSE jsonb_build_object('status', 'healthy')
+			END
+		FROM hotdash._limit_state() AS s
+		CROSS JOIN coalesce(current_setting('hotdash.limit_on_failure', true), 'open') AS f (answer)
 	$$;
 COMMENT ON FUNCTION hotdash._health_limits() IS
-	'Health check: how often the buckets of rate limits lacked room';
+	'Health check: there is memory for the buckets of rate limits, how often it lacked room, and what they answer then';
 REVOKE ALL ON FUNCTION hotdash._health_limits() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._health_flags() RETURNS jsonb

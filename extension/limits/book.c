@@ -11,6 +11,7 @@
 #include "limits/book.h"
 
 #include "common/hashfn.h"
+#include "core/settings.h"
 #include "core/shmem.h"
 #include "core/spi.h"
 #include "fmgr.h"
@@ -174,10 +175,35 @@ hd_limits_book_count(HdLimitEntry *entry, HdLimitCount kind)
 		pg_atomic_fetch_add_u64(&entry->shards[(uint32) MyProcPid % SHARDS].counts[kind], 1);
 }
 
+int
+hd_limits_book_places(void)
+{
+	return hd_limits_setting_policies + 1;
+}
+
+int
+hd_limits_book_place(const HdLimitEntry *entry)
+{
+	return (int) (entry - book->entries);
+}
+
+/* What an entry is of is written first, and never changes. */
+const char *
+hd_limits_book_name(int place, Oid extension)
+{
+	HdLimitEntry *entry = (book != NULL) ? &book->entries[place] : NULL;
+
+	if (entry == NULL || entry->database != MyDatabaseId || entry->extension != extension)
+		return NULL;
+	pg_read_barrier();
+	return entry->name;
+}
+
 /*
  * hd_limits_sql_counts
  *		SQL: _limit_counts() -> setof (name, allowed, denied, shadowed, near, failed) of this
- *		database; empty without preload.
+ *		database; empty without preload, and for a session that is bound to a tenant, since
+ *		limits count for all of them.
  */
 Datum
 hd_limits_sql_counts(PG_FUNCTION_ARGS)
@@ -186,16 +212,18 @@ hd_limits_sql_counts(PG_FUNCTION_ARGS)
 	Oid extension = hd_spi_extension();
 
 	InitMaterializedSRF(fcinfo, 0);
+	if (hd_settings_bound_tenant() != NULL)
+		return (Datum) 0;
 	for (int i = 0; book != NULL && i <= hd_limits_setting_policies; i++)
 	{
 		HdLimitEntry *entry = &book->entries[i];
+		const char *name = hd_limits_book_name(i, extension);
 		Datum values[1 + HD_LIMIT_COUNTS];
 		bool nulls[1 + HD_LIMIT_COUNTS] = {false};
 
-		/* what it is of is written first, and never changes */
-		if (entry->database != MyDatabaseId || entry->extension != extension)
+		if (name == NULL)
 			continue;
-		values[0] = CStringGetTextDatum(entry->name);
+		values[0] = CStringGetTextDatum(name);
 		for (int kind = 0; kind < HD_LIMIT_COUNTS; kind++)
 		{
 			uint64 sum = 0;

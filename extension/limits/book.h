@@ -76,4 +76,18 @@ extern void hd_limits_book_publish(HdLimitEntry *entry, uint64 number, const HdL
  */
 extern void hd_limits_book_count(HdLimitEntry *entry, HdLimitCount kind);
 
+/*
+ * hd_limits_book_places / hd_limits_book_place
+ *		How many entries there are, and the place of one among them; the first is
+ *		that for all others.
+ */
+extern int hd_limits_book_places(void);
+extern int hd_limits_book_place(const HdLimitEntry *entry);
+
+/*
+ * hd_limits_book_name
+ *		Whose entry is at a place, NULL for none of this database and extension.
+ */
+extern const char *hd_limits_book_name(int place, Oid extension);
+
 #endif /* HD_LIMITS_BOOK_H */

@@ -11,6 +11,7 @@
 #include "limits/decide.h"
 
 #include "core/settings.h"
+#include "limits/denied.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 
@@ -62,11 +63,28 @@ prepare_call(HdLimitCall *call, HdLimit *limit, const HdLimitKey *key, int64 wan
 	}
 }
 
+/* A bucket that refuses is noted; kept apart, since what is allowed comes past here more often. */
+static pg_noinline void
+note(HdLimit *limit, const HdLimitCall *call, HdLimitSubject subject, HdDeniedKind kind)
+{
+	HdDenial denial = {.limit = limit,
+					   .key = call->key,
+					   .bytes = subject.bytes,
+					   .length = subject.length,
+					   .kind = kind,
+					   .cost = call->want,
+					   .now = call->now};
+
+	hd_limits_denied_note(&denial);
+}
+
 /* What the limit makes of its bucket's answer, counted. */
 static bool
-judge(HdLimit *limit, bool fits, const HdLimitOutcome *outcome)
+judge(HdLimit *limit, const HdLimitCall *call, HdLimitSubject subject,
+	  const HdLimitOutcome *outcome)
 {
 	const HdLimitRule *rule = &limit->rule;
+	bool fits = outcome->done == call->want;
 
 	if (fits)
 	{
@@ -78,19 +96,26 @@ judge(HdLimit *limit, bool fits, const HdLimitOutcome *outcome)
 	if (outcome->no_room)
 	{
 		hd_limits_book_count(limit->entry, HD_LIMIT_FAILED);
+		if (!call->key->moved)
+			hd_limits_denied_failed(call->now);
 		fits = fails_open(rule);
+		if (!fits)
+			note(limit, call, subject, HD_DENIED_NO_ROOM);
 	}
 	else if (rule->shadow)
 	{
 		hd_limits_book_count(limit->entry, HD_LIMIT_SHADOWED);
+		note(limit, call, subject, HD_DENIED_SHADOW);
 		fits = true;
 	}
+	else
+		note(limit, call, subject, HD_DENIED_REFUSED);
 	hd_limits_book_count(limit->entry, fits ? HD_LIMIT_ALLOWED : HD_LIMIT_DENIED);
 	return fits;
 }
 
 static bool
-allow(HdLimit *limit, const HdLimitKey *key, int32 cost, TimestampTz now)
+allow(HdLimit *limit, const HdLimitKey *key, HdLimitSubject subject, int32 cost, TimestampTz now)
 {
 	HdLimitOutcome outcome;
 	HdLimitCall call;
@@ -103,7 +128,7 @@ allow(HdLimit *limit, const HdLimitKey *key, int32 cost, TimestampTz now)
 	}
 	call.brief = true;
 	hd_limits_table_call(&call, &outcome);
-	return judge(limit, outcome.done == cost, &outcome);
+	return judge(limit, &call, subject, &outcome);
 }
 
 bool
@@ -114,7 +139,7 @@ hd_limits_decide_allow(HdLimit *limit, HdLimitSubject subject, int32 cost, Times
 	if (limit->entry == NULL)
 		return fails_open(&limit->rule);
 	key = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
-	return allow(limit, &key, cost, now);
+	return allow(limit, &key, subject, cost, now);
 }
 
 /* The memory of some buckets is on its way while others are asked. */
@@ -130,9 +155,10 @@ hd_limits_decide_many(HdLimit *limit, const HdLimitSubject *subjects, int n, int
 
 		CHECK_FOR_INTERRUPTS();
 		if (done >= 0)
-			answers[done] =
-				BoolGetDatum((limit->entry == NULL) ? fails_open(&limit->rule)
-													: allow(limit, &keys[done % AHEAD], cost, now));
+			answers[done] = BoolGetDatum((limit->entry == NULL)
+											 ? fails_open(&limit->rule)
+											 : allow(limit, &keys[done % AHEAD],
+													 subjects[done], cost, now));
 		if (i < n && limit->entry != NULL)
 		{
 			keys[i % AHEAD] = hd_limits_key_add(&limit->key, subjects[i].bytes, subjects[i].length);
@@ -182,7 +208,7 @@ hd_limits_decide_take(HdLimit *limit, HdLimitSubject subject, int32 cost, Timest
 	if (cost == 0)
 		verdict.allowed = outcome.remaining > 0 || limit->rule.shadow;
 	else
-		verdict.allowed = judge(limit, outcome.done == cost, &outcome);
+		verdict.allowed = judge(limit, &call, subject, &outcome);
 	verdict.quota = hd_limits_rule_burst(&limit->rule);
 	verdict.remaining = outcome.remaining;
 	verdict.never = !verdict.allowed && outcome.fits_at == HD_GCRA_NEVER;
@@ -192,6 +218,20 @@ hd_limits_decide_take(HdLimit *limit, HdLimitSubject subject, int32 cost, Timest
 	if (!verdict.allowed && !verdict.never)
 		verdict.retry_after = (cost == 0) ? verdict.next_after : until(outcome.fits_at, now);
 	return verdict;
+}
+
+HdLimitVerdict
+hd_limits_decide_look(HdLimit *limit, HdLimitSubject subject, TimestampTz now, bool *held)
+{
+	HdLimitKey key;
+
+	*held = false;
+	if (limit->entry != NULL)
+	{
+		key = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
+		*held = hd_limits_table_holds(&key);
+	}
+	return hd_limits_decide_take(limit, subject, 0, now);
 }
 
 /* Without memory, or to look. */
@@ -230,7 +270,7 @@ hd_limits_decide_all(HdLimit *limits, int n, HdLimitSubject subject, int32 cost,
 
 		/* one that was not at fault was not asked, as far as counts go */
 		if (all || !fits)
-			(void) judge(&limits[i], fits, &outcomes[i]);
+			(void) judge(&limits[i], &calls[i], subject, &outcomes[i]);
 	}
 	return all;
 }

@@ -58,6 +58,14 @@ extern HdLimitVerdict hd_limits_decide_take(HdLimit *limit, HdLimitSubject subje
 											TimestampTz now);
 
 /*
+ * hd_limits_decide_look
+ *		What hd_limits_decide_take would say of one unit, without taking, and
+ *		whether the bucket is in memory.
+ */
+extern HdLimitVerdict hd_limits_decide_look(HdLimit *limit, HdLimitSubject subject,
+											TimestampTz now, bool *held);
+
+/*
  * hd_limits_decide_many
  *		hd_limits_decide_allow for n subjects of one limit; answers gets booleans.
  */

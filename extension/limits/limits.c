@@ -18,6 +18,7 @@
 #include "funcapi.h"
 #include "limits/book.h"
 #include "limits/decide.h"
+#include "limits/denied.h"
 #include "limits/log.h"
 #include "limits/stored.h"
 #include "limits/table.h"
@@ -50,11 +51,17 @@ hd_limits_init(void)
 	DefineCustomIntVariable(
 		"hotdash.limit_policies",
 		"Rate limits of the whole cluster whose rules and counts are kept in memory.",
-		"Each takes about a kilobyte. Limits beyond that work, and are counted "
+		"Each takes less than two kilobytes. Limits beyond that work, and are counted "
 		"together.",
 		&hd_limits_setting_policies, 1024, 16, 1024 * 1024, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.limit_violations",
+							"Rows of the log of refusals by rate limits, of the whole cluster.",
+							"Each takes about a kilobyte. The oldest makes room for a new one.",
+							&hd_limits_setting_violations, 1024, 16, 1024 * 1024, PGC_POSTMASTER, 0,
+							NULL, NULL, NULL);
 	hd_limits_table_register();
 	hd_limits_book_register();
+	hd_limits_denied_register();
 }
 
 HdLimitKey

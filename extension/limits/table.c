@@ -443,6 +443,18 @@ hd_limits_table_forget(const HdLimitKey *key)
 	LWLockRelease(&set->lock);
 }
 
+bool
+hd_limits_table_holds(const HdLimitKey *key)
+{
+	HdSlotSet *set = hd_limits_slots_set(key);
+	bool found;
+
+	LWLockAcquire(&set->lock, LW_SHARED);
+	found = hd_limits_slots_find(set, key) != NULL;
+	LWLockRelease(&set->lock);
+	return found;
+}
+
 void
 hd_limits_table_expect(const HdLimitKey *key)
 {

@@ -129,6 +129,12 @@ extern bool hd_limits_table_call_all(const HdLimitCall *calls, const bool *bars,
 extern void hd_limits_table_forget(const HdLimitKey *key);
 
 /*
+ * hd_limits_table_holds
+ *		Whether a key's bucket is in memory; one that is not is full.
+ */
+extern bool hd_limits_table_holds(const HdLimitKey *key);
+
+/*
  * hd_limits_table_expect
  *		Have the memory of a key's set fetched, to be there when it is called.
  */
