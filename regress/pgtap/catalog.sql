@@ -260,6 +260,7 @@ INSERT INTO contract VALUES
 	('limit_take_all', 'names text[], key text, cost int?', 'bool'),
 	('limit_refund', 'name text, key text, cost int', 'int'),
 	('limit_reset', 'name text, key text', 'void'),
+	('limit_explain', 'name text, key text', 'jsonb'),
 	('trace_new', '', 'text'),
 	('trace_child', 'traceparent text', 'text'),
 	('trace_current', '', 'text'),
