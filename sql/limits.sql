@@ -82,6 +82,7 @@ CREATE FUNCTION hotdash.limit_set(name text, count int, period interval, burst i
 		durability := coalesce(durability, 'snapshot');
 		options := coalesce(options, '{}');
 		PERFORM hotdash._limit_check(count, period, burst, algorithm, shadow, durability, time_zone, options);
+		PERFORM hotdash._instance_use();
 		INSERT INTO hotdash._limit AS l
 		VALUES (name, false, count, period, burst, algorithm, shadow, durability, time_zone, options, hotdash._now(),
 			coalesce(nullif(current_setting('role'), 'none'), session_user))

@@ -1,16 +1,41 @@
 /*
  * limits_denied.sql: what limits refused, and why one refuses.
  *
- * Refusals are logged in shared memory (extension/limits/denied.h); nothing here writes to a table. A key may be an
- * address or a name, so what shows keys is for operators; viewers have the numbers. Sessions that are bound to a tenant see
- * neither, since a limit counts for all tenants.
+ * Refusals are logged in shared memory (extension/limits/denied.h). Where hotdash.limit_violation_retention says so, the
+ * tick copies the log to _limit_violation; a row that is in both is shown from memory. A key may be an address or a name,
+ * so nothing is copied unless somebody wants that, and what shows keys is for operators; viewers have the numbers. Sessions
+ * that are bound to a tenant see neither, since a limit counts for all tenants.
  */
 
-CREATE FUNCTION hotdash._limit_denied(OUT name text, OUT key text, OUT key_hash bigint, OUT kind text, OUT role oid,
-		OUT first_at timestamptz, OUT last_at timestamptz, OUT denials bigint, OUT units bigint) RETURNS SETOF record
+CREATE TABLE hotdash._limit_violation (
+	id bigint NOT NULL,
+	first_at timestamptz NOT NULL,
+	last_at timestamptz NOT NULL,
+	name text COLLATE "C" NOT NULL,
+	key text NOT NULL,
+	key_hash bigint,
+	kind text NOT NULL,
+	role text NOT NULL,
+	denials bigint NOT NULL,
+	units bigint NOT NULL,
+	PRIMARY KEY (id, first_at)
+) WITH (fillfactor = 70);
+CREATE INDEX _limit_violation_at ON hotdash._limit_violation (last_at);
+COMMENT ON TABLE hotdash._limit_violation IS 'The log of refusals by rate limits, as the tick copied it';
+COMMENT ON COLUMN hotdash._limit_violation.id IS 'Of the row in memory; another server may use it again';
+COMMENT ON COLUMN hotdash._limit_violation.role IS 'Name, then, of who was refused first';
+SELECT pg_catalog.pg_extension_config_dump('hotdash._limit_violation', '');
+REVOKE ALL ON hotdash._limit_violation FROM PUBLIC;
+ALTER TABLE hotdash._limit_violation ENABLE ROW LEVEL SECURITY;
+CREATE POLICY tenant ON hotdash._limit_violation
+	USING (coalesce(pg_catalog.current_setting('hotdash.tenant', true), '') OPERATOR(pg_catalog.=) '');
+COMMENT ON POLICY tenant ON hotdash._limit_violation IS 'A session bound to a tenant sees nothing';
+
+CREATE FUNCTION hotdash._limit_denied(OUT name text, OUT key text, OUT key_hash bigint, OUT kind text, OUT id bigint,
+		OUT moved bool, OUT role oid, OUT first_at timestamptz, OUT last_at timestamptz, OUT denials bigint, OUT units bigint) RETURNS SETOF record
 	AS 'MODULE_PATHNAME', 'hd_limits_sql_denied' LANGUAGE C VOLATILE PARALLEL SAFE ROWS 100;
 COMMENT ON FUNCTION hotdash._limit_denied() IS
-	'The log of refusals in this database, as it is in memory; key_hash, where the key is cut, is hashtextextended(key, 0)';
+	'The log of refusals in this database, as it is in memory; key_hash, where the key is cut, is hashtextextended(key, 0); moved: by a session whose clock was stopped';
 REVOKE ALL ON FUNCTION hotdash._limit_denied() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._limit_denied_sums(OUT name text, OUT kind text, OUT kept bigint, OUT others bigint,
@@ -70,11 +95,19 @@ COMMENT ON VIEW hotdash.limit_stats IS
 	'What each limit decided since the server started; logged + unlogged + overwritten = denied + shadowed. The name is empty for limit_take_with';
 
 CREATE VIEW hotdash.limit_violations WITH (security_invoker = true) AS
-	SELECT d.name COLLATE "C" AS name, d.key, d.key_hash, d.kind, pg_get_userbyid(d.role) AS role, d.first_at, d.last_at, d.denials, d.units
-	FROM hotdash._limit_denied() AS d
+	WITH live AS MATERIALIZED (
+		SELECT d.id, d.name COLLATE "C" AS name, d.key, d.key_hash, d.kind, pg_get_userbyid(d.role)::text AS role, d.first_at,
+			d.last_at, d.denials, d.units
+		FROM hotdash._limit_denied() AS d
+	)
+	SELECT l.name, l.key, l.key_hash, l.kind, l.role, l.first_at, l.last_at, l.denials, l.units FROM live AS l
 	UNION ALL
 	SELECT s.name COLLATE "C", NULL, NULL, s.kind, NULL, NULL, s.last_at, s.others, s.others_units
 	FROM hotdash._limit_denied_sums() AS s WHERE s.others > 0
+	UNION ALL
+	SELECT v.name, v.key, v.key_hash, v.kind, v.role, v.first_at, v.last_at, v.denials, v.units
+	FROM hotdash._limit_violation AS v
+	WHERE NOT EXISTS (SELECT FROM live AS l WHERE l.id = v.id AND l.first_at = v.first_at)
 	ORDER BY last_at DESC;
 COMMENT ON VIEW hotdash.limit_violations IS
 	'Recent refusals, newest first: a row for a key and a minute. kind: refused, shadow (would have been) or no_room; key null: all that found no row';
@@ -85,6 +118,43 @@ CREATE VIEW hotdash.limit_top_denied WITH (security_invoker = true) AS
 	ORDER BY t.at_least DESC, t.at_most DESC, t.last_at DESC;
 COMMENT ON VIEW hotdash.limit_top_denied IS
 	'Keys that were refused most in this hour and the one before: so often at least, and so often at most';
+
+/*
+ * The copy. Two ticks at once may both bring a row: the second one waits for the first, and has nothing to add.
+ */
+
+CREATE FUNCTION hotdash._limit_violations_keep(up_to int) RETURNS bool
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	DECLARE
+		retention constant interval := current_setting('hotdash.limit_violation_retention');
+		-- with 0, all of it is too old
+		since constant timestamptz := hotdash._now() - retention;
+		gone int;
+	BEGIN
+		IF retention > interval '0' THEN
+			INSERT INTO hotdash._limit_violation AS v (id, first_at, last_at, name, key, key_hash, kind, role, denials, units)
+			SELECT d.id, d.first_at, d.last_at, d.name, d.key, d.key_hash, d.kind, pg_get_userbyid(d.role), d.denials, d.units
+			FROM hotdash._limit_denied() AS d
+			WHERE NOT d.moved AND d.last_at >= since
+				AND NOT EXISTS (SELECT FROM hotdash._limit_violation AS o
+					WHERE o.id = d.id AND o.first_at = d.first_at AND o.denials >= d.denials)
+			ORDER BY d.id
+			ON CONFLICT (id, first_at) DO UPDATE
+			SET last_at = excluded.last_at, denials = excluded.denials, units = excluded.units
+			WHERE v.denials < excluded.denials;
+		END IF;
+		DELETE FROM hotdash._limit_violation AS v WHERE v.ctid IN (
+			SELECT o.ctid FROM hotdash._limit_violation AS o
+			WHERE o.last_at < since OR retention = interval '0' ORDER BY o.last_at LIMIT up_to FOR UPDATE SKIP LOCKED);
+		GET DIAGNOSTICS gone = ROW_COUNT;
+		RETURN gone = up_to;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._limit_violations_keep(int) IS
+	'Copies the log of refusals to the table and deletes what is older than hotdash.limit_violation_retention; true when that may not be all';
+REVOKE ALL ON FUNCTION hotdash._limit_violations_keep(int) FROM PUBLIC;
 
 /*
  * Why is this key refused?

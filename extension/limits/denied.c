@@ -55,11 +55,12 @@ typedef struct Part
 typedef struct Row
 {
 	Part parts[ROW_PARTS];
+	int64 id;
 	int64 first_at; /* 0: never used */
 	Oid role;
 	int place;
 	HdDeniedKey key;
-	char unused[LINE - (sizeof(HdDeniedKey) + 2 * sizeof(int64)) % LINE];
+	char unused[LINE - (sizeof(HdDeniedKey) + 3 * sizeof(int64)) % LINE];
 } Row;
 
 /* What has no row, or lost it; a cache line for an eighth of the sessions. */
@@ -93,7 +94,8 @@ typedef struct TopSet
 typedef struct Log
 {
 	pg_atomic_uint64 failed_at;
-	int next; /* row to be begun; lock */
+	int next;	   /* row to be begun; lock */
+	int64 next_id; /* lock */
 	int nrows;
 	int ntallies;
 	int ntops;
@@ -146,6 +148,8 @@ init_words(pg_atomic_uint64 *words, int n)
 static void
 area_make(LWLock *lock)
 {
+	/* so that ids go on after a restart, where the log begins anew */
+	denied->next_id = hd_clock_real();
 	denied->nrows = hd_limits_setting_violations;
 	denied->ntallies = hd_limits_book_places();
 	denied->ntops = ntops();
@@ -407,6 +411,7 @@ open_row(Row *row, uint32 generation, const HdDeniedKey *key, const HdDenial *de
 {
 	int own = (int) ((uint32) MyProcPid % ROW_PARTS);
 
+	row->id = denied->next_id++;
 	row->first_at = denial->now;
 	row->role = GetOuterUserId();
 	row->place = hd_limits_book_place(denial->limit->entry);
@@ -547,6 +552,7 @@ static void
 copy_row(Row *row, HdDeniedRow *copy)
 {
 	copy->key = row->key;
+	copy->id = row->id;
 	copy->role = row->role;
 	copy->place = row->place;
 	copy->first_at = row->first_at;

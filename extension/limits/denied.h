@@ -27,7 +27,8 @@
  * set.  No two of these locks are held at once, nor with another.
  *
  * Nothing here allocates, raises or writes to disk; it works on a standby, in
- * a read-only transaction and in one that is aborting.
+ * a read-only transaction and in one that is aborting.  Where rows are to be
+ * kept, the tick copies them to a table (denied_keep.c).
  *
  * What a crash or a restart loses: all of it, and the limits' counts with it.
  *
@@ -66,7 +67,8 @@ typedef struct HdDenial
 typedef struct HdDeniedRow
 {
 	HdDeniedKey key;
-	Oid role; /* of who was refused first */
+	int64 id;  /* of all rows ever begun on this server: the later one has the higher */
+	Oid role;  /* of who was refused first */
 	int place; /* of its limit in the book */
 	TimestampTz first_at;
 	TimestampTz last_at;
@@ -89,6 +91,12 @@ typedef struct HdDeniedSum
  *		Ask for the shared memory.
  */
 extern void hd_limits_denied_register(void);
+
+/*
+ * hd_limits_denied_keep_init
+ *		Module entry: the copy in a table, its setting and its periodic work.
+ */
+extern void hd_limits_denied_keep_init(void);
 
 /*
  * hd_limits_denied_note

@@ -64,8 +64,8 @@ put_time(TimestampTz at, int column, Datum *values, bool *nulls)
 
 /*
  * hd_limits_sql_denied
- *		SQL: _limit_denied() -> setof (name, key, key_hash, kind, role, first_at, last_at, denials,
- *		units).
+ *		SQL: _limit_denied() -> setof (name, key, key_hash, kind, id, moved, role, first_at,
+ *		last_at, denials, units).
  */
 Datum
 hd_limits_sql_denied(PG_FUNCTION_ARGS)
@@ -78,15 +78,17 @@ hd_limits_sql_denied(PG_FUNCTION_ARGS)
 	rows = read_rows(&n);
 	for (int i = 0; i < n; i++)
 	{
-		Datum values[9];
-		bool nulls[9] = {false};
+		Datum values[11];
+		bool nulls[11] = {false};
 
 		put_key(&rows[i].key, values, nulls);
-		values[4] = ObjectIdGetDatum(rows[i].role);
-		put_time(rows[i].first_at, 5, values, nulls);
-		put_time(rows[i].last_at, 6, values, nulls);
-		values[7] = Int64GetDatum((int64) rows[i].denials);
-		values[8] = Int64GetDatum((int64) rows[i].units);
+		values[4] = Int64GetDatum(rows[i].id);
+		values[5] = BoolGetDatum(rows[i].key.moved);
+		values[6] = ObjectIdGetDatum(rows[i].role);
+		put_time(rows[i].first_at, 7, values, nulls);
+		put_time(rows[i].last_at, 8, values, nulls);
+		values[9] = Int64GetDatum((int64) rows[i].denials);
+		values[10] = Int64GetDatum((int64) rows[i].units);
 		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
 	}
 	return (Datum) 0;

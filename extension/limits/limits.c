@@ -40,6 +40,7 @@ hd_limits_init(void)
 {
 	hd_limits_decide_define();
 	hd_limits_stored_init();
+	hd_limits_denied_keep_init();
 	if (!hd_settings_preloaded())
 		return;
 	DefineCustomIntVariable("hotdash.limit_slots",

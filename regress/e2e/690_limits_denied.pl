@@ -136,6 +136,55 @@ is(value(q{SELECT count(*) FROM generate_series(17, 20) AS i WHERE hotdash.limit
 is(value(q{SELECT sum(denials) FROM hotdash.limit_violations WHERE name = 'strict'}), '4', 'which is no refusal');
 like(value(q{SELECT hotdash.health() #>> '{checks,limits,detail}'}), qr/answered as on_failure says, open,.*limit_slots/, 'but health tells it');
 
+# The copy in a table
+sub copied { return value(q{SELECT concat_ws(' ', count(*), sum(denials)) FROM hotdash._limit_violation}) }
+
+sub shown { return value(q{SELECT concat_ws(' ', count(*), sum(denials)) FROM hotdash.limit_violations WHERE name = 'spare' AND key IS NOT NULL}) }
+
+value('CALL hotdash._tick()');
+is(copied(), '0', 'nobody asked for a copy');
+$node->safe_psql('postgres', q{ALTER SYSTEM SET hotdash.limit_violation_retention = '2d'});
+$node->restart;
+$node->safe_psql('app', q{SELECT hotdash.limit_allow('spare', 'k' || i % 3) FROM generate_series(0, 11) AS i;
+	SELECT hotdash.limit_allow('spare', repeat('ä', 100)) FROM generate_series(1, 2)});
+$node->safe_psql('app', q{SET hotdash.now_override = '2040-01-01'; SELECT hotdash.limit_allow('spare', 'moved') FROM generate_series(1, 2)});
+value('CALL hotdash._tick()');
+is(copied(), '4 10', 'the tick copies the log, but for sessions whose clock is stopped');
+is(shown(), '5 11', 'each row is shown once');
+$node->safe_psql('app', q{SELECT hotdash.limit_allow('spare', 'k1') FROM generate_series(1, 5)});
+is(shown(), '5 16', 'with what it counts since');
+value('CALL hotdash._tick()');
+is(copied(), '4 15', 'which the next tick brings');
+value('CALL hotdash._tick()');
+is(copied(), '4 15', 'once');
+$session = $node->background_psql('app');
+$session->query_safe('BEGIN; SELECT hotdash._limit_violations_keep(1000)');
+$node->psql_ok('app', q{SET lock_timeout = '1s'; SELECT hotdash._limit_violations_keep(1000)}, 'two ticks with nothing to add do not meet');
+$session->query_safe('ROLLBACK');
+$session->quit;
+$node->restart;
+is(copied(), '4 15', 'a restart leaves the copy');
+is(shown(), '4 15', 'which is shown where memory has none');
+is(value(q{SELECT key || ' ' || (key_hash = hashtextextended(repeat('ä', 100), 0)) || ' ' || role FROM hotdash.limit_violations WHERE key LIKE 'ä%'}),
+	('ä' x 46) . ' true ' . value('SELECT current_user'), 'with all it has');
+$node->safe_psql('app', q{CREATE ROLE watcher; SELECT hotdash.access_grant('watcher', 'operator')});
+is(value(q{SET ROLE watcher; SELECT count(*) FROM hotdash.limit_violations}), '4', 'an operator sees it');
+is(value(q{SET hotdash.tenant = 'acme'; SET ROLE watcher; SELECT count(*) FROM hotdash.limit_violations}), '0', 'unless bound to a tenant');
+$node->set_clock(2 * 86400 - 60);
+value('CALL hotdash._tick()');
+is(copied(), '4 15', 'it stays for its time');
+$node->set_clock(2 * 86400 + 60);
+value('CALL hotdash._tick()');
+is(copied(), '0', 'and no longer');
+$node->safe_psql('app', q{SELECT hotdash.limit_allow('spare', 'k') FROM generate_series(1, 2)});
+value('CALL hotdash._tick()');
+is(copied(), '1 1', 'what is new is copied');
+$node->safe_psql('postgres', q{ALTER SYSTEM RESET hotdash.limit_violation_retention});
+$node->reload;
+poll_until(sub { value('SHOW hotdash.limit_violation_retention') eq '0' }, 60, 'the setting');
+value('CALL hotdash._tick()');
+is(copied(), '0', 'and goes when nobody wants it any more');
+
 # A standby has a log of its own
 $node->backup('base');
 my $standby = HotDash->new('standby');

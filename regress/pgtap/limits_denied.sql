@@ -54,7 +54,7 @@ SELECT pg_temp.at(30) \g /dev/null
 SELECT ok(NOT pg_temp.ask('a', 'anna'), 'with the clock set back');
 SELECT is((SELECT sum(denials) FROM hotdash.limit_violations WHERE name = pg_temp.name('a')), 5::numeric, 'none is lost');
 SELECT is(pg_temp.stats('a'), '3 5 0 1 0 5 0 0', 'nor counted twice');
-SELECT is((SELECT role FROM hotdash.limit_violations WHERE name = pg_temp.name('a') LIMIT 1), current_user, 'by this role');
+SELECT is((SELECT role FROM hotdash.limit_violations WHERE name = pg_temp.name('a') LIMIT 1), current_user::text, 'by this role');
 SELECT is((SELECT last_denied_at FROM hotdash.limit_stats WHERE name = pg_temp.name('a')),
 	'2040-01-01 00:01:00+00'::timestamptz, 'last at');
 SAVEPOINT undone;
