@@ -62,8 +62,8 @@ extern HdLimitVerdict hd_limits_decide_take(HdLimit *limit, HdLimitSubject subje
  *		What hd_limits_decide_take would say of one unit, without taking, and
  *		whether the bucket is in memory.
  */
-extern HdLimitVerdict hd_limits_decide_look(HdLimit *limit, HdLimitSubject subject,
-											TimestampTz now, bool *held);
+extern HdLimitVerdict hd_limits_decide_look(HdLimit *limit, HdLimitSubject subject, TimestampTz now,
+											bool *held);
 
 /*
  * hd_limits_decide_many

@@ -396,11 +396,10 @@ close_row(Row *row, HdDeniedRow *gone)
 	gone->place = row->place;
 	gone->denials = gone->units = 0;
 	for (int i = 0; i < ROW_PARTS; i++)
-		gone->denials += COUNT(
-			pg_atomic_exchange_u64(&row->parts[i].denials, WORD(generation, 0)));
+		gone->denials += COUNT(pg_atomic_exchange_u64(&row->parts[i].denials, WORD(generation, 0)));
 	for (int i = 0; i < ROW_PARTS; i++)
-		gone->units += pg_atomic_exchange_u64(&row->parts[i].units, UNITS_WORD(generation, 0)) &
-					   UNITS_MOST;
+		gone->units +=
+			pg_atomic_exchange_u64(&row->parts[i].units, UNITS_WORD(generation, 0)) & UNITS_MOST;
 	gone->units += gone->denials;
 	gone->last_at = last_of(row);
 	return generation + 1;

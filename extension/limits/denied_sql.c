@@ -216,7 +216,8 @@ rank_counters(HTAB *ranks, const HdTop *top, Oid extension)
 		const HdDeniedKey *key = &period->keys[way];
 		Rank *rank;
 
-		if (period->counts[way] == 0 || key->database != MyDatabaseId || key->extension != extension)
+		if (period->counts[way] == 0 || key->database != MyDatabaseId ||
+			key->extension != extension)
 			continue;
 		rank = rank_of(ranks, key);
 		rank->least += period->counts[way] - period->errors[way];
@@ -289,8 +290,8 @@ hd_limits_sql_denied_top(PG_FUNCTION_ARGS)
 	if (hd_settings_bound_tenant() != NULL)
 		return (Datum) 0;
 	control.hcxt = CurrentMemoryContext;
-	ranks = hash_create("hotdash refused keys", 256, &control,
-						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	ranks =
+		hash_create("hotdash refused keys", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	floors = rank_tops(ranks, now);
 	rank_rows(ranks, now);
 	hash_seq_init(&scan, ranks);

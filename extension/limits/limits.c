@@ -58,8 +58,8 @@ hd_limits_init(void)
 	DefineCustomIntVariable("hotdash.limit_violations",
 							"Rows of the log of refusals by rate limits, of the whole cluster.",
 							"Each takes about a kilobyte. The oldest makes room for a new one.",
-							&hd_limits_setting_violations, 1024, 16, 1024 * 1024, PGC_POSTMASTER, 0,
-							NULL, NULL, NULL);
+							&hd_limits_setting_violations, 1024, 16, 65536, PGC_POSTMASTER, 0, NULL,
+							NULL, NULL);
 	hd_limits_table_register();
 	hd_limits_book_register();
 	hd_limits_denied_register();

@@ -96,8 +96,7 @@ extern HdTopPeriod *hd_limits_top_period(HdTop *top, int64 at);
  *		The counter of a key, or -1; and add weight, above 0, to it.
  */
 extern int hd_limits_top_find(const HdTopPeriod *period, const HdDeniedKey *key);
-extern void hd_limits_top_add(HdTopPeriod *period, const HdDeniedKey *key, uint64 weight,
-							  int64 at);
+extern void hd_limits_top_add(HdTopPeriod *period, const HdDeniedKey *key, uint64 weight, int64 at);
 
 /*
  * hd_limits_top_floor

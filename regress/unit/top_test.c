@@ -84,7 +84,8 @@ few(void)
 	int way;
 
 	memset(period, 0, sizeof(*period));
-	CHECK(hd_limits_top_find(period, &key) < 0 && hd_limits_top_floor(period) == 0, "nothing is there");
+	CHECK(hd_limits_top_find(period, &key) < 0 && hd_limits_top_floor(period) == 0,
+		  "nothing is there");
 	for (int n = 0; n < HD_TOP_WAYS; n++)
 	{
 		HdDeniedKey one = key_of(n);
@@ -114,10 +115,12 @@ hours(void)
 	CHECK(hd_limits_top_turn(&top, 10 * HOUR + 5) == HD_TOP_PERIODS, "the first turn forgets all");
 	hd_limits_top_add(hd_limits_top_period(&top, 10 * HOUR), &key, 3, 10 * HOUR);
 	CHECK(hd_limits_top_turn(&top, 11 * HOUR - 1) == 0, "an hour is one");
-	CHECK(hd_limits_top_turn(&top, 11 * HOUR) == 1 && hd_limits_top_find(&top.periods[0], &key) < 0 &&
+	CHECK(hd_limits_top_turn(&top, 11 * HOUR) == 1 &&
+			  hd_limits_top_find(&top.periods[0], &key) < 0 &&
 			  hd_limits_top_find(&top.periods[1], &key) == 0,
 		  "then it is the one before");
-	CHECK(hd_limits_top_turn(&top, 9 * HOUR) == 0 && top.hour == 11, "a clock set back turns nothing");
+	CHECK(hd_limits_top_turn(&top, 9 * HOUR) == 0 && top.hour == 11,
+		  "a clock set back turns nothing");
 	CHECK(hd_limits_top_period(&top, 11 * HOUR + 1) == &top.periods[0] &&
 			  hd_limits_top_period(&top, 10 * HOUR) == &top.periods[1] &&
 			  hd_limits_top_period(&top, 9 * HOUR) == NULL &&
