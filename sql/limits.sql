@@ -203,8 +203,9 @@ CREATE FUNCTION hotdash._limits_rights() RETURNS TABLE (level text, object text)
 			unnest(ARRAY['hotdash.limit_set(text, int, interval, int, text, bool, text, text, jsonb)',
 				'hotdash.limit_reset(text, text)']) AS o
 		UNION ALL
-		SELECT l, o FROM unnest(ARRAY['viewer', 'producer', 'worker', 'operator', 'admin']) AS l,
-			unnest(ARRAY['view:limits', 'view:limit_stats']) AS o
+		SELECT l, 'view:limits' FROM unnest(ARRAY['viewer', 'producer', 'worker', 'operator', 'admin']) AS l
+		UNION ALL
+		SELECT l, 'view:limit_stats' FROM unnest(ARRAY['viewer', 'operator', 'admin']) AS l
 		UNION ALL
 		SELECT l, o FROM unnest(ARRAY['operator', 'admin']) AS l,
 			unnest(ARRAY['view:limit_violations', 'view:limit_top_denied', 'hotdash.limit_explain(text, text)']) AS o

@@ -12,8 +12,8 @@
  *
  *		1. row and table locks (heavyweight)
  *		2. advisory locks (of alerts, in a class of their own; never waited for)
- *		3. the module's LWLock:  jobs, then limits (one of many); flags' uses (one
- *		   of many) and worker alone
+ *		3. the module's LWLock:  jobs, then limits (one of many); the limits' log
+ *		   of refusals, flags' uses (one of many) and worker alone
  *		4. spinlocks (of the server's condition variables; counters are atomics)
  *
  * Under an LWLock: no SPI, no catalog or table access, no wait, no

@@ -193,7 +193,7 @@ CREATE FUNCTION pg_temp.may(call text) RETURNS text LANGUAGE plpgsql AS $$
 $$;
 SELECT is(pg_temp.may(call), levels, call) FROM (VALUES
 	('SELECT * FROM hotdash.limits', 'viewer producer worker operator admin'),
-	('SELECT * FROM hotdash.limit_stats', 'viewer producer worker operator admin'),
+	('SELECT * FROM hotdash.limit_stats', 'viewer operator admin'),
 	('SELECT * FROM hotdash.limit_violations', 'operator admin'),
 	('SELECT * FROM hotdash.limit_top_denied', 'operator admin'),
 	('SELECT * FROM hotdash._limit_denied()', 'operator admin'),
