@@ -21,7 +21,7 @@
 #include "postgres.h"
 
 #include "flags/logic.h"
-#include "flags/network.h"
+#include "core/network.h"
 #include "flags/regex.h"
 #include "flags/semver.h"
 
