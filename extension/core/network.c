@@ -157,6 +157,16 @@ hd_address_parse(const char *text, int length, HdAddress *address)
 	return true;
 }
 
+void
+hd_address_from_bytes(const uint8 *bytes, int length, HdAddress *address)
+{
+	Assert(length == IPV4_BYTES || length == HD_ADDRESS_BYTES);
+	address->length = (int8) length;
+	memcpy(address->bytes, bytes, length);
+	if (is_mapped(address))
+		unmap(address);
+}
+
 bool
 hd_network_parse(const char *text, int length, HdNetwork *network)
 {

@@ -35,6 +35,12 @@ typedef struct HdNetwork
 extern bool hd_address_parse(const char *text, int length, HdAddress *address);
 
 /*
+ * hd_address_from_bytes
+ *		An address of 4 or 16 bytes in network order.
+ */
+extern void hd_address_from_bytes(const uint8 *bytes, int length, HdAddress *address);
+
+/*
  * hd_network_parse
  *		Read a network, address "/" bits; an address alone is a network of one.
  *		Bits of the host are allowed and count for nothing.

@@ -15,9 +15,9 @@
 #include "postgres.h"
 
 #include "common/shortest_dec.h"
+#include "core/network.h"
 #include "flags/instant.h"
 #include "flags/logic.h"
-#include "core/network.h"
 #include "flags/regex.h"
 #include "flags/semver.h"
 #include "mb/pg_wchar.h"
