@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include <sys/socket.h>
+
 #include "fmgr.h"
 #include "limits/client.h"
 #include "utils/builtins.h"

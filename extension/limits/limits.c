@@ -19,6 +19,7 @@
 #include "limits/book.h"
 #include "limits/decide.h"
 #include "limits/log.h"
+#include "limits/places.h"
 #include "limits/stored.h"
 #include "limits/table.h"
 #include "miscadmin.h"
@@ -53,8 +54,15 @@ hd_limits_init(void)
 		"Each takes about a kilobyte. Limits beyond that work, and are counted "
 		"together.",
 		&hd_limits_setting_policies, 1024, 16, 1024 * 1024, PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.limit_places",
+							"Places of rate limits that can be held at a time in the cluster.",
+							"Each takes about 400 bytes. Beyond that, hotdash.limit_on_failure "
+							"decides.",
+							&hd_limits_setting_places, 4096, 16, 1024 * 1024, PGC_POSTMASTER, 0,
+							NULL, NULL, NULL);
 	hd_limits_table_register();
 	hd_limits_book_register();
+	hd_limits_places_register();
 }
 
 HdLimitKey
@@ -98,6 +106,8 @@ hd_limits_require_policy(const HdLimitPolicy *policy)
 	if (policy->count <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("count of a rate limit must be greater than zero")));
+	if (policy->algorithm == HD_LIMIT_CONCURRENCY)
+		return;
 	if (policy->period_us <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("period of a rate limit must be greater than zero")));
