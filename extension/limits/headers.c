@@ -256,10 +256,10 @@ hd_limits_sql_enforce(PG_FUNCTION_ARGS)
 		PG_RETURN_VOID();
 	ereport(ERROR,
 			(errcode(ERRCODE_TOO_MANY_REQUESTS), errmsg("rate limit \"%s\" exceeded", limit->name),
-			 errdetail("%d of %d units are left, and %d were asked for; all are there in " INT64_FORMAT
-					   " s.",
-					   (int) verdict.remaining, verdict.quota, cost,
-					   whole_seconds(verdict.reset_after)),
+			 errdetail(
+				 "%d of %d units are left, and %d were asked for; all are there in " INT64_FORMAT
+				 " s.",
+				 (int) verdict.remaining, verdict.quota, cost, whole_seconds(verdict.reset_after)),
 			 verdict.never ? errhint("So many units never fit at once.")
 						   : errhint("Retry after " INT64_FORMAT " s.", wait)));
 }

@@ -146,7 +146,7 @@ find_key(const HdLimitKey *key)
 {
 	dlist_iter at;
 
-	dlist_foreach(at, bucket_of(key))
+	dlist_foreach (at, bucket_of(key))
 	{
 		PlaceKey *found = dlist_container(PlaceKey, node, at.cur);
 
@@ -206,14 +206,14 @@ find_place(PlaceKey *key)
 	Oid user = GetSessionUserId();
 	dlist_iter at;
 
-	dlist_foreach(at, own_places())
+	dlist_foreach (at, own_places())
 	{
 		Place *place = dlist_container(Place, of_session, at.cur);
 
 		if (place->key == key)
 			return place;
 	}
-	dlist_foreach(at, &key->places)
+	dlist_foreach (at, &key->places)
 	{
 		Place *place = dlist_container(Place, of_key, at.cur);
 

@@ -10,10 +10,12 @@
 #include "fuzz.h"
 #include "limits/client.h"
 
-const char *const fuzz_seeds[] = {"192.0.2.1, 10.0.0.1", "[2001:db8::1]:443", "::ffff:10.0.0.1",
-								  "unknown, , 1.2.3.4:80", "6.6.6.6,2001:db8:0:1::5", NULL};
-const char *const fuzz_words[] = {", ", ",", "::", ":", ".", "[", "]", ":443", " ", "\t",
-								  "192.0.2.1", "2001:db8::1", "ffff:", "unknown", "0", NULL};
+const char *const fuzz_seeds[] = {"192.0.2.1, 10.0.0.1",	 "[2001:db8::1]:443",
+								  "::ffff:10.0.0.1",		 "unknown, , 1.2.3.4:80",
+								  "6.6.6.6,2001:db8:0:1::5", NULL};
+const char *const fuzz_words[] = {", ",	   ",",		  "::", ":",  ".",		   "[",
+								  "]",	   ":443",	  " ",	"\t", "192.0.2.1", "2001:db8::1",
+								  "ffff:", "unknown", "0",	NULL};
 
 /* The key as the C library spells what it reads of it. */
 static void
