@@ -342,7 +342,8 @@ hd_limits_places_acquire(HdLimit *limit, HdLimitSubject subject, TimestampTz now
 bool
 hd_limits_places_release(const char *name, HdLimitSubject subject)
 {
-	HdLimitKey hash = hd_limits_key(name, subject.bytes, subject.length);
+	HdLimitKey limit = hd_limits_key_of_limit(HD_LIMIT_SPACE_STORED, name);
+	HdLimitKey hash = hd_limits_key_add(&limit, subject.bytes, subject.length);
 	Place *place = NULL;
 	PlaceKey *key;
 
@@ -354,6 +355,20 @@ hd_limits_places_release(const char *name, HdLimitSubject subject)
 		free_place(place);
 	LWLockRelease(places_lock);
 	return place != NULL;
+}
+
+int
+hd_limits_places_held(const HdLimit *limit, HdLimitSubject subject)
+{
+	HdLimitKey hash = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
+	PlaceKey *key;
+	int held;
+
+	LWLockAcquire(places_lock, LW_SHARED);
+	key = find_key(&hash);
+	held = (key != NULL) ? key->held : 0;
+	LWLockRelease(places_lock);
+	return held;
 }
 
 /*
@@ -387,20 +402,6 @@ hd_limits_sql_release(PG_FUNCTION_ARGS)
 	if (!released)
 		(void) hd_limits_sql_limit(fcinfo, 0);
 	PG_RETURN_BOOL(released);
-}
-
-int
-hd_limits_places_held(const HdLimit *limit, HdLimitSubject subject)
-{
-	HdLimitKey hash = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
-	PlaceKey *key;
-	int held;
-
-	LWLockAcquire(places_lock, LW_SHARED);
-	key = find_key(&hash);
-	held = (key != NULL) ? key->held : 0;
-	LWLockRelease(places_lock);
-	return held;
 }
 
 /*
