@@ -126,7 +126,7 @@ hd_limits_client_key(const char *header, int length, int hops, char *key)
 			return;
 		}
 	}
-	strcpy(key, "unknown");
+	strlcpy(key, "unknown", HD_CLIENT_KEY_SIZE);
 }
 
 static char *
@@ -172,7 +172,7 @@ put_network(char *at, const uint8 *bytes)
 			*at++ = ':';
 		at = put_group(at, bytes + 2 * i);
 	}
-	strcpy(at, "::/64");
+	memcpy(at, "::/64", sizeof("::/64"));
 }
 
 void

@@ -26,7 +26,7 @@ read_own(char *key)
 	client = inet_client_addr(fcinfo);
 	if (fcinfo->isnull)
 	{
-		strcpy(key, "local");
+		strlcpy(key, "local", HD_CLIENT_KEY_SIZE);
 		return;
 	}
 	hd_address_from_bytes(ip_addr(DatumGetInetPP(client)), ip_addrsize(DatumGetInetPP(client)),

@@ -288,7 +288,8 @@ describe(PlaceKey *description, const HdLimit *limit, HdLimitSubject subject)
 	if (length >= SHOWN_KEY_SIZE)
 		length = pg_mbcliplen(subject.bytes, length, SHOWN_KEY_SIZE - (int) sizeof(ELLIPSIS));
 	memcpy(description->key, subject.bytes, length);
-	strcpy(description->key + length, (length < subject.length) ? ELLIPSIS : "");
+	strlcpy(description->key + length, (length < subject.length) ? ELLIPSIS : "",
+			SHOWN_KEY_SIZE - length);
 }
 
 /* Whether a place fits, and one if there is.  In shadow mode there is one though it does not fit. */
