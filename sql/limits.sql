@@ -14,7 +14,7 @@ CREATE TABLE hotdash._limit (
 	name text COLLATE "C" NOT NULL,
 	preset bool NOT NULL DEFAULT false,
 	count int NOT NULL,
-	period interval NOT NULL,
+	period interval,
 	burst int,
 	algorithm text NOT NULL,
 	shadow bool NOT NULL,
@@ -28,6 +28,7 @@ CREATE TABLE hotdash._limit (
 COMMENT ON TABLE hotdash._limit IS 'Rate limits';
 COMMENT ON COLUMN hotdash._limit.preset IS 'Came with the extension; a row of the same name without this goes before it';
 COMMENT ON COLUMN hotdash._limit.count IS 'Units in a period';
+COMMENT ON COLUMN hotdash._limit.period IS 'Null with algorithm concurrency: places are held, not taken';
 COMMENT ON COLUMN hotdash._limit.burst IS 'Units that fit at once, of gcra; null: count';
 COMMENT ON COLUMN hotdash._limit.shadow IS 'Counts what it would refuse, and refuses nothing';
 COMMENT ON COLUMN hotdash._limit.time_zone IS 'Whose calendar the windows follow; null: UTC';
@@ -59,7 +60,7 @@ CREATE FUNCTION hotdash._limit_check(count int, period interval, burst int, algo
 		time_zone text, options jsonb) RETURNS void
 	AS 'MODULE_PATHNAME', 'hd_limits_sql_check' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash._limit_check(int, interval, int, text, bool, text, text, jsonb) IS
-	'Raises 22023, 22015 or 22003 for what is no limit; no argument but burst and time_zone may be null';
+	'Raises 22023, 22015 or 22003 for what is no limit; no argument but period, burst and time_zone may be null';
 REVOKE ALL ON FUNCTION hotdash._limit_check(int, interval, int, text, bool, text, text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.limit_set(name text, count int, period interval, burst int DEFAULT NULL, algorithm text DEFAULT NULL,
@@ -72,14 +73,13 @@ CREATE FUNCTION hotdash.limit_set(name text, count int, period interval, burst i
 	BEGIN
 		PERFORM hotdash._require_arg(name, 'name');
 		PERFORM hotdash._require_arg(count, 'count');
-		PERFORM hotdash._require_arg(period, 'period');
 		IF name = '' OR octet_length(name) > 63 OR name ~ '[[:cntrl:]]' THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'invalid name of a rate limit',
 				DETAIL = 'It has 1 to 63 bytes and no control characters.';
 		END IF;
 		algorithm := coalesce(algorithm, 'gcra');
 		shadow := coalesce(shadow, false);
-		durability := coalesce(durability, 'snapshot');
+		durability := coalesce(durability, CASE algorithm WHEN 'concurrency' THEN 'none' ELSE 'snapshot' END);
 		options := coalesce(options, '{}');
 		PERFORM hotdash._limit_check(count, period, burst, algorithm, shadow, durability, time_zone, options);
 		PERFORM hotdash._instance_use();
@@ -93,7 +93,7 @@ CREATE FUNCTION hotdash.limit_set(name text, count int, period interval, burst i
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.limit_set(text, int, interval, int, text, bool, text, text, jsonb) IS
-	'Defines a rate limit, or defines it anew: count units a period; algorithm gcra, log or window; in force with the next call after COMMIT, and what keys have used is kept';
+	'Defines a rate limit, or defines it anew: count units a period by algorithm gcra, log or window, or with concurrency and no period count places for limit_acquire; in force with the next call after COMMIT, and what keys have used is kept';
 REVOKE ALL ON FUNCTION hotdash.limit_set(text, int, interval, int, text, bool, text, text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash.limit_delete(name text) RETURNS void
@@ -211,6 +211,13 @@ CREATE FUNCTION hotdash._limits_rights() RETURNS TABLE (level text, object text)
 			unnest(ARRAY['view:limit_violations', 'view:limit_top_denied', 'hotdash.limit_explain(text, text)']) AS o
 		UNION ALL
 		SELECT 'admin', 'hotdash.limit_delete(text)'
+		UNION ALL
+		SELECT l, o FROM unnest(ARRAY['producer', 'worker', 'operator', 'admin']) AS l,
+			unnest(ARRAY['hotdash.limit_acquire(text, text)', 'hotdash.limit_release(text, text)',
+				'hotdash.limit_headers(text, text, text)', 'hotdash.limit_enforce(text, text, int)',
+				'hotdash.client_key(text, int)']) AS o
+		UNION ALL
+		SELECT l, 'view:limit_places' FROM unnest(ARRAY['viewer', 'operator', 'admin']) AS l
 	$$;
 COMMENT ON FUNCTION hotdash._limits_rights() IS 'What each access level may use of rate limits';
 REVOKE ALL ON FUNCTION hotdash._limits_rights() FROM PUBLIC;

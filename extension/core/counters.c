@@ -34,6 +34,7 @@ static const char *const names[] = {
 	[HD_COUNTER_LIMITS_EVICTED] = "limits_evicted",
 	[HD_COUNTER_LIMITS_NO_ROOM] = "limits_no_room",
 	[HD_COUNTER_LIMITS_COARSE] = "limits_coarse",
+	[HD_COUNTER_LIMITS_PLACES_FULL] = "limits_places_full",
 	[HD_COUNTER_FLAGS_USES_LOST] = "flags_uses_lost",
 };
 

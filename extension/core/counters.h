@@ -29,7 +29,8 @@ typedef enum HdCounter
 	HD_COUNTER_LIMITS_EVICTED,	 /* buckets in debt that made room for others */
 	HD_COUNTER_LIMITS_NO_ROOM,	 /* takes refused since only strict buckets were there */
 	HD_COUNTER_LIMITS_COARSE,	 /* takes that cost a log precision for want of memory */
-	HD_COUNTER_FLAGS_USES_LOST,	 /* uses of flags that were not counted for want of room */
+	HD_COUNTER_LIMITS_PLACES_FULL, /* times there was no memory for a place of a limit */
+	HD_COUNTER_FLAGS_USES_LOST,	   /* uses of flags that were not counted for want of room */
 	HD_COUNTER_COUNT
 } HdCounter;
 

@@ -14,7 +14,7 @@
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 
-#define HD_SHMEM_MAX_AREAS 8
+#define HD_SHMEM_MAX_AREAS 16
 
 static const HdShmemArea *areas[HD_SHMEM_MAX_AREAS];
 static int narea = 0;

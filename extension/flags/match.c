@@ -15,9 +15,9 @@
 #include "postgres.h"
 
 #include "common/shortest_dec.h"
+#include "core/network.h"
 #include "flags/instant.h"
 #include "flags/logic.h"
-#include "flags/network.h"
 #include "flags/regex.h"
 #include "flags/semver.h"
 #include "mb/pg_wchar.h"
@@ -276,7 +276,7 @@ static bool
 network_of(const HdValue *value, HdNetwork *network)
 {
 	return value->type == HD_VALUE_STRING &&
-		   hd_flags_network_parse(value->as.string, value->length, network);
+		   hd_network_parse(value->as.string, value->length, network);
 }
 
 static void
@@ -317,10 +317,10 @@ within_given(const HdValue *given, const HdAddress *address)
 	HdValue one;
 
 	if (!hd_flags_is_array(given))
-		return network_of(given, &network) && hd_flags_network_contains(&network, address);
+		return network_of(given, &network) && hd_network_contains(&network, address);
 	hd_flags_walk(&walk, given);
 	while (hd_flags_walk_next(&walk, &one))
-		if (network_of(&one, &network) && hd_flags_network_contains(&network, address))
+		if (network_of(&one, &network) && hd_network_contains(&network, address))
 			return true;
 	return false;
 }
@@ -329,7 +329,7 @@ static bool
 within_prepared(const NetworkState *state, const HdAddress *address)
 {
 	for (int i = 0; i < state->n; i++)
-		if (hd_flags_network_contains(&state->networks[i], address))
+		if (hd_network_contains(&state->networks[i], address))
 			return true;
 	return false;
 }
@@ -343,8 +343,7 @@ eval_cidr(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 
 	if (!hd_flags_arg(run, node, 0, &text))
 		return false;
-	if (text.type != HD_VALUE_STRING ||
-		!hd_flags_address_parse(text.as.string, text.length, &address))
+	if (text.type != HD_VALUE_STRING || !hd_address_parse(text.as.string, text.length, &address))
 		return odd(run, result);
 	if (node->state != NULL)
 	{

@@ -20,8 +20,8 @@
 
 #include "postgres.h"
 
+#include "core/network.h"
 #include "flags/logic.h"
-#include "flags/network.h"
 #include "flags/regex.h"
 #include "flags/semver.h"
 

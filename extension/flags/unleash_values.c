@@ -217,7 +217,7 @@ hd_flags_unleash_networks(const HdValue *array)
 	hd_flags_walk(&walk, array);
 	while (hd_flags_walk_next(&walk, &element))
 		if (element.type == HD_VALUE_STRING &&
-			hd_flags_network_parse(element.as.string, element.length, &networks.items[networks.n]))
+			hd_network_parse(element.as.string, element.length, &networks.items[networks.n]))
 			networks.n++;
 	return networks;
 }
@@ -227,10 +227,10 @@ hd_flags_unleash_within(const HdUnleashNetworks *networks, const HdValue *addres
 {
 	HdAddress parsed;
 
-	if (!hd_flags_address_parse(address->as.string, address->length, &parsed))
+	if (!hd_address_parse(address->as.string, address->length, &parsed))
 		return false;
 	for (int i = 0; i < networks->n; i++)
-		if (hd_flags_network_contains(&networks->items[i], &parsed))
+		if (hd_network_contains(&networks->items[i], &parsed))
 			return true;
 	return false;
 }

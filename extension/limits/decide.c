@@ -174,10 +174,13 @@ blind_verdict(const HdLimit *limit)
 	HdLimitVerdict verdict = {.allowed = fails_open(rule), .quota = hd_limits_rule_burst(rule)};
 
 	if (!verdict.allowed)
-		verdict.retry_after = verdict.reset_after = verdict.next_after =
+		verdict.retry_after = verdict.reset_after = verdict.next_after = verdict.more_after =
 			Max(hd_limits_rule_period_us(rule) / rule->policy.count, 1);
 	else
+	{
 		verdict.remaining = verdict.quota;
+		verdict.more_after = -1;
+	}
 	return verdict;
 }
 
@@ -212,6 +215,7 @@ hd_limits_decide_take(HdLimit *limit, HdLimitSubject subject, int32 cost, Timest
 	verdict.remaining = outcome.remaining;
 	verdict.never = !verdict.allowed && outcome.fits_at == HD_GCRA_NEVER;
 	verdict.next_after = until(outcome.one_at, now);
+	verdict.more_after = (outcome.more_at == HD_GCRA_NEVER) ? -1 : until(outcome.more_at, now);
 	verdict.reset_after = until(outcome.reset_at, now);
 	verdict.retry_after = 0;
 	if (!verdict.allowed && !verdict.never)
@@ -300,4 +304,11 @@ hd_limits_decide_reset(HdLimit *limit, HdLimitSubject subject)
 		return;
 	key = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
 	hd_limits_table_forget(&key);
+}
+
+bool
+hd_limits_decide_place(HdLimit *limit, HdLimitSubject subject, bool fits,
+					   const HdLimitOutcome *outcome)
+{
+	return judge(limit, fits, outcome);
 }

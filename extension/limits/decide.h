@@ -34,6 +34,7 @@ typedef struct HdLimitVerdict
 	int64 retry_after; /* 0 when allowed */
 	int64 reset_after;
 	int64 next_after; /* until one more unit fits */
+	int64 more_after; /* until more fit than remain; -1 when all do */
 } HdLimitVerdict;
 
 /*
@@ -92,5 +93,12 @@ extern int64 hd_limits_decide_refund(HdLimit *limit, HdLimitSubject subject, int
  *		Make a bucket full.
  */
 extern void hd_limits_decide_reset(HdLimit *limit, HdLimitSubject subject);
+
+/*
+ * hd_limits_decide_place
+ *		What the limit makes of a place that was there or not (places.h), counted.
+ */
+extern bool hd_limits_decide_place(HdLimit *limit, HdLimitSubject subject, bool fits,
+								   const HdLimitOutcome *outcome);
 
 #endif /* HD_LIMITS_DECIDE_H */

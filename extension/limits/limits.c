@@ -20,6 +20,7 @@
 #include "limits/decide.h"
 #include "limits/denied.h"
 #include "limits/log.h"
+#include "limits/places.h"
 #include "limits/stored.h"
 #include "limits/table.h"
 #include "miscadmin.h"
@@ -60,9 +61,16 @@ hd_limits_init(void)
 							"Each takes about a kilobyte. The oldest makes room for a new one.",
 							&hd_limits_setting_violations, 1024, 16, 65536, PGC_POSTMASTER, 0, NULL,
 							NULL, NULL);
+	DefineCustomIntVariable("hotdash.limit_places",
+							"Places of rate limits that can be held at a time in the cluster.",
+							"Each takes about 400 bytes. Beyond that, hotdash.limit_on_failure "
+							"decides.",
+							&hd_limits_setting_places, 4096, 16, 1024 * 1024, PGC_POSTMASTER, 0,
+							NULL, NULL, NULL);
 	hd_limits_table_register();
 	hd_limits_book_register();
 	hd_limits_denied_register();
+	hd_limits_places_register();
 }
 
 HdLimitKey
@@ -106,6 +114,8 @@ hd_limits_require_policy(const HdLimitPolicy *policy)
 	if (policy->count <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("count of a rate limit must be greater than zero")));
+	if (policy->algorithm == HD_LIMIT_CONCURRENCY)
+		return;
 	if (policy->period_us <= 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("period of a rate limit must be greater than zero")));

@@ -41,7 +41,8 @@ typedef enum HdLimitAlgorithm
 {
 	HD_LIMIT_GCRA,
 	HD_LIMIT_LOG,
-	HD_LIMIT_WINDOW /* fixed windows, whose bounds a stored limit knows (stored.h) */
+	HD_LIMIT_WINDOW,	 /* fixed windows, whose bounds a stored limit knows (stored.h) */
+	HD_LIMIT_CONCURRENCY /* places and no buckets (places.h): no call here takes it */
 } HdLimitAlgorithm;
 
 /* What of a bucket outlives the server's memory. */

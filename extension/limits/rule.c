@@ -25,6 +25,7 @@ typedef struct Word
 static const Word algorithms[] = {{"gcra", HD_LIMIT_GCRA},
 								  {"log", HD_LIMIT_LOG},
 								  {"window", HD_LIMIT_WINDOW},
+								  {"concurrency", HD_LIMIT_CONCURRENCY},
 								  {NULL, 0}};
 static const Word durabilities[] = {{"none", HD_LIMIT_KEEP_NONE},
 									{"snapshot", HD_LIMIT_KEEP_SNAPSHOT},
@@ -93,12 +94,23 @@ read_options(HdLimitRule *rule, Jsonb *options)
 	}
 }
 
-/* A window may be some months long; everything else has a length in time. */
+/* Places have none.  A window may be some months long; everything else has a length in time. */
 static void
 read_period(HdLimitRule *rule, const HdLimitDefinition *definition)
 {
 	const Interval *period = definition->period;
+	bool has_one = rule->policy.algorithm != HD_LIMIT_CONCURRENCY;
 
+	if (has_one && period == NULL)
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("period of a rate limit must not be null")));
+	if (!has_one && period != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a limit of concurrency has no period"),
+				 errhint("Its places are held until they are given back; let period be null.")));
+	if (!has_one)
+		return;
 	if (rule->policy.algorithm != HD_LIMIT_WINDOW || period->month == 0)
 	{
 		rule->policy.period_us = hd_duration_us(period, "period", 1);
@@ -152,9 +164,15 @@ hd_limits_rule_compile(HdLimitRule *rule, const HdLimitDefinition *definition)
 	if (definition->algorithm != NULL)
 		rule->policy.algorithm =
 			(HdLimitAlgorithm) parse_word(definition->algorithm, "algorithm", algorithms);
+	if (rule->policy.algorithm == HD_LIMIT_CONCURRENCY)
+		rule->policy.keep = HD_LIMIT_KEEP_NONE;
 	if (definition->durability != NULL)
 		rule->policy.keep =
 			(HdLimitKeep) parse_word(definition->durability, "durability", durabilities);
+	if (rule->policy.algorithm == HD_LIMIT_CONCURRENCY && rule->policy.keep != HD_LIMIT_KEEP_NONE)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("a limit of concurrency has no durability"),
+						errhint("Its places belong to sessions, which end with the server.")));
 	read_period(rule, definition);
 	read_burst(rule, definition);
 	read_zone(rule, definition->time_zone);

@@ -41,7 +41,7 @@ typedef struct HdLimitRule
 typedef struct HdLimitDefinition
 {
 	int32 count;
-	const Interval *period;
+	const Interval *period; /* NULL: none, for places */
 	int32 burst;
 	bool has_burst;
 	bool shadow;

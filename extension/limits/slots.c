@@ -316,6 +316,8 @@ forget(HdSlot *slot, int64 until, int64 now)
 			used = (until > now * HD_NS_PER_US) ? slot->log.used : 0;
 			hd_limits_log_init(&slot->log);
 			break;
+		case HD_LIMIT_CONCURRENCY:
+			break;
 	}
 	return used;
 }
@@ -379,6 +381,8 @@ hd_limits_slots_adapt(HdSlot *slot, const HdLimitCall *call)
 			break;
 		case HD_LIMIT_WINDOW:
 			until = adapt_to_window(slot, call, until);
+			break;
+		case HD_LIMIT_CONCURRENCY:
 			break;
 	}
 	dress(slot, call);

@@ -9,13 +9,13 @@
  */
 #include "postgres.h"
 
+#include "limits/sql.h"
+
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/settings.h"
 #include "core/spi.h"
-#include "fmgr.h"
 #include "funcapi.h"
-#include "limits/decide.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -32,57 +32,6 @@ PG_FUNCTION_INFO_V1(hd_limits_sql_check);
 
 #define US_PER_S 1000000.0
 
-static void
-require(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-						errmsg("%s of a rate limit must not be null", name)));
-}
-
-static HdLimit *
-limit_argument(FunctionCallInfo fcinfo, int argument)
-{
-	text *name;
-
-	require(fcinfo, argument, "name");
-	name = PG_GETARG_TEXT_PP(argument);
-	return hd_limits_stored(VARDATA_ANY(name), (int) VARSIZE_ANY_EXHDR(name));
-}
-
-static HdLimitSubject
-subject_of(text *key)
-{
-	HdLimitSubject subject = {VARDATA_ANY(key), (int) VARSIZE_ANY_EXHDR(key)};
-
-	if (unlikely(subject.length == 0))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("key of a rate limit must not be empty"),
-						errhint("For one bucket for all, use a key such as 'all'.")));
-	return subject;
-}
-
-static HdLimitSubject
-key_argument(FunctionCallInfo fcinfo, int argument)
-{
-	require(fcinfo, argument, "key");
-	return subject_of(PG_GETARG_TEXT_PP(argument));
-}
-
-static int32
-cost_argument(FunctionCallInfo fcinfo, int argument)
-{
-	int32 cost;
-
-	require(fcinfo, argument, "cost");
-	cost = PG_GETARG_INT32(argument);
-	if (unlikely(cost < 0))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("cost of a rate limit must not be negative"),
-						errhint("Units are given back by limit_refund.")));
-	return cost;
-}
-
 /*
  * hd_limits_sql_allow
  *		SQL: limit_allow(name, key, cost) -> bool.
@@ -90,9 +39,9 @@ cost_argument(FunctionCallInfo fcinfo, int argument)
 Datum
 hd_limits_sql_allow(PG_FUNCTION_ARGS)
 {
-	HdLimit *limit = limit_argument(fcinfo, 0);
-	HdLimitSubject subject = key_argument(fcinfo, 1);
-	int32 cost = cost_argument(fcinfo, 2);
+	HdLimit *limit = hd_limits_sql_rate(fcinfo, 0);
+	HdLimitSubject subject = hd_limits_sql_key(fcinfo, 1);
+	int32 cost = hd_limits_sql_cost(fcinfo, 2);
 
 	PG_RETURN_BOOL(hd_limits_decide_allow(limit, subject, cost, hd_clock_now()));
 }
@@ -138,9 +87,9 @@ verdict_row(FunctionCallInfo fcinfo, const HdLimitVerdict *verdict)
 Datum
 hd_limits_sql_take_stored(PG_FUNCTION_ARGS)
 {
-	HdLimit *limit = limit_argument(fcinfo, 0);
-	HdLimitSubject subject = key_argument(fcinfo, 1);
-	int32 cost = cost_argument(fcinfo, 2);
+	HdLimit *limit = hd_limits_sql_rate(fcinfo, 0);
+	HdLimitSubject subject = hd_limits_sql_key(fcinfo, 1);
+	int32 cost = hd_limits_sql_cost(fcinfo, 2);
 	HdLimitVerdict verdict = hd_limits_decide_take(limit, subject, cost, hd_clock_now());
 
 	return verdict_row(fcinfo, &verdict);
@@ -174,20 +123,20 @@ passing_limit(const HdLimitRule *rule)
 Datum
 hd_limits_sql_take_with(PG_FUNCTION_ARGS)
 {
-	HdLimitSubject subject = key_argument(fcinfo, 0);
+	HdLimitSubject subject = hd_limits_sql_key(fcinfo, 0);
 	HdLimitDefinition definition = {0};
 	HdLimitVerdict verdict;
 	HdLimitRule rule;
 	int32 cost;
 
-	require(fcinfo, 1, "count");
-	require(fcinfo, 2, "period");
+	hd_limits_sql_require(fcinfo, 1, "count");
+	hd_limits_sql_require(fcinfo, 2, "period");
 	definition.count = PG_GETARG_INT32(1);
 	definition.period = PG_GETARG_INTERVAL_P(2);
 	definition.has_burst = !PG_ARGISNULL(3);
 	if (definition.has_burst)
 		definition.burst = PG_GETARG_INT32(3);
-	cost = cost_argument(fcinfo, 4);
+	cost = hd_limits_sql_cost(fcinfo, 4);
 	if (!PG_ARGISNULL(5))
 		definition.algorithm = text_to_cstring(PG_GETARG_TEXT_PP(5));
 	hd_limits_rule_compile(&rule, &definition);
@@ -224,18 +173,18 @@ text_array(ArrayType *array, const char *what, Datum **elements, int *n)
 Datum
 hd_limits_sql_take_many(PG_FUNCTION_ARGS)
 {
-	HdLimit *limit = limit_argument(fcinfo, 0);
-	int32 cost = cost_argument(fcinfo, 2);
+	HdLimit *limit = hd_limits_sql_rate(fcinfo, 0);
+	int32 cost = hd_limits_sql_cost(fcinfo, 2);
 	TimestampTz now = hd_clock_now();
 	HdLimitSubject *subjects;
 	Datum *keys;
 	int n;
 
-	require(fcinfo, 1, "keys");
+	hd_limits_sql_require(fcinfo, 1, "keys");
 	text_array(PG_GETARG_ARRAYTYPE_P(1), "keys", &keys, &n);
 	subjects = palloc(sizeof(HdLimitSubject) * Max(n, 1));
 	for (int i = 0; i < n; i++)
-		subjects[i] = subject_of(DatumGetTextPP(keys[i]));
+		subjects[i] = hd_limits_sql_subject(DatumGetTextPP(keys[i]));
 	hd_limits_decide_many(limit, subjects, n, cost, now, keys);
 	PG_RETURN_ARRAYTYPE_P(construct_array(keys, n, BOOLOID, sizeof(bool), true, TYPALIGN_CHAR));
 }
@@ -248,12 +197,12 @@ Datum
 hd_limits_sql_take_all(PG_FUNCTION_ARGS)
 {
 	HdLimit limits[HD_LIMIT_MOST_AT_ONCE];
-	HdLimitSubject subject = key_argument(fcinfo, 1);
-	int32 cost = cost_argument(fcinfo, 2);
+	HdLimitSubject subject = hd_limits_sql_key(fcinfo, 1);
+	int32 cost = hd_limits_sql_cost(fcinfo, 2);
 	Datum *names;
 	int n;
 
-	require(fcinfo, 0, "names");
+	hd_limits_sql_require(fcinfo, 0, "names");
 	text_array(PG_GETARG_ARRAYTYPE_P(0), "names", &names, &n);
 	if (n < 1 || n > HD_LIMIT_MOST_AT_ONCE)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -262,7 +211,8 @@ hd_limits_sql_take_all(PG_FUNCTION_ARGS)
 	{
 		text *name = DatumGetTextPP(names[i]);
 
-		limits[i] = *hd_limits_stored(VARDATA_ANY(name), (int) VARSIZE_ANY_EXHDR(name));
+		limits[i] = *hd_limits_sql_require_rate(
+			hd_limits_stored(VARDATA_ANY(name), (int) VARSIZE_ANY_EXHDR(name)));
 		for (int before = 0; before < i; before++)
 		{
 			if (strcmp(limits[before].name, limits[i].name) == 0)
@@ -280,9 +230,9 @@ hd_limits_sql_take_all(PG_FUNCTION_ARGS)
 Datum
 hd_limits_sql_refund_stored(PG_FUNCTION_ARGS)
 {
-	HdLimit *limit = limit_argument(fcinfo, 0);
-	HdLimitSubject subject = key_argument(fcinfo, 1);
-	int32 units = cost_argument(fcinfo, 2);
+	HdLimit *limit = hd_limits_sql_rate(fcinfo, 0);
+	HdLimitSubject subject = hd_limits_sql_key(fcinfo, 1);
+	int32 units = hd_limits_sql_cost(fcinfo, 2);
 
 	PG_RETURN_INT32((int32) hd_limits_decide_refund(limit, subject, units, hd_clock_now()));
 }
@@ -294,9 +244,9 @@ hd_limits_sql_refund_stored(PG_FUNCTION_ARGS)
 Datum
 hd_limits_sql_reset(PG_FUNCTION_ARGS)
 {
-	HdLimit *limit = limit_argument(fcinfo, 0);
+	HdLimit *limit = hd_limits_sql_rate(fcinfo, 0);
 
-	hd_limits_decide_reset(limit, key_argument(fcinfo, 1));
+	hd_limits_decide_reset(limit, hd_limits_sql_key(fcinfo, 1));
 	PG_RETURN_VOID();
 }
 
@@ -312,7 +262,7 @@ hd_limits_sql_check(PG_FUNCTION_ARGS)
 	HdLimitRule rule;
 
 	definition.count = PG_GETARG_INT32(0);
-	definition.period = PG_GETARG_INTERVAL_P(1);
+	definition.period = PG_ARGISNULL(1) ? NULL : PG_GETARG_INTERVAL_P(1);
 	definition.has_burst = !PG_ARGISNULL(2);
 	if (definition.has_burst)
 		definition.burst = PG_GETARG_INT32(2);

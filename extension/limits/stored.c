@@ -141,10 +141,12 @@ static void
 compile(HdLimitRule *rule, HeapTuple tuple, Relation rel)
 {
 	HdLimitDefinition definition = {0};
+	Datum period;
 	bool isnull;
 
 	definition.count = DatumGetInt32(column(tuple, rel, COL_COUNT, NULL));
-	definition.period = DatumGetIntervalP(column(tuple, rel, COL_PERIOD, NULL));
+	period = column(tuple, rel, COL_PERIOD, &isnull);
+	definition.period = isnull ? NULL : DatumGetIntervalP(period);
 	definition.burst = DatumGetInt32(column(tuple, rel, COL_BURST, &isnull));
 	definition.has_burst = !isnull;
 	definition.algorithm = text_column(tuple, rel, COL_ALGORITHM);

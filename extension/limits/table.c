@@ -14,9 +14,6 @@
 #include "limits/slots.h"
 #include "storage/lwlock.h"
 
-/* Near its limit is a bucket of which a fifth is left, or less. */
-#define NEAR_PARTS 5
-
 static int64
 us_ceil(int64 ns)
 {
@@ -48,12 +45,14 @@ gcra_report(const HdLimitCall *call, int64 tat, int64 done, HdLimitOutcome *outc
 
 	outcome->no_room = false;
 	outcome->done = done;
-	outcome->near = done > 0 && tat - now >= tolerance - tolerance / NEAR_PARTS;
+	outcome->near = done > 0 && tat - now >= tolerance - tolerance / HD_LIMIT_NEAR_PARTS;
 	if (call->brief)
 		return;
 	outcome->remaining = hd_limits_gcra_room(&call->gcra, tat, now);
 	outcome->fits_at = us_ceil(hd_limits_gcra_fits_at(&call->gcra, tat, Max(call->want, 0), now));
 	outcome->one_at = us_ceil(hd_limits_gcra_fits_at(&call->gcra, tat, 1, now));
+	outcome->more_at =
+		us_ceil(hd_limits_gcra_fits_at(&call->gcra, tat, outcome->remaining + 1, now));
 	outcome->reset_at = us_ceil(Max(tat, now));
 }
 
@@ -147,7 +146,8 @@ report_counted(const HdLimitCall *call, int64 used, HdLimitOutcome *outcome)
 
 	outcome->no_room = false;
 	outcome->remaining = Max(count - used, 0);
-	outcome->near = outcome->done > 0 && call->want > 0 && outcome->remaining * NEAR_PARTS <= count;
+	outcome->near =
+		outcome->done > 0 && call->want > 0 && outcome->remaining * HD_LIMIT_NEAR_PARTS <= count;
 }
 
 static int64
@@ -196,6 +196,10 @@ log_apply(HdSlotSet *set, HdSlot *slot, const HdLimitCall *call, uint64 until,
 							   ? HD_GCRA_NEVER
 							   : hd_limits_log_fits_at(pool, log, policy->count, policy->period_us,
 													   Max(call->want, 0), now);
+		outcome->more_at = (outcome->remaining == policy->count)
+							   ? HD_GCRA_NEVER
+							   : hd_limits_log_fits_at(pool, log, policy->count, policy->period_us,
+													   outcome->remaining + 1, now);
 		outcome->reset_at = now;
 		if (log->used > 0)
 			outcome->reset_at = Max(now, hd_limits_log_newest(log) + policy->period_us);
@@ -241,6 +245,7 @@ window_apply(HdSlot *slot, const HdLimitCall *call, uint64 until, HdLimitOutcome
 	outcome->fits_at = (call->want > count)			  ? HD_GCRA_NEVER
 					   : (used + call->want <= count) ? call->now
 													  : end;
+	outcome->more_at = (used > 0) ? end : HD_GCRA_NEVER;
 	outcome->reset_at = (used > 0) ? end : call->now;
 	return (uint64) outcome->reset_at * HD_NS_PER_US;
 }
@@ -256,6 +261,8 @@ apply(HdSlotSet *set, HdSlot *slot, const HdLimitCall *call, uint64 until, HdLim
 			return log_apply(set, slot, call, until, outcome);
 		case HD_LIMIT_WINDOW:
 			return window_apply(slot, call, until, outcome);
+		case HD_LIMIT_CONCURRENCY:
+			break;
 	}
 	pg_unreachable();
 }
@@ -286,6 +293,7 @@ locate(HdSlotSet *set, const HdLimitCall *call, HdLimitOutcome *outcome)
 	outcome->remaining = capacity;
 	outcome->fits_at = (call->want <= capacity) ? call->now : HD_GCRA_NEVER;
 	outcome->one_at = outcome->reset_at = call->now;
+	outcome->more_at = HD_GCRA_NEVER;
 	if (call->want <= 0 || (call->whole && call->want > capacity))
 		return NULL;
 	slot = hd_limits_slots_create(set, call, &room_at);
@@ -293,7 +301,7 @@ locate(HdSlotSet *set, const HdLimitCall *call, HdLimitOutcome *outcome)
 	{
 		outcome->no_room = true;
 		outcome->remaining = 0;
-		outcome->fits_at = outcome->one_at = Max(room_at, call->now);
+		outcome->fits_at = outcome->one_at = outcome->more_at = Max(room_at, call->now);
 	}
 	return slot;
 }

@@ -67,6 +67,9 @@ typedef struct HdLimitCall
 	int64 taken_at; /* of units given back; HD_LIMIT_NEWEST: those taken last */
 } HdLimitCall;
 
+/* Near its limit is what has a fifth left, or less. */
+#define HD_LIMIT_NEAR_PARTS 5
+
 #define HD_LIMIT_NEWEST PG_INT64_MAX
 
 /* What it came to; of a brief call only the first three. */
@@ -78,6 +81,7 @@ typedef struct HdLimitOutcome
 	int64 remaining; /* afterwards */
 	int64 fits_at;	 /* when want units fit, of those not taken; microseconds or HD_GCRA_NEVER */
 	int64 one_at;	 /* when one more fits */
+	int64 more_at;	 /* when more fit than remain; HD_GCRA_NEVER when all do */
 	int64 reset_at;
 } HdLimitOutcome;
 

@@ -1,20 +1,20 @@
 /*
  * network.c
- *	  Addresses and networks of flags: an address is one when inet_pton says so, a network holds what is in a
+ *	  Addresses and networks: an address is one when inet_pton says so, a network holds what is in a
  *	  smaller one of it.
  */
 #include "postgres.h"
 
 #include <arpa/inet.h>
 
-#include "flags/network.h"
+#include "core/network.h"
 #include "fuzz.h"
 
-const char *const fuzz_seeds[] = {"10.0.0.1 10.0.0.0/8", "::ffff:10.0.0.1 10.0.0.0/9",
-								  "2001:db8::1 2001:db8::/32", "::1 ::/0", "1.2.3.4 1.2.3.4/33",
-								  NULL};
-const char *const fuzz_words[] = {"/8", "/128", "::", ":", ".", " ", "0", "255", "ffff:", "/0",
-								  "/32", NULL};
+const char *const fuzz_seeds[] = {"10.0.0.1 10.0.0.0/8",	   "::ffff:10.0.0.1 10.0.0.0/9",
+								  "2001:db8::1 2001:db8::/32", "::1 ::/0",
+								  "1.2.3.4 1.2.3.4/33",		   NULL};
+const char *const fuzz_words[] = {"/8", "/128", "::",	 ":",  ".",	  " ",
+								  "0",	"255",	"ffff:", "/0", "/32", NULL};
 
 /* What the C library says of it; mapped addresses are of IPv4 here. */
 static bool
@@ -41,7 +41,7 @@ static bool
 check_address(const char *data, int length, HdAddress *address)
 {
 	char *text = fuzz_text((const uint8_t *) data, length);
-	bool read = hd_flags_address_parse(data, length, address);
+	bool read = hd_address_parse(data, length, address);
 	HdAddress other;
 
 	if (memchr(data, '\0', length) != NULL)
@@ -60,16 +60,16 @@ static void
 check_network(const HdNetwork *network, const HdAddress *address)
 {
 	HdNetwork wider = *network;
-	bool within = hd_flags_network_contains(network, address);
+	bool within = hd_network_contains(network, address);
 
 	FUZZ_CHECK(network->bits <= network->address.length * 8);
-	FUZZ_CHECK(hd_flags_network_contains(network, &network->address));
+	FUZZ_CHECK(hd_network_contains(network, &network->address));
 	FUZZ_CHECK(!within || address->length == network->address.length);
 	while (wider.bits > 0)
 	{
 		wider.bits--;
-		FUZZ_CHECK(!within || hd_flags_network_contains(&wider, address));
-		within = hd_flags_network_contains(&wider, address);
+		FUZZ_CHECK(!within || hd_network_contains(&wider, address));
+		within = hd_network_contains(&wider, address);
 	}
 	FUZZ_CHECK(within == (address->length == network->address.length));
 }
@@ -86,11 +86,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (read)
 	{
-		FUZZ_CHECK(hd_flags_network_parse(text, length, &network));
+		FUZZ_CHECK(hd_network_parse(text, length, &network));
 		FUZZ_CHECK(network.bits == address.length * 8);
-		FUZZ_CHECK(hd_flags_network_contains(&network, &address));
+		FUZZ_CHECK(hd_network_contains(&network, &address));
 	}
-	if (blank == NULL || !hd_flags_network_parse(blank + 1, (int) size - length - 1, &network))
+	if (blank == NULL || !hd_network_parse(blank + 1, (int) size - length - 1, &network))
 		return 0;
 	if (!read)
 		address = network.address;

@@ -6,7 +6,7 @@
 
 #include <arpa/inet.h>
 
-#include "flags/network.h"
+#include "core/network.h"
 
 #include "check.h"
 #include "random.h"
@@ -17,9 +17,9 @@ within(const char *network_text, const char *address_text)
 	HdNetwork network;
 	HdAddress address;
 
-	return hd_flags_network_parse(network_text, (int) strlen(network_text), &network) &&
-		   hd_flags_address_parse(address_text, (int) strlen(address_text), &address) &&
-		   hd_flags_network_contains(&network, &address);
+	return hd_network_parse(network_text, (int) strlen(network_text), &network) &&
+		   hd_address_parse(address_text, (int) strlen(address_text), &address) &&
+		   hd_network_contains(&network, &address);
 }
 
 /* Random texts of the characters of addresses: the same ones are addresses, with the same bytes. */
@@ -55,7 +55,7 @@ check_against_libc(void)
 			}
 		text[n] = '\0';
 		v6 = strchr(text, ':') != NULL;
-		ours = hd_flags_address_parse(text, n, &address);
+		ours = hd_address_parse(text, n, &address);
 		theirs = inet_pton(v6 ? AF_INET6 : AF_INET, text, expected) == 1;
 		if (ours && theirs)
 		{
@@ -85,8 +85,8 @@ check_networks(void)
 	HdNetwork network;
 
 	for (int i = 0; i < lengthof(bad); i++)
-		CHECK(!hd_flags_network_parse(bad[i], (int) strlen(bad[i]), &network),
-			  "\"%s\" is no network", bad[i]);
+		CHECK(!hd_network_parse(bad[i], (int) strlen(bad[i]), &network), "\"%s\" is no network",
+			  bad[i]);
 	CHECK(within("10.0.0.0/8", "10.255.255.255") && !within("10.0.0.0/8", "11.0.0.0"),
 		  "whole bytes");
 	CHECK(within("192.168.1.64/26", "192.168.1.127") && !within("192.168.1.64/26", "192.168.1.128"),

@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "flags/network.h"
+#include "core/network.h"
 
 #define IPV4_BYTES 4
 #define MAPPED_BYTES 12 /* before an address of IPv4 in one of IPv6 */
@@ -148,7 +148,7 @@ parse_address(const char *text, const char *end, HdAddress *address)
 }
 
 bool
-hd_flags_address_parse(const char *text, int length, HdAddress *address)
+hd_address_parse(const char *text, int length, HdAddress *address)
 {
 	if (!parse_address(text, text + length, address))
 		return false;
@@ -157,8 +157,18 @@ hd_flags_address_parse(const char *text, int length, HdAddress *address)
 	return true;
 }
 
+void
+hd_address_from_bytes(const uint8 *bytes, int length, HdAddress *address)
+{
+	Assert(length == IPV4_BYTES || length == HD_ADDRESS_BYTES);
+	address->length = (int8) length;
+	memcpy(address->bytes, bytes, length);
+	if (is_mapped(address))
+		unmap(address);
+}
+
 bool
-hd_flags_network_parse(const char *text, int length, HdNetwork *network)
+hd_network_parse(const char *text, int length, HdNetwork *network)
 {
 	const char *end = text + length;
 	const char *slash = memchr(text, '/', length);
@@ -185,7 +195,7 @@ hd_flags_network_parse(const char *text, int length, HdNetwork *network)
 }
 
 bool
-hd_flags_network_contains(const HdNetwork *network, const HdAddress *address)
+hd_network_contains(const HdNetwork *network, const HdAddress *address)
 {
 	int whole = network->bits / BITS_PER_BYTE;
 	int rest = network->bits % BITS_PER_BYTE;
