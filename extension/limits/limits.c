@@ -19,6 +19,7 @@
 #include "limits/book.h"
 #include "limits/decide.h"
 #include "limits/log.h"
+#include "limits/snapshot.h"
 #include "limits/stored.h"
 #include "limits/table.h"
 #include "miscadmin.h"
@@ -55,6 +56,7 @@ hd_limits_init(void)
 		&hd_limits_setting_policies, 1024, 16, 1024 * 1024, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 	hd_limits_table_register();
 	hd_limits_book_register();
+	hd_limits_snapshot_init();
 }
 
 HdLimitKey

@@ -51,6 +51,28 @@ typedef struct HdSlotSet
 extern HdSlotSet *hd_limits_slots_set(const HdLimitKey *key);
 
 /*
+ * hd_limits_slots_sets
+ *		All of them, and how many there are.
+ */
+extern HdSlotSet *hd_limits_slots_sets(uint64 *n);
+
+/* What all buckets have in common, as far as a later life of the server needs it. */
+typedef struct HdSlotEra
+{
+	uint64 seed;  /* of the hashes of keys */
+	int64 clock;  /* latest time seen, microseconds */
+	int64 latest; /* nanoseconds: nothing was forgotten at a later time */
+} HdSlotEra;
+
+/*
+ * hd_limits_slots_era / hd_limits_slots_resume
+ *		What it is, all but latest, which the sets know; and go on with one of an
+ *		earlier life, while the table is being made.
+ */
+extern HdSlotEra hd_limits_slots_era(void);
+extern void hd_limits_slots_resume(const HdSlotEra *era);
+
+/*
  * hd_limits_slots_pool
  *		Where logs have their chunks from.
  */
@@ -114,6 +136,12 @@ extern HdSlot *hd_limits_slots_create(HdSlotSet *set, const HdLimitCall *call, i
  *		Carry a slot over to the policy of the call.
  */
 extern void hd_limits_slots_adapt(HdSlot *slot, const HdLimitCall *call);
+
+/*
+ * hd_limits_slots_dress
+ *		Have a slot, closed, say which policy it was last called with.
+ */
+extern void hd_limits_slots_dress(HdSlot *slot, const HdLimitCall *call);
 
 /*
  * hd_limits_slots_close
