@@ -11,6 +11,7 @@
 #include "limits/decide.h"
 
 #include "core/settings.h"
+#include "limits/durable.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 
@@ -62,6 +63,15 @@ prepare_call(HdLimitCall *call, HdLimit *limit, const HdLimitKey *key, int64 wan
 	}
 }
 
+static inline void
+ask(const HdLimit *limit, HdLimitSubject subject, const HdLimitCall *call, HdLimitOutcome *outcome)
+{
+	if (unlikely(call->policy->keep == HD_LIMIT_KEEP_WAL))
+		hd_limits_durable_call(limit, subject, call, outcome);
+	else
+		hd_limits_table_call(call, outcome);
+}
+
 /* What the limit makes of its bucket's answer, counted. */
 static bool
 judge(HdLimit *limit, bool fits, const HdLimitOutcome *outcome)
@@ -90,7 +100,7 @@ judge(HdLimit *limit, bool fits, const HdLimitOutcome *outcome)
 }
 
 static bool
-allow(HdLimit *limit, const HdLimitKey *key, int32 cost, TimestampTz now)
+allow(HdLimit *limit, HdLimitSubject subject, const HdLimitKey *key, int32 cost, TimestampTz now)
 {
 	HdLimitOutcome outcome;
 	HdLimitCall call;
@@ -98,11 +108,11 @@ allow(HdLimit *limit, const HdLimitKey *key, int32 cost, TimestampTz now)
 	prepare_call(&call, limit, key, cost, now);
 	if (cost == 0)
 	{
-		hd_limits_table_call(&call, &outcome);
+		ask(limit, subject, &call, &outcome);
 		return outcome.remaining > 0 || limit->rule.shadow;
 	}
 	call.brief = true;
-	hd_limits_table_call(&call, &outcome);
+	ask(limit, subject, &call, &outcome);
 	return judge(limit, outcome.done == cost, &outcome);
 }
 
@@ -114,7 +124,7 @@ hd_limits_decide_allow(HdLimit *limit, HdLimitSubject subject, int32 cost, Times
 	if (limit->entry == NULL)
 		return fails_open(&limit->rule);
 	key = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
-	return allow(limit, &key, cost, now);
+	return allow(limit, subject, &key, cost, now);
 }
 
 /* The memory of some buckets is on its way while others are asked. */
@@ -130,9 +140,10 @@ hd_limits_decide_many(HdLimit *limit, const HdLimitSubject *subjects, int n, int
 
 		CHECK_FOR_INTERRUPTS();
 		if (done >= 0)
-			answers[done] =
-				BoolGetDatum((limit->entry == NULL) ? fails_open(&limit->rule)
-													: allow(limit, &keys[done % AHEAD], cost, now));
+			answers[done] = BoolGetDatum((limit->entry == NULL)
+											 ? fails_open(&limit->rule)
+											 : allow(limit, subjects[done],
+														   &keys[done % AHEAD], cost, now));
 		if (i < n && limit->entry != NULL)
 		{
 			keys[i % AHEAD] = hd_limits_key_add(&limit->key, subjects[i].bytes, subjects[i].length);
@@ -178,7 +189,7 @@ hd_limits_decide_take(HdLimit *limit, HdLimitSubject subject, int32 cost, Timest
 		return blind_verdict(limit);
 	key = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
 	prepare_call(&call, limit, &key, cost, now);
-	hd_limits_table_call(&call, &outcome);
+	ask(limit, subject, &call, &outcome);
 	if (cost == 0)
 		verdict.allowed = outcome.remaining > 0 || limit->rule.shadow;
 	else
@@ -212,6 +223,7 @@ hd_limits_decide_all(HdLimit *limits, int n, HdLimitSubject subject, int32 cost,
 	HdLimitCall calls[HD_LIMIT_MOST_AT_ONCE];
 	HdLimitKey keys[HD_LIMIT_MOST_AT_ONCE];
 	bool bars[HD_LIMIT_MOST_AT_ONCE];
+	bool durable = false;
 	bool all;
 
 	Assert(n >= 1 && n <= HD_LIMIT_MOST_AT_ONCE);
@@ -222,8 +234,10 @@ hd_limits_decide_all(HdLimit *limits, int n, HdLimitSubject subject, int32 cost,
 		keys[i] = hd_limits_key_add(&limits[i].key, subject.bytes, subject.length);
 		prepare_call(&calls[i], &limits[i], &keys[i], cost, now);
 		bars[i] = !limits[i].rule.shadow;
+		durable = durable || limits[i].rule.policy.keep == HD_LIMIT_KEEP_WAL;
 	}
-	all = hd_limits_table_call_all(calls, bars, n, outcomes);
+	all = durable ? hd_limits_durable_call_all(limits, subject, calls, bars, n, outcomes)
+				  : hd_limits_table_call_all(calls, bars, n, outcomes);
 	for (int i = 0; i < n; i++)
 	{
 		bool fits = outcomes[i].done == cost;
@@ -248,17 +262,20 @@ hd_limits_decide_refund(HdLimit *limit, HdLimitSubject subject, int32 units, Tim
 		return 0;
 	key = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
 	prepare_call(&call, limit, &key, -(int64) units, now);
-	hd_limits_table_call(&call, &outcome);
+	ask(limit, subject, &call, &outcome);
 	return outcome.done;
 }
 
 void
-hd_limits_decide_reset(HdLimit *limit, HdLimitSubject subject)
+hd_limits_decide_reset(HdLimit *limit, HdLimitSubject subject, TimestampTz now)
 {
 	HdLimitKey key;
 
 	if (limit->entry == NULL)
 		return;
 	key = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
-	hd_limits_table_forget(&key);
+	if (limit->rule.policy.keep == HD_LIMIT_KEEP_WAL)
+		hd_limits_durable_forget(limit, subject, &key, hd_limits_table_steady(&key, now));
+	else
+		hd_limits_table_forget(&key);
 }

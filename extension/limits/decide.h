@@ -83,6 +83,6 @@ extern int64 hd_limits_decide_refund(HdLimit *limit, HdLimitSubject subject, int
  * hd_limits_decide_reset
  *		Make a bucket full.
  */
-extern void hd_limits_decide_reset(HdLimit *limit, HdLimitSubject subject);
+extern void hd_limits_decide_reset(HdLimit *limit, HdLimitSubject subject, TimestampTz now);
 
 #endif /* HD_LIMITS_DECIDE_H */

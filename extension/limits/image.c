@@ -46,7 +46,7 @@ hd_limits_image_of_set(HdImageSet *copy, HdSlotSet *set, int64 after, bool alone
 		HdImage *image = &copy->images[copy->n];
 
 		if (set->tags[way] == 0 || until == HD_SLOT_CLOSED || slot->moved ||
-			slot->keep == HD_LIMIT_KEEP_NONE)
+			slot->keep != HD_LIMIT_KEEP_SNAPSHOT)
 			continue;
 		if ((int64) until <= after || (slot->algorithm == HD_LIMIT_LOG && slot->log.newest == 0))
 			copy->latest = Max(copy->latest, (int64) until);
@@ -103,4 +103,89 @@ hd_limits_image_restore(const HdImage *image, const uint64 *runs, int64 now)
 	pg_write_barrier();
 	pg_atomic_write_u64(&slot->until, (uint64) image->until);
 	return true;
+}
+
+bool
+hd_limits_image_of_key(HdImage *image, uint64 *runs, const HdLimitKey *key)
+{
+	HdSlotSet *set = hd_limits_slots_set(key);
+	HdSlot *slot;
+	bool found;
+
+	LWLockAcquire(&set->lock, LW_SHARED);
+	slot = hd_limits_slots_find(set, key);
+	found = slot != NULL && hd_limits_image_of_slot(image, runs, slot);
+	LWLockRelease(&set->lock);
+	return found;
+}
+
+int64
+hd_limits_image_mark(const HdImage *image)
+{
+	switch (image->algorithm)
+	{
+		case HD_LIMIT_GCRA:
+			return image->until;
+		case HD_LIMIT_WINDOW:
+			return image->used;
+		default:
+			return 0;
+	}
+}
+
+/* Whether the mark of an image is one for a slot: of the same bucket, of the same window. */
+static bool
+is_of(const HdImage *image, const HdSlot *slot)
+{
+	return slot->algorithm == image->algorithm && slot->emission == image->emission &&
+		   slot->algorithm != HD_LIMIT_LOG;
+}
+
+void
+hd_limits_image_set_mark(const HdImage *image, const HdLimitCall *call)
+{
+	HdSlotSet *set = hd_limits_slots_set(call->key);
+	HdSlot *slot;
+
+	LWLockAcquire(&set->lock, LW_EXCLUSIVE);
+	slot = hd_limits_slots_find(set, call->key);
+	if (slot != NULL && hd_limits_slots_same_policy(slot, call) && is_of(image, slot))
+		hd_limits_slots_set_mark(slot,
+								 Max(hd_limits_slots_mark(slot), hd_limits_image_mark(image)));
+	LWLockRelease(&set->lock);
+}
+
+void
+hd_limits_image_bring_up(const HdImage *image, const uint64 *runs, const HdLimitCall *call)
+{
+	HdSlotSet *set = hd_limits_slots_set(call->key);
+	HdSlot *slot;
+
+	if (image->until == 0)
+		return;
+	LWLockAcquire(&set->lock, LW_EXCLUSIVE);
+	slot = hd_limits_slots_find(set, call->key);
+	if (slot == NULL || (hd_limits_slots_mark(slot) == 0 && !is_of(image, slot)))
+		(void) hd_limits_image_restore(image, runs, call->now);
+	else if (hd_limits_slots_mark(slot) == 0)
+	{
+		int64 until = (int64) hd_limits_slots_close(slot);
+
+		slot->log.used = Max(slot->log.used, image->used);
+		pg_atomic_write_u64(&slot->until, (uint64) Max(until, image->until));
+	}
+	LWLockRelease(&set->lock);
+}
+
+void
+hd_limits_image_brought_up(const HdLimitCall *call)
+{
+	HdSlotSet *set = hd_limits_slots_set(call->key);
+	HdSlot *slot;
+
+	LWLockAcquire(&set->lock, LW_EXCLUSIVE);
+	slot = hd_limits_slots_find(set, call->key);
+	if (slot != NULL && hd_limits_slots_same_policy(slot, call) && hd_limits_slots_mark(slot) == 0)
+		hd_limits_slots_set_mark(slot, HD_SLOT_MARK_NONE);
+	LWLockRelease(&set->lock);
 }

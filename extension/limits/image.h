@@ -71,4 +71,29 @@ extern bool hd_limits_image_is_sane(const HdImage *image, const uint64 *runs);
  */
 extern bool hd_limits_image_restore(const HdImage *image, const uint64 *runs, int64 now);
 
+/*
+ * hd_limits_image_of_key
+ *		Copy a key's slot, if there is one.
+ */
+extern bool hd_limits_image_of_key(HdImage *image, uint64 *runs, const HdLimitKey *key);
+
+/*
+ * hd_limits_image_mark / hd_limits_image_set_mark
+ *		The mark (slots.h) that an image on disk stands for; and have the slot of a
+ *		call know it, if that is of the same.
+ */
+extern int64 hd_limits_image_mark(const HdImage *image);
+extern void hd_limits_image_set_mark(const HdImage *image, const HdLimitCall *call);
+
+/*
+ * hd_limits_image_bring_up
+ *		Have the slot of a call owe what an image on disk says, at least; one whose
+ *		`until` is 0 says nothing.
+ * hd_limits_image_brought_up
+ *		Have it know that it does.
+ */
+extern void hd_limits_image_bring_up(const HdImage *image, const uint64 *runs,
+									 const HdLimitCall *call);
+extern void hd_limits_image_brought_up(const HdLimitCall *call);
+
 #endif /* HD_LIMITS_IMAGE_H */

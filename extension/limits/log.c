@@ -323,6 +323,12 @@ hd_limits_log_run_at(uint64 run)
 	return RUN_AT(run);
 }
 
+int64
+hd_limits_log_run_units(uint64 run)
+{
+	return RUN_UNITS(run);
+}
+
 bool
 hd_limits_log_is_sane(const uint64 *runs, int n, int64 units)
 {

@@ -140,11 +140,12 @@ extern int hd_limits_log_copy(const HdLogPool *pool, const HdLog *log, uint64 *r
 extern void hd_limits_log_append(HdLogPool *pool, HdLog *log, uint64 run);
 
 /*
- * hd_limits_log_run_at / hd_limits_log_is_sane
- *		When a run was granted; whether n runs can be those of a log with so many
- *		units.
+ * hd_limits_log_run_at / hd_limits_log_run_units / hd_limits_log_is_sane
+ *		When a run was granted, and how many units; whether n runs can be those of a
+ *		log with so many.
  */
 extern int64 hd_limits_log_run_at(uint64 run);
+extern int64 hd_limits_log_run_units(uint64 run);
 extern bool hd_limits_log_is_sane(const uint64 *runs, int n, int64 units);
 
 #endif /* HD_LIMITS_LOG_H */

@@ -215,7 +215,7 @@ rank_of(const HdSlot *slot, int64 until, const HdLimitCall *call)
 		now = (int64) pg_atomic_read_u64(&table->clock.value);
 	if (until <= now * HD_NS_PER_US)
 		return RANK_DRAINED;
-	return (slot->strict || moved) ? RANK_KEEP : RANK_LIVE;
+	return (slot->strict || slot->keep == HD_LIMIT_KEEP_WAL || moved) ? RANK_KEEP : RANK_LIVE;
 }
 
 /* The way to take over: the key's home if that loses nothing, else the one full soonest among equals. */
@@ -394,6 +394,7 @@ hd_limits_slots_adapt(HdSlot *slot, const HdLimitCall *call)
 {
 	int64 until = (int64) hd_limits_slots_close(slot);
 
+	hd_limits_slots_set_mark(slot, 0);
 	switch (call->policy->algorithm)
 	{
 		case HD_LIMIT_GCRA:

@@ -29,7 +29,7 @@ typedef struct HdSlot
 		until;		 /* nanoseconds: full again; HD_SLOT_CLOSED: being rewritten under the lock */
 	int64 emission;	 /* of the policy last seen, GCRA; set's lock, and closed.  Of a window: when it
 						 * began, microseconds */
-	HdLog log;		 /* set's lock; of a window only the number of units */
+	HdLog log;		 /* set's lock; of a window only the number of units; see also the mark */
 	uint8 algorithm; /* HdLimitAlgorithm; set's lock, and closed */
 	uint8 keep;		 /* HdLimitKeep, likewise */
 	bool strict;	 /* likewise */
@@ -116,6 +116,27 @@ hd_limits_slots_same_policy(const HdSlot *slot, const HdLimitCall *call)
 	return slot->algorithm == (uint8) call->policy->algorithm &&
 		   slot->strict == call->policy->strict && slot->keep == (uint8) call->policy->keep &&
 		   (slot->algorithm != HD_LIMIT_GCRA || slot->emission == call->gcra.emission);
+}
+
+/*
+ * How far what is on disk runs ahead of a slot of durability wal (durable.h): `until`
+ * of a bucket, units of a window.  0: the slot may owe less than what is on disk; and
+ * HD_SLOT_MARK_NONE: it does not, but nothing is ahead.  A log has none.  The slot's
+ * log is not in use then and lends the place.  Under the set's lock.
+ */
+#define HD_SLOT_MARK_NONE (-1)
+
+static inline int64
+hd_limits_slots_mark(const HdSlot *slot)
+{
+	return (slot->algorithm == HD_LIMIT_LOG) ? 0 : (int64) slot->log.newest;
+}
+
+static inline void
+hd_limits_slots_set_mark(HdSlot *slot, int64 mark)
+{
+	if (slot->algorithm != HD_LIMIT_LOG)
+		slot->log.newest = (uint64) mark;
 }
 
 /*

@@ -296,7 +296,7 @@ hd_limits_sql_reset(PG_FUNCTION_ARGS)
 {
 	HdLimit *limit = limit_argument(fcinfo, 0);
 
-	hd_limits_decide_reset(limit, key_argument(fcinfo, 1));
+	hd_limits_decide_reset(limit, key_argument(fcinfo, 1), hd_clock_now());
 	PG_RETURN_VOID();
 }
 

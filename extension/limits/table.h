@@ -107,6 +107,13 @@ extern int64 hd_limits_table_steady(const HdLimitKey *key, TimestampTz now);
  */
 extern void hd_limits_table_call(const HdLimitCall *call, HdLimitOutcome *outcome);
 
+/*
+ * hd_limits_table_call_marked
+ *		Perform a call of durability wal if memory can answer it alone: it takes
+ *		nothing, or what it takes is on disk already (durable.h).
+ */
+extern bool hd_limits_table_call_marked(const HdLimitCall *call, HdLimitOutcome *outcome);
+
 /* Most buckets that can be called in one step. */
 #define HD_LIMIT_MOST_AT_ONCE 8
 
