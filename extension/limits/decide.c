@@ -140,10 +140,10 @@ hd_limits_decide_many(HdLimit *limit, const HdLimitSubject *subjects, int n, int
 
 		CHECK_FOR_INTERRUPTS();
 		if (done >= 0)
-			answers[done] = BoolGetDatum((limit->entry == NULL)
-											 ? fails_open(&limit->rule)
-											 : allow(limit, subjects[done],
-														   &keys[done % AHEAD], cost, now));
+			answers[done] =
+				BoolGetDatum((limit->entry == NULL)
+								 ? fails_open(&limit->rule)
+								 : allow(limit, subjects[done], &keys[done % AHEAD], cost, now));
 		if (i < n && limit->entry != NULL)
 		{
 			keys[i % AHEAD] = hd_limits_key_add(&limit->key, subjects[i].bytes, subjects[i].length);

@@ -131,7 +131,8 @@ note_row(Place *place, HeapTuple tuple, Relation rel)
 		return;
 	if (place->rows == NULL)
 	{
-		place->rows = MemoryContextAllocZero(TopMemoryContext, sizeof(ItemPointerData) * head.pages);
+		place->rows =
+			MemoryContextAllocZero(TopMemoryContext, sizeof(ItemPointerData) * head.pages);
 		place->head = head;
 	}
 	if (head.salt == place->head.salt && head.pages == place->head.pages)
@@ -224,8 +225,8 @@ row_bytes(Relation rel, const HdPageCell *cell, PageHead *head)
 	tuple.t_data = (HeapTupleHeader) PageGetItem(page, item);
 	tuple.t_len = ItemIdGetLength(item);
 	tuple.t_tableOid = RelationGetRelid(rel);
-	bytes = (bytea *) DatumGetPointer(
-		heap_getattr(&tuple, COL_CELLS, RelationGetDescr(rel), &isnull));
+	bytes =
+		(bytea *) DatumGetPointer(heap_getattr(&tuple, COL_CELLS, RelationGetDescr(rel), &isnull));
 	if (isnull || !read_head(bytes, head) || head->salt != cell->salt || head->page != cell->page)
 		return NULL;
 	return bytes;
@@ -309,7 +310,8 @@ shape(FunctionCallInfo fcinfo, int first)
 	definition.options = PG_GETARG_JSONB_P(first + 3);
 	hd_limits_rule_compile(&rule, &definition);
 	head.cell_size = (uint32) cell_size(rule.policy.algorithm);
-	head.pages = (int32) (((int64) rule.keys * CELLS_PER_KEY + cells_of(&head) - 1) / cells_of(&head));
+	head.pages =
+		(int32) (((int64) rule.keys * CELLS_PER_KEY + cells_of(&head) - 1) / cells_of(&head));
 	return head;
 }
 
@@ -352,7 +354,6 @@ hd_limits_sql_pages_fit(PG_FUNCTION_ARGS)
 	PageHead wanted = shape(fcinfo, 2);
 	PageHead head;
 
-	PG_RETURN_BOOL(read_head(PG_GETARG_BYTEA_P(0), &head) &&
-				   head.cell_size == wanted.cell_size && head.pages == wanted.pages &&
-				   PG_GETARG_INT64(1) == wanted.pages);
+	PG_RETURN_BOOL(read_head(PG_GETARG_BYTEA_P(0), &head) && head.cell_size == wanted.cell_size &&
+				   head.pages == wanted.pages && PG_GETARG_INT64(1) == wanted.pages);
 }

@@ -45,8 +45,8 @@ typedef struct HdPageCell
 	uint64 salt;
 	uint16 offset; /* of the row */
 	uint64 hash[2];
-	Size at;   /* bytes from the page's begin; 0: there is no cell */
-	Size size; /* of a cell */
+	Size at;	   /* bytes from the page's begin; 0: there is no cell */
+	Size size;	   /* of a cell */
 	HdImage image; /* what it holds; until 0: nothing, or what has drained */
 	uint64 runs[HD_PAGE_MAX_RUNS];
 } HdPageCell;

@@ -64,8 +64,8 @@ parse_word(const char *given, const char *what, const Word *words)
 static int32
 keys_option(Numeric value)
 {
-	double keys = DatumGetFloat8(
-		DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value)));
+	double keys =
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value)));
 
 	if (keys < 1 || keys > MAX_KEYS || keys != floor(keys))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -79,8 +79,9 @@ set_option(HdLimitRule *rule, const char *name, const JsonbValue *value)
 	if (strcmp(name, "strict") == 0 && value->type == jbvBool)
 		rule->policy.strict = value->val.boolean;
 	else if (strcmp(name, "on_failure") == 0 && value->type == jbvString)
-		rule->on_failure = (HdLimitFailure) parse_word(
-			pnstrdup(value->val.string.val, value->val.string.len), "option on_failure", failures);
+		rule->on_failure =
+			(HdLimitFailure) parse_word(pnstrdup(value->val.string.val, value->val.string.len),
+										"option on_failure", failures);
 	else if (strcmp(name, "keys") == 0 && value->type == jbvNumeric)
 		rule->keys = keys_option(value->val.numeric);
 	else
@@ -174,10 +175,11 @@ require_durable(HdLimitRule *rule)
 	if (rule->keys == 0)
 		rule->keys = DEFAULT_KEYS;
 	if (rule->policy.algorithm == HD_LIMIT_LOG && rule->policy.count > HD_LIMIT_WAL_MOST_RUNS)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("count of an exact log of durability wal must not be greater than %d",
-							   HD_LIMIT_WAL_MOST_RUNS),
-						errhint("Use durability snapshot, or another algorithm.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("count of an exact log of durability wal must not be greater than %d",
+						HD_LIMIT_WAL_MOST_RUNS),
+				 errhint("Use durability snapshot, or another algorithm.")));
 }
 
 void

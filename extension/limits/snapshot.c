@@ -37,11 +37,10 @@ hd_limits_snapshot_init(void)
 {
 	BackgroundWorker worker;
 
-	DefineCustomIntVariable("hotdash.limit_snapshot_interval",
-							"How often rate limit buckets are written to a file.",
-							"After a crash they are as they were then. 0: only when the server stops.",
-							&snapshot_interval, 10000, 0, MAX_INTERVAL_MS, PGC_SIGHUP, GUC_UNIT_MS,
-							NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"hotdash.limit_snapshot_interval", "How often rate limit buckets are written to a file.",
+		"After a crash they are as they were then. 0: only when the server stops.",
+		&snapshot_interval, 10000, 0, MAX_INTERVAL_MS, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	if (IsBinaryUpgrade)
 		return;
 	hd_worker_describe(&worker, InvalidOid, InvalidOid, "hd_limits_snapshot_main",

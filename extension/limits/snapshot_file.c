@@ -160,8 +160,8 @@ hd_limits_snapshot_write(HdSnapshotTrace *trace, bool alone)
 	if (file != NULL && FreeFile(file) != 0)
 		written = false;
 	if (!written)
-		ereport(LOG, (errcode_for_file_access(), errmsg("could not write file \"%s\": %m",
-														SNAPSHOT_NEW)));
+		ereport(LOG, (errcode_for_file_access(),
+					  errmsg("could not write file \"%s\": %m", SNAPSHOT_NEW)));
 	else if (durable_rename(SNAPSHOT_NEW, SNAPSHOT_FILE, LOG) == 0)
 		return true;
 	(void) unlink(SNAPSHOT_NEW);
@@ -265,9 +265,9 @@ hd_limits_snapshot_read(void)
 	FreeFile(file);
 	if (wrong == NULL)
 		return;
-	ereport(LOG, (errcode(ERRCODE_DATA_CORRUPTED),
-				  errmsg("file \"%s\" is not used: %s", SNAPSHOT_FILE, wrong),
-				  errdetail("All rate limits start full. The file is kept as \"%s\".",
-							SNAPSHOT_BAD)));
+	ereport(LOG,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("file \"%s\" is not used: %s", SNAPSHOT_FILE, wrong),
+			 errdetail("All rate limits start full. The file is kept as \"%s\".", SNAPSHOT_BAD)));
 	(void) durable_rename(SNAPSHOT_FILE, SNAPSHOT_BAD, LOG);
 }

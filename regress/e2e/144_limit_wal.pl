@@ -22,7 +22,7 @@ sql(q{
 		hotdash.limit_set('exact', 7, '1 hour', algorithm => 'log', durability => 'wal'),
 		hotdash.limit_set('window', 40, '1000 days', algorithm => 'window', durability => 'wal'),
 		hotdash.limit_set('plain', 80, '36500 days'),
-		hotdash.limit_set('load', 2000, '36500 days', durability => 'wal'),
+		hotdash.limit_set('load', 8000, '36500 days', durability => 'wal'),
 		hotdash.limit_set('few', 20, '100 days', algorithm => 'log', durability => 'wal')});
 cmp_ok(pages('bucket'), '>', 50, 'a limit has pages');
 
@@ -88,7 +88,7 @@ foreach my $round (1 .. $ROUNDS)
 	my (@clients, @outs);
 
 	open my $takes, '>', $script or die $!;
-	print $takes qq{SELECT 'bucket' FROM hotdash.limit_take('load', 'k$round') WHERE allowed;\nSELECT 'log' || i FROM generate_series(1, 20) AS i WHERE hotdash.limit_allow('few', '$round-' || i);\n} x 2000;
+	print $takes qq{SELECT 'bucket' FROM hotdash.limit_take('load', 'k$round') WHERE allowed;\nSELECT 'log' || i FROM generate_series(1, 20) AS i WHERE hotdash.limit_allow('few', '$round-' || i);\n} x 4000;
 	close $takes or die $!;
 	foreach my $n (1 .. $CLIENTS)
 	{
@@ -114,10 +114,10 @@ foreach my $round (1 .. $ROUNDS)
 		while (<$in>) { chomp; $got{$_}++ if /^(bucket|log\d+)$/ }
 	}
 	my $before = $got{bucket};
-	my $after = sql("SELECT count(*) FILTER (WHERE hotdash.limit_allow('load', 'k$round')) FROM generate_series(1, 2100)");
+	my $after = sql("SELECT count(*) FILTER (WHERE hotdash.limit_allow('load', 'k$round')) FROM generate_series(1, 8100)");
 	$granted += $before + $after;
-	$over++ if $before + $after > 2000;
-	$under = 2000 - $before - $after if $before < 2000 && 2000 - $before - $after > $under;
+	$over++ if $before + $after > 8000;
+	$under = 8000 - $before - $after if $before < 8000 && 8000 - $before - $after > $under;
 	foreach my $i (1 .. 20)
 	{
 		my $more = sql("SELECT count(*) FILTER (WHERE hotdash.limit_allow('few', '$round-$i')) FROM generate_series(1, 25)");
@@ -127,7 +127,7 @@ foreach my $round (1 .. $ROUNDS)
 	note("round $round: $before granted before, $after after");
 }
 is($over, 0, "$granted granted in $ROUNDS crashes, never one too many");
-cmp_ok($under, '<=', 250 + $CLIENTS, "at most $under too few, with a reserve of 250 and what was not answered");
+cmp_ok($under, '<=', 1000 + $CLIENTS, "at most $under too few, with a reserve of 1000 and what was not answered");
 
 # Locks of others: nobody waits, and the answer is that of a limit that cannot be asked
 my $locker = $node->session('app');
