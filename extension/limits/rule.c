@@ -20,7 +20,7 @@
 
 /* Keys of a limit of durability wal: unless it says, and at most. */
 #define DEFAULT_KEYS 10000
-#define MAX_KEYS 1000000
+#define MAX_KEYS 100000
 
 /* One of the words that an argument may be. */
 typedef struct Word

@@ -213,6 +213,9 @@ rank_of(const HdSlot *slot, int64 until, const HdLimitCall *call)
 		return (moved && until <= now * HD_NS_PER_US) ? RANK_DRAINED : RANK_MOVED;
 	if (moved)
 		now = (int64) pg_atomic_read_u64(&table->clock.value);
+	/* forgotten any sooner, it would owe what is only set aside for it */
+	if (slot->keep == HD_LIMIT_KEEP_WAL && slot->algorithm == HD_LIMIT_GCRA)
+		until = Max(until, hd_limits_slots_mark(slot));
 	if (until <= now * HD_NS_PER_US)
 		return RANK_DRAINED;
 	return (slot->strict || slot->keep == HD_LIMIT_KEEP_WAL || moved) ? RANK_KEEP : RANK_LIVE;

@@ -31,7 +31,7 @@ typedef struct HdSlot
 						 * began, microseconds */
 	HdLog log;		 /* set's lock; of a window only the number of units; see also the mark */
 	uint8 algorithm; /* HdLimitAlgorithm; set's lock, and closed */
-	uint8 keep;		 /* HdLimitKeep, likewise */
+	uint8 keep;		 /* HdLimitKeep, likewise; WAL: `until` too is changed under the lock alone */
 	bool strict;	 /* likewise */
 	bool moved;		 /* likewise */
 } HdSlot;
