@@ -14,8 +14,8 @@ MODULE_big = hotdash
 EXTENSION = control/hotdash
 
 # The install script in the order in which its pieces build on each other.
-SQL_PIECES = core core_parts core_secrets limits limits_denied limits_places limits_client jobs jobs_own jobs_hold jobs_dead jobs_flows \
-	jobs_views jobs_schedule \
+SQL_PIECES = core core_parts core_secrets limits limits_durable limits_denied limits_places limits_client jobs jobs_own jobs_hold \
+	jobs_dead jobs_flows jobs_views jobs_schedule \
 	webhooks webhooks_endpoints webhooks_retention webhooks_publish webhooks_replay webhooks_delete webhooks_health webhooks_pace \
 	webhooks_egress webhooks_views webhooks_edge webhooks_request webhooks_hosts webhooks_outcomes webhooks_consent webhooks_inbound \
 	webhooks_secrets flags_evaluate flags flags_unleash flags_import flags_growthbook flags_segments flags_exposures flags_usage \

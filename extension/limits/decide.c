@@ -12,6 +12,7 @@
 
 #include "core/settings.h"
 #include "limits/denied.h"
+#include "limits/durable.h"
 #include "miscadmin.h"
 #include "utils/guc.h"
 
@@ -78,6 +79,15 @@ note(HdLimit *limit, const HdLimitCall *call, HdLimitSubject subject, HdDeniedKi
 	hd_limits_denied_note(&denial);
 }
 
+static inline void
+ask(const HdLimit *limit, HdLimitSubject subject, const HdLimitCall *call, HdLimitOutcome *outcome)
+{
+	if (unlikely(call->policy->keep == HD_LIMIT_KEEP_WAL))
+		hd_limits_durable_call(limit, subject, call, outcome);
+	else
+		hd_limits_table_call(call, outcome);
+}
+
 /* What the limit makes of its bucket's answer, counted. */
 static bool
 judge(HdLimit *limit, const HdLimitCall *call, HdLimitSubject subject,
@@ -123,11 +133,11 @@ allow(HdLimit *limit, const HdLimitKey *key, HdLimitSubject subject, int32 cost,
 	prepare_call(&call, limit, key, cost, now);
 	if (cost == 0)
 	{
-		hd_limits_table_call(&call, &outcome);
+		ask(limit, subject, &call, &outcome);
 		return outcome.remaining > 0 || limit->rule.shadow;
 	}
 	call.brief = true;
-	hd_limits_table_call(&call, &outcome);
+	ask(limit, subject, &call, &outcome);
 	return judge(limit, &call, subject, &outcome);
 }
 
@@ -206,7 +216,7 @@ hd_limits_decide_take(HdLimit *limit, HdLimitSubject subject, int32 cost, Timest
 		return blind_verdict(limit);
 	key = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
 	prepare_call(&call, limit, &key, cost, now);
-	hd_limits_table_call(&call, &outcome);
+	ask(limit, subject, &call, &outcome);
 	if (cost == 0)
 		verdict.allowed = outcome.remaining > 0 || limit->rule.shadow;
 	else
@@ -255,6 +265,7 @@ hd_limits_decide_all(HdLimit *limits, int n, HdLimitSubject subject, int32 cost,
 	HdLimitCall calls[HD_LIMIT_MOST_AT_ONCE];
 	HdLimitKey keys[HD_LIMIT_MOST_AT_ONCE];
 	bool bars[HD_LIMIT_MOST_AT_ONCE];
+	bool durable = false;
 	bool all;
 
 	Assert(n >= 1 && n <= HD_LIMIT_MOST_AT_ONCE);
@@ -265,8 +276,10 @@ hd_limits_decide_all(HdLimit *limits, int n, HdLimitSubject subject, int32 cost,
 		keys[i] = hd_limits_key_add(&limits[i].key, subject.bytes, subject.length);
 		prepare_call(&calls[i], &limits[i], &keys[i], cost, now);
 		bars[i] = !limits[i].rule.shadow;
+		durable = durable || limits[i].rule.policy.keep == HD_LIMIT_KEEP_WAL;
 	}
-	all = hd_limits_table_call_all(calls, bars, n, outcomes);
+	all = durable ? hd_limits_durable_call_all(limits, subject, calls, bars, n, outcomes)
+				  : hd_limits_table_call_all(calls, bars, n, outcomes);
 	for (int i = 0; i < n; i++)
 	{
 		bool fits = outcomes[i].done == cost;
@@ -291,24 +304,29 @@ hd_limits_decide_refund(HdLimit *limit, HdLimitSubject subject, int32 units, Tim
 		return 0;
 	key = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
 	prepare_call(&call, limit, &key, -(int64) units, now);
-	hd_limits_table_call(&call, &outcome);
+	ask(limit, subject, &call, &outcome);
 	return outcome.done;
 }
 
 void
-hd_limits_decide_reset(HdLimit *limit, HdLimitSubject subject)
+hd_limits_decide_reset(HdLimit *limit, HdLimitSubject subject, TimestampTz now)
 {
 	HdLimitKey key;
 
 	if (limit->entry == NULL)
 		return;
 	key = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
-	hd_limits_table_forget(&key);
+	if (limit->rule.policy.keep == HD_LIMIT_KEEP_WAL)
+		hd_limits_durable_forget(limit, subject, &key, hd_limits_table_steady(&key, now));
+	else
+		hd_limits_table_forget(&key);
 }
 
 bool
-hd_limits_decide_place(HdLimit *limit, HdLimitSubject subject, bool fits,
-					   const HdLimitOutcome *outcome)
+hd_limits_decide_place(HdLimit *limit, const HdLimitKey *key, HdLimitSubject subject,
+					   HdLimitOutcome *outcome, TimestampTz now)
 {
-	return judge(limit, fits, outcome);
+	HdLimitCall call = {.key = key, .policy = &limit->rule.policy, .want = 1, .now = now};
+
+	return judge(limit, &call, subject, outcome);
 }

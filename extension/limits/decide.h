@@ -92,13 +92,14 @@ extern int64 hd_limits_decide_refund(HdLimit *limit, HdLimitSubject subject, int
  * hd_limits_decide_reset
  *		Make a bucket full.
  */
-extern void hd_limits_decide_reset(HdLimit *limit, HdLimitSubject subject);
+extern void hd_limits_decide_reset(HdLimit *limit, HdLimitSubject subject, TimestampTz now);
 
 /*
  * hd_limits_decide_place
- *		What the limit makes of a place that was there or not (places.h), counted.
+ *		What the limit makes of a place (places.h), counted and noted: outcome says
+ *		whether there was one (done 1), or no room for one.
  */
-extern bool hd_limits_decide_place(HdLimit *limit, HdLimitSubject subject, bool fits,
-								   const HdLimitOutcome *outcome);
+extern bool hd_limits_decide_place(HdLimit *limit, const HdLimitKey *key, HdLimitSubject subject,
+								   HdLimitOutcome *outcome, TimestampTz now);
 
 #endif /* HD_LIMITS_DECIDE_H */

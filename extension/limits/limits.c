@@ -21,6 +21,7 @@
 #include "limits/denied.h"
 #include "limits/log.h"
 #include "limits/places.h"
+#include "limits/snapshot.h"
 #include "limits/stored.h"
 #include "limits/table.h"
 #include "miscadmin.h"
@@ -71,6 +72,7 @@ hd_limits_init(void)
 	hd_limits_book_register();
 	hd_limits_denied_register();
 	hd_limits_places_register();
+	hd_limits_snapshot_init();
 }
 
 HdLimitKey

@@ -24,8 +24,8 @@
  * Locking: see table.h.  The calls on a bucket raise no errors, and may be
  * made in a transaction that is aborting; making a key may not.
  *
- * What a crash, or a restart, loses: all buckets; each is full again.  See
- * table.h for the bound.
+ * What a crash, or a restart, loses: what the policy's `keep` says.  See
+ * snapshot.h and durable.h for the bounds, table.h for those that are kept nowhere.
  *
  * Caveats: all of it needs preload; without, keys cannot be made (55000).
  *-------------------------------------------------------------------------
@@ -50,7 +50,7 @@ typedef enum HdLimitKeep
 {
 	HD_LIMIT_KEEP_NONE,
 	HD_LIMIT_KEEP_SNAPSHOT, /* a file written now and then, and when the server stops */
-	HD_LIMIT_KEEP_WAL		/* everything */
+	HD_LIMIT_KEEP_WAL		/* everything; of stored limits alone */
 } HdLimitKeep;
 
 typedef struct HdLimitPolicy

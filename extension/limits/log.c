@@ -3,7 +3,8 @@
  *		The exact sliding log: never more than count in any window.
  *
  * Model: see log.h.  Runs are in order of their times, all different.  A run
- * may hold 0 units after a refund; it goes when its time comes.
+ * may hold 0 units after a refund; it goes when its time comes, or as the
+ * newest when the next one does.
  *
  * The pool is a stack of free chunks.  Its word holds the index of the first
  * in the low half and a number in the high half that changes with every
@@ -167,7 +168,7 @@ hd_limits_log_take(HdLogPool *pool, HdLog *log, int32 count, int64 want, bool wh
 		now = RUN_AT(log->newest);
 		before = RUN_UNITS(log->newest);
 	}
-	else if (log->newest != 0 && !push_newest(pool, log))
+	else if (RUN_UNITS(log->newest) > 0 && !push_newest(pool, log))
 	{
 		before = RUN_UNITS(log->newest);
 		*coarse = true;
@@ -275,4 +276,70 @@ int64
 hd_limits_log_newest(const HdLog *log)
 {
 	return RUN_AT(log->newest);
+}
+
+int
+hd_limits_log_copy(const HdLogPool *pool, const HdLog *log, uint64 *runs, int most)
+{
+	uint64 left = pool->size; /* chunks that there can be: what is damaged may be a ring */
+	int n = 0;
+
+	if (log->newest == 0)
+		return 0;
+	for (int32 at = log->head; at != HD_LOG_NO_CHUNK; at = pool->chunks[at].next)
+	{
+		const HdLogChunk *chunk;
+
+		if (left-- == 0 || at < 0 || (uint64) at >= pool->size)
+			return -1;
+		chunk = &pool->chunks[at];
+		for (int i = chunk->first; i < chunk->end && i < HD_LOG_CHUNK_RUNS; i++)
+		{
+			if (RUN_UNITS(chunk->runs[i]) == 0)
+				continue;
+			if (n + 1 >= most)
+				return -1;
+			runs[n++] = chunk->runs[i];
+		}
+	}
+	runs[n++] = log->newest;
+	return n;
+}
+
+void
+hd_limits_log_append(HdLogPool *pool, HdLog *log, uint64 run)
+{
+	int64 before = 0;
+
+	if (log->newest != 0 && !push_newest(pool, log))
+		before = RUN_UNITS(log->newest);
+	log->newest = RUN(RUN_AT(run), before + RUN_UNITS(run));
+	log->used += (int32) RUN_UNITS(run);
+}
+
+int64
+hd_limits_log_run_at(uint64 run)
+{
+	return RUN_AT(run);
+}
+
+int64
+hd_limits_log_run_units(uint64 run)
+{
+	return RUN_UNITS(run);
+}
+
+bool
+hd_limits_log_is_sane(const uint64 *runs, int n, int64 units)
+{
+	if (n < 1 || units < 0 || units > HD_LOG_MAX_COUNT)
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		if (RUN_AT(runs[i]) <= 0 || RUN_AT(runs[i]) > HD_LOG_MAX_US ||
+			(i > 0 && RUN_AT(runs[i]) <= RUN_AT(runs[i - 1])))
+			return false;
+		units -= RUN_UNITS(runs[i]);
+	}
+	return units == 0;
 }

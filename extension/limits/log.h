@@ -126,4 +126,26 @@ extern int64 hd_limits_log_refund_newest(const HdLogPool *pool, HdLog *log, int6
  */
 extern int64 hd_limits_log_newest(const HdLog *log);
 
+/*
+ * hd_limits_log_copy
+ *		Copy the runs that count, oldest first, and the newest in any case; returns
+ *		how many, or -1 when there are more than most or the chunks make no sense.
+ */
+extern int hd_limits_log_copy(const HdLogPool *pool, const HdLog *log, uint64 *runs, int most);
+
+/*
+ * hd_limits_log_append
+ *		Add a run that is newer than all that the log has, as it was copied.
+ */
+extern void hd_limits_log_append(HdLogPool *pool, HdLog *log, uint64 run);
+
+/*
+ * hd_limits_log_run_at / hd_limits_log_run_units / hd_limits_log_is_sane
+ *		When a run was granted, and how many units; whether n runs can be those of a
+ *		log with so many.
+ */
+extern int64 hd_limits_log_run_at(uint64 run);
+extern int64 hd_limits_log_run_units(uint64 run);
+extern bool hd_limits_log_is_sane(const uint64 *runs, int n, int64 units);
+
 #endif /* HD_LIMITS_LOG_H */

@@ -318,13 +318,12 @@ hd_limits_places_acquire(HdLimit *limit, HdLimitSubject subject, TimestampTz now
 {
 	HdLimitOutcome outcome = {0};
 	PlaceKey description;
-	HdLimitKey hash;
-	bool fits;
+	HdLimitKey hash = {{0, 0}, false};
 
 	if (limit->entry == NULL)
 	{
 		outcome.no_room = true;
-		return hd_limits_decide_place(limit, subject, false, &outcome);
+		return hd_limits_decide_place(limit, &hash, subject, &outcome, now);
 	}
 	if (!exit_registered)
 	{
@@ -334,10 +333,10 @@ hd_limits_places_acquire(HdLimit *limit, HdLimitSubject subject, TimestampTz now
 	}
 	hash = hd_limits_key_add(&limit->key, subject.bytes, subject.length);
 	describe(&description, limit, subject);
-	fits = take_place(limit, &hash, &description, now, &outcome);
+	outcome.done = take_place(limit, &hash, &description, now, &outcome) ? 1 : 0;
 	if (outcome.no_room)
 		hd_counters_add(HD_COUNTER_LIMITS_PLACES_FULL, 1);
-	return hd_limits_decide_place(limit, subject, fits, &outcome);
+	return hd_limits_decide_place(limit, &hash, subject, &outcome, now);
 }
 
 bool

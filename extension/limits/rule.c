@@ -7,13 +7,20 @@
 
 #include "limits/rule.h"
 
+#include <math.h>
+
 #include "core/duration.h"
 #include "core/zone.h"
 #include "utils/builtins.h"
+#include "utils/numeric.h"
 
 /* Months of a hundred years, as all periods; and how long one is about. */
 #define MAX_MONTHS 1200
 #define MONTH_US (INT64CONST(30) * USECS_PER_DAY)
+
+/* Keys of a limit of durability wal: unless it says, and at most. */
+#define DEFAULT_KEYS 10000
+#define MAX_KEYS 100000
 
 /* One of the words that an argument may be. */
 typedef struct Word
@@ -55,6 +62,18 @@ parse_word(const char *given, const char *what, const Word *words)
 					errhint("Known are %s.", known.data)));
 }
 
+static int32
+keys_option(Numeric value)
+{
+	double keys =
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(value)));
+
+	if (keys < 1 || keys > MAX_KEYS || keys != floor(keys))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"keys\" of a rate limit must be from 1 to %d", MAX_KEYS)));
+	return (int32) keys;
+}
+
 static void
 set_option(HdLimitRule *rule, const char *name, const JsonbValue *value)
 {
@@ -64,11 +83,13 @@ set_option(HdLimitRule *rule, const char *name, const JsonbValue *value)
 		rule->on_failure =
 			(HdLimitFailure) parse_word(pnstrdup(value->val.string.val, value->val.string.len),
 										"option on_failure", failures);
+	else if (strcmp(name, "keys") == 0 && value->type == jbvNumeric)
+		rule->keys = keys_option(value->val.numeric);
 	else
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("invalid option \"%s\" of a rate limit", name),
-						errhint("Options are \"strict\" (true or false) and \"on_failure\" "
-								"(\"open\" or \"closed\").")));
+						errhint("Options are \"strict\" (true or false), \"on_failure\" "
+								"(\"open\" or \"closed\") and \"keys\" (a number).")));
 }
 
 static void
@@ -153,6 +174,26 @@ read_burst(HdLimitRule *rule, const HdLimitDefinition *definition)
 						errhint("The others grant all of count at once; leave burst out.")));
 }
 
+static void
+require_durable(HdLimitRule *rule)
+{
+	if (rule->policy.keep != HD_LIMIT_KEEP_WAL)
+	{
+		if (rule->keys != 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"keys\" is for rate limits of durability wal")));
+		return;
+	}
+	if (rule->keys == 0)
+		rule->keys = DEFAULT_KEYS;
+	if (rule->policy.algorithm == HD_LIMIT_LOG && rule->policy.count > HD_LIMIT_WAL_MOST_RUNS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("count of an exact log of durability wal must not be greater than %d",
+						HD_LIMIT_WAL_MOST_RUNS),
+				 errhint("Use durability snapshot, or another algorithm.")));
+}
+
 void
 hd_limits_rule_compile(HdLimitRule *rule, const HdLimitDefinition *definition)
 {
@@ -178,6 +219,7 @@ hd_limits_rule_compile(HdLimitRule *rule, const HdLimitDefinition *definition)
 	read_zone(rule, definition->time_zone);
 	if (definition->options != NULL)
 		read_options(rule, definition->options);
+	require_durable(rule);
 	hd_limits_require_policy(&rule->policy);
 	if (rule->policy.algorithm == HD_LIMIT_GCRA)
 		(void) hd_limits_gcra_prepare(&rule->gcra, rule->policy.count, rule->policy.period_us,

@@ -19,6 +19,9 @@
 /* Bytes of a name, with its terminator. */
 #define HD_LIMIT_NAME_SIZE 64
 
+/* Most units of an exact log of durability wal: all of them are written each time. */
+#define HD_LIMIT_WAL_MOST_RUNS 20
+
 /* What is answered when a limit cannot be asked. */
 typedef enum HdLimitFailure
 {
@@ -34,6 +37,7 @@ typedef struct HdLimitRule
 	int32 months; /* of a window: so many months, or policy.period_us */
 	bool shadow;  /* counts what it would refuse, and refuses nothing */
 	HdLimitFailure on_failure;
+	int32 keys; /* of durability wal: so many at least have room on its pages */
 	char time_zone[HD_LIMIT_NAME_SIZE]; /* of a window */
 } HdLimitRule;
 

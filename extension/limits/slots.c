@@ -12,6 +12,7 @@
 #include "common/hashfn.h"
 #include "core/counters.h"
 #include "core/shmem.h"
+#include "limits/snapshot.h"
 
 /* The shared clock is written once in so many microseconds, or every call would fight for it. */
 #define CLOCK_STEP_US 1000
@@ -100,6 +101,7 @@ area_init(void *base, LWLock *lock, bool fresh)
 			hd_limits_log_init(&sets[i].slots[way].log);
 		}
 	}
+	hd_limits_snapshot_load();
 }
 
 static const HdShmemArea area = {"hotdash_limits", area_size, area_init};
@@ -150,6 +152,30 @@ hd_limits_slots_set(const HdLimitKey *key)
 	return &sets[((key->hash[0] >> 32) * table->nsets) >> 32];
 }
 
+HdSlotSet *
+hd_limits_slots_sets(uint64 *n)
+{
+	*n = table->nsets;
+	return sets;
+}
+
+HdSlotEra
+hd_limits_slots_era(void)
+{
+	HdSlotEra era = {table->seed, (int64) pg_atomic_read_u64(&table->clock.value), 0};
+
+	return era;
+}
+
+void
+hd_limits_slots_resume(const HdSlotEra *era)
+{
+	table->seed = era->seed;
+	pg_atomic_write_u64(&table->clock.value, (uint64) era->clock);
+	for (uint64 i = 0; i < table->nsets; i++)
+		sets[i].latest = era->latest;
+}
+
 HdLogPool *
 hd_limits_slots_pool(void)
 {
@@ -187,9 +213,12 @@ rank_of(const HdSlot *slot, int64 until, const HdLimitCall *call)
 		return (moved && until <= now * HD_NS_PER_US) ? RANK_DRAINED : RANK_MOVED;
 	if (moved)
 		now = (int64) pg_atomic_read_u64(&table->clock.value);
+	/* forgotten any sooner, it would owe what is only set aside for it */
+	if (slot->keep == HD_LIMIT_KEEP_WAL && slot->algorithm == HD_LIMIT_GCRA)
+		until = Max(until, hd_limits_slots_mark(slot));
 	if (until <= now * HD_NS_PER_US)
 		return RANK_DRAINED;
-	return (slot->strict || moved) ? RANK_KEEP : RANK_LIVE;
+	return (slot->strict || slot->keep == HD_LIMIT_KEEP_WAL || moved) ? RANK_KEEP : RANK_LIVE;
 }
 
 /* The way to take over: the key's home if that loses nothing, else the one full soonest among equals. */
@@ -221,9 +250,8 @@ choose(HdSlotSet *set, const HdLimitCall *call, SlotRank *rank, uint64 *until)
 	return best;
 }
 
-/* What a slot says of the policy that it was last called with. */
-static void
-dress(HdSlot *slot, const HdLimitCall *call)
+void
+hd_limits_slots_dress(HdSlot *slot, const HdLimitCall *call)
 {
 	slot->algorithm = (uint8) call->policy->algorithm;
 	slot->strict = call->policy->strict;
@@ -263,7 +291,7 @@ hd_limits_slots_create(HdSlotSet *set, const HdLimitCall *call, int64 *room_at)
 	hd_limits_log_reset(pool, &slot->log);
 	memcpy(slot->hash, call->key->hash, sizeof(slot->hash));
 	slot->moved = call->key->moved;
-	dress(slot, call);
+	hd_limits_slots_dress(slot, call);
 	set->tags[way] = hd_limits_slots_tag(call->key);
 	until = (uint64) (call->now * HD_NS_PER_US);
 	if (!slot->moved)
@@ -371,6 +399,7 @@ hd_limits_slots_adapt(HdSlot *slot, const HdLimitCall *call)
 {
 	int64 until = (int64) hd_limits_slots_close(slot);
 
+	hd_limits_slots_set_mark(slot, 0);
 	switch (call->policy->algorithm)
 	{
 		case HD_LIMIT_GCRA:
@@ -385,7 +414,7 @@ hd_limits_slots_adapt(HdSlot *slot, const HdLimitCall *call)
 		case HD_LIMIT_CONCURRENCY:
 			break;
 	}
-	dress(slot, call);
+	hd_limits_slots_dress(slot, call);
 	pg_write_barrier();
 	pg_atomic_write_u64(&slot->until, (uint64) until);
 }

@@ -29,9 +29,9 @@ typedef struct HdSlot
 		until;		 /* nanoseconds: full again; HD_SLOT_CLOSED: being rewritten under the lock */
 	int64 emission;	 /* of the policy last seen, GCRA; set's lock, and closed.  Of a window: when it
 						 * began, microseconds */
-	HdLog log;		 /* set's lock; of a window only the number of units */
+	HdLog log;		 /* set's lock; of a window only the number of units; see also the mark */
 	uint8 algorithm; /* HdLimitAlgorithm; set's lock, and closed */
-	uint8 keep;		 /* HdLimitKeep, likewise */
+	uint8 keep;		 /* HdLimitKeep, likewise; WAL: `until` too is changed under the lock alone */
 	bool strict;	 /* likewise */
 	bool moved;		 /* likewise */
 } HdSlot;
@@ -49,6 +49,28 @@ typedef struct HdSlotSet
  *		The set that a key is in.
  */
 extern HdSlotSet *hd_limits_slots_set(const HdLimitKey *key);
+
+/*
+ * hd_limits_slots_sets
+ *		All of them, and how many there are.
+ */
+extern HdSlotSet *hd_limits_slots_sets(uint64 *n);
+
+/* What all buckets have in common, as far as a later life of the server needs it. */
+typedef struct HdSlotEra
+{
+	uint64 seed;  /* of the hashes of keys */
+	int64 clock;  /* latest time seen, microseconds */
+	int64 latest; /* nanoseconds: nothing was forgotten at a later time */
+} HdSlotEra;
+
+/*
+ * hd_limits_slots_era / hd_limits_slots_resume
+ *		What it is, all but latest, which the sets know; and go on with one of an
+ *		earlier life, while the table is being made.
+ */
+extern HdSlotEra hd_limits_slots_era(void);
+extern void hd_limits_slots_resume(const HdSlotEra *era);
 
 /*
  * hd_limits_slots_pool
@@ -97,6 +119,27 @@ hd_limits_slots_same_policy(const HdSlot *slot, const HdLimitCall *call)
 }
 
 /*
+ * How far what is on disk runs ahead of a slot of durability wal (durable.h): `until`
+ * of a bucket, units of a window.  0: the slot may owe less than what is on disk; and
+ * HD_SLOT_MARK_NONE: it does not, but nothing is ahead.  A log has none.  The slot's
+ * log is not in use then and lends the place.  Under the set's lock.
+ */
+#define HD_SLOT_MARK_NONE (-1)
+
+static inline int64
+hd_limits_slots_mark(const HdSlot *slot)
+{
+	return (slot->algorithm == HD_LIMIT_LOG) ? 0 : (int64) slot->log.newest;
+}
+
+static inline void
+hd_limits_slots_set_mark(HdSlot *slot, int64 mark)
+{
+	if (slot->algorithm != HD_LIMIT_LOG)
+		slot->log.newest = (uint64) mark;
+}
+
+/*
  * hd_limits_slots_find
  *		A key's slot or NULL.  Under the set's lock, as what follows.
  */
@@ -114,6 +157,12 @@ extern HdSlot *hd_limits_slots_create(HdSlotSet *set, const HdLimitCall *call, i
  *		Carry a slot over to the policy of the call.
  */
 extern void hd_limits_slots_adapt(HdSlot *slot, const HdLimitCall *call);
+
+/*
+ * hd_limits_slots_dress
+ *		Have a slot, closed, say which policy it was last called with.
+ */
+extern void hd_limits_slots_dress(HdSlot *slot, const HdLimitCall *call);
 
 /*
  * hd_limits_slots_close

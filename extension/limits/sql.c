@@ -246,7 +246,7 @@ hd_limits_sql_reset(PG_FUNCTION_ARGS)
 {
 	HdLimit *limit = hd_limits_sql_rate(fcinfo, 0);
 
-	hd_limits_decide_reset(limit, hd_limits_sql_key(fcinfo, 1));
+	hd_limits_decide_reset(limit, hd_limits_sql_key(fcinfo, 1), hd_clock_now());
 	PG_RETURN_VOID();
 }
 

@@ -226,8 +226,11 @@ window_apply(HdSlot *slot, const HdLimitCall *call, uint64 until, HdLimitOutcome
 		used = slot->log.used;
 	if (used > 0 && slot->emission > call->now)
 		end = (int64) until / HD_NS_PER_US;
-	else
+	else if (slot->emission != call->window_start)
+	{
 		slot->emission = call->window_start;
+		hd_limits_slots_set_mark(slot, 0);
+	}
 	left = Max(count - used, 0);
 	if (call->want < 0)
 	{
@@ -334,12 +337,72 @@ gcra_call(HdSlotSet *set, const HdLimitCall *call, HdLimitOutcome *outcome)
 	}
 }
 
+/* Whether a log has no room for a call, by a look at it. */
+static bool
+log_refuses(HdSlotSet *set, HdSlot *slot, const HdLimitCall *call, HdLimitOutcome *outcome)
+{
+	HdLimitCall look = *call;
+
+	look.want = 0;
+	(void) log_apply(set, slot, &look, pg_atomic_read_u64(&slot->until), outcome);
+	return outcome->remaining < call->want;
+}
+
+/*
+ * A call tried on a slot, and undone where it goes beyond the mark: false.  A log
+ * has none, so of it only what is refused can be answered.
+ */
+static bool
+marked_apply(HdSlotSet *set, HdSlot *slot, const HdLimitCall *call, HdLimitOutcome *outcome)
+{
+	int64 emission = slot->emission;
+	HdLog log = slot->log;
+	uint64 until;
+
+	if ((slot->algorithm == HD_LIMIT_LOG)
+			? (call->want <= 0 || !log_refuses(set, slot, call, outcome))
+			: hd_limits_slots_mark(slot) == 0)
+		return false;
+	until = apply(set, slot, call, pg_atomic_read_u64(&slot->until), outcome);
+	if (call->want > 0 && outcome->done > 0 &&
+		((slot->algorithm == HD_LIMIT_GCRA) ? (int64) until : slot->log.used) >
+			hd_limits_slots_mark(slot))
+	{
+		slot->emission = emission;
+		slot->log = log;
+		return false;
+	}
+	pg_atomic_write_u64(&slot->until, until);
+	return true;
+}
+
+bool
+hd_limits_table_call_marked(const HdLimitCall *call, HdLimitOutcome *outcome)
+{
+	HdSlotSet *set = hd_limits_slots_set(call->key);
+	HdSlot *slot;
+	bool answered = false;
+
+	if (call->whole && call->want > capacity_of(call))
+	{
+		locked_call(set, call, outcome);
+		return true;
+	}
+	LWLockAcquire(&set->lock, LW_EXCLUSIVE);
+	slot = hd_limits_slots_find(set, call->key);
+	if (slot != NULL && hd_limits_slots_same_policy(slot, call))
+		answered = marked_apply(set, slot, call, outcome);
+	LWLockRelease(&set->lock);
+	return answered;
+}
+
+/* What is written too is called under its set's lock, so that both say the same. */
 void
 hd_limits_table_call(const HdLimitCall *call, HdLimitOutcome *outcome)
 {
 	HdSlotSet *set = hd_limits_slots_set(call->key);
 
-	if (call->policy->algorithm == HD_LIMIT_GCRA)
+	if (call->policy->algorithm == HD_LIMIT_GCRA && call->policy->keep != HD_LIMIT_KEEP_WAL)
 		gcra_call(set, call, outcome);
 	else
 		locked_call(set, call, outcome);

@@ -11,7 +11,7 @@
  * When all sixteen are in debt, the bucket that would be full soonest is given
  * up, which is counted (limits_evicted): its key starts full again and may
  * get up to its burst, or a log's count, more than it should.  A bucket of a
- * strict policy is never given up; when all sixteen are strict, a new key is
+ * strict policy is never given up, nor one that is written; when all sixteen are such, a new key is
  * refused for want of room, which is counted too (limits_no_room).  With half
  * of the slots in debt that meets one new key in 120, with a quarter one in
  * 200,000.
@@ -31,10 +31,11 @@
  * places and closes all of their slots before it decides, so that nobody sees
  * a part of it.
  *
- * What a crash loses: all buckets, and so does a restart.  Each key then
- * starts full.  In a window that contains the crash a key may so get twice
- * what its policy allows, the share before and the share after, never more
- * for each crash.
+ * What a crash loses: all of it; what of a bucket comes back its policy says
+ * (`keep`): nothing, what snapshot.h has in a file, or what durable.h has
+ * written.  A key of which nothing comes back starts full, so in a window that
+ * contains the crash it may get twice what its policy allows, the share before and
+ * the share after, never more for each crash.
  *
  * Caveats: entries of a dropped database or extension are found by nobody,
  * since both are part of the key, and drain like others.
@@ -110,6 +111,13 @@ extern int64 hd_limits_table_steady(const HdLimitKey *key, TimestampTz now);
  *		Perform a call.  Raises no error.
  */
 extern void hd_limits_table_call(const HdLimitCall *call, HdLimitOutcome *outcome);
+
+/*
+ * hd_limits_table_call_marked
+ *		Perform a call of durability wal if memory can answer it alone: it takes
+ *		nothing, or what it takes is on disk already (durable.h).
+ */
+extern bool hd_limits_table_call_marked(const HdLimitCall *call, HdLimitOutcome *outcome);
 
 /* Most buckets that can be called in one step. */
 #define HD_LIMIT_MOST_AT_ONCE 8

@@ -32,7 +32,8 @@ hd_limits_window_policy(int32 count, int64 period_us)
 							.count = count,
 							.period_us = period_us,
 							.burst = count,
-							.strict = true};
+							.strict = true,
+							.keep = HD_LIMIT_KEEP_SNAPSHOT};
 
 	if (count > HD_LOG_MAX_COUNT)
 	{

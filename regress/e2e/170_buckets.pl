@@ -128,7 +128,9 @@ is(take('crash', 100, q{'gcra'}, 1) + take('crashlog', 100, q{'log'}, 1), 0, 'on
 
 # Sixteen slots
 $node->append_conf('postgresql.conf', 'hotdash.limit_slots = 16');
-$node->restart;
+$node->stop;
+unlink $node->data_dir . '/hotdash.limits' or die "the file of buckets is not there: $!";
+$node->start;
 is($node->safe_psql('app', "SELECT sum(granted) FROM generate_series(1, 16) AS i, LATERAL hotdash._limit_take('s' || i, 5, '1 day', NULL, 4)"), '64', 'sixteen strict keys in sixteen slots');
 is(take('s17', 5, 'NULL', 4), '0', 'the seventeenth is refused');
 is(counter('limits_no_room'), '1', 'and counted');

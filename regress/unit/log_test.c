@@ -185,6 +185,61 @@ frugal(void)
 	CHECK(log.used == 2, "and the first counts as long as it");
 }
 
+/* A log that was copied and put together again is the one it was. */
+static void
+copied(void)
+{
+	uint64 runs[HD_LOG_MAX_COUNT + 1];
+	uint64 again[HD_LOG_MAX_COUNT + 1];
+	HdLog log;
+	HdLog copy;
+	bool coarse;
+	int n;
+
+	hd_limits_log_pool_init(&pool, chunks, CHUNKS);
+	hd_limits_log_init(&log);
+	hd_limits_log_init(&copy);
+	CHECK(hd_limits_log_copy(&pool, &log, runs, 1) == 0, "an empty log has no runs");
+	for (int i = 1; i <= 50; i++)
+		(void) hd_limits_log_take(&pool, &log, 200, 1 + i % 3, true, 1000 * i, &coarse);
+	(void) hd_limits_log_refund(&pool, &log, 1000000, 9, 7000, 50000);
+	(void) hd_limits_log_refund_newest(&pool, &log, 1 + 50 % 3);
+	n = hd_limits_log_copy(&pool, &log, runs, lengthof(runs));
+	CHECK(n == 49, "runs without units are left out, but for the newest");
+	CHECK(hd_limits_log_is_sane(runs, n, log.used), "and have its units");
+	CHECK(!hd_limits_log_is_sane(runs, n, log.used + 1) && !hd_limits_log_is_sane(runs, 0, 0),
+		  "no others");
+	CHECK(hd_limits_log_copy(&pool, &log, again, 48) < 0, "there must be room for them");
+	for (int i = 0; i < n; i++)
+		hd_limits_log_append(&pool, &copy, runs[i]);
+	CHECK(copy.used == log.used && hd_limits_log_newest(&copy) == 50000, "its units and end are there");
+	CHECK(hd_limits_log_copy(&pool, &copy, again, lengthof(again)) == n &&
+			  memcmp(runs, again, sizeof(uint64) * n) == 0,
+		  "and its runs");
+	chunks[log.tail].next = log.head;
+	CHECK(hd_limits_log_copy(&pool, &log, again, lengthof(again)) < 0, "a ring of chunks ends");
+	hd_limits_log_pool_init(&pool, chunks, 0);
+	hd_limits_log_init(&copy);
+	for (int i = 0; i < n; i++)
+		hd_limits_log_append(&pool, &copy, runs[i]);
+	CHECK(copy.used == log.used && copy.newest != 0 && hd_limits_log_newest(&copy) == 50000,
+		  "without chunks all of it counts as long as the newest");
+	for (int i = 0; i < 1000; i++)
+	{
+		(void) hd_limits_log_take(&pool, &copy, 1000, 1, true, 60000 + i, &coarse);
+		(void) hd_limits_log_refund_newest(&pool, &copy, 1);
+	}
+	CHECK(copy.used == log.used, "what is given back at once");
+	hd_limits_log_pool_init(&pool, chunks, CHUNKS);
+	hd_limits_log_init(&copy);
+	for (int i = 0; i < 1000; i++)
+	{
+		(void) hd_limits_log_take(&pool, &copy, 1000, 1, true, 60000 + i, &coarse);
+		(void) hd_limits_log_refund_newest(&pool, &copy, 1);
+	}
+	CHECK(pool_free() == CHUNKS, "needs no chunks");
+}
+
 int
 main(void)
 {
@@ -192,6 +247,7 @@ main(void)
 
 	half_open();
 	frugal();
+	copied();
 	CHECK(walks(1500, CHUNKS, &coarse) && !coarse,
 		  "600,000 random calls: grants and retry times as the model, no chunk lost");
 	CHECK(walks(1500, 3, &coarse) && coarse, "with 3 chunks: never more than count in any window");
