@@ -3,7 +3,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(35);
+SELECT plan(44);
 
 CREATE TEMPORARY TABLE run AS SELECT gen_random_uuid()::text AS id;
 CREATE FUNCTION pg_temp.key(key text) RETURNS text LANGUAGE sql AS $$ SELECT id || key FROM run $$;
@@ -54,7 +54,7 @@ SELECT is((SELECT string_agg((hotdash.limit_take(name, pg_temp.key('a'), cost)).
 	FROM (VALUES (1, 0), (2, 2), (3, 0), (4, 4), (5, 3), (6, 1)) AS v (i, cost)), '5 3 3 3 0 0', name || ': takes what fits')
 FROM unnest('{b,l,d}'::text[]) AS name;
 SELECT is(hotdash.limit_refund(name, pg_temp.key('a'), 2), 2, name || ': gives back') FROM unnest('{b,l,d}'::text[]) AS name;
-SELECT is((SELECT string_agg((hotdash.limit_allow(name, pg_temp.key('a')))::text, ' ') FROM generate_series(1, 3)), 'true true false', name || ': and takes it again')
+SELECT is((SELECT string_agg(hotdash.limit_allow(name, pg_temp.key('a'), least(i, 1))::text, ' ') FROM generate_series(1, 3) AS i), 'true true false', name || ': and takes it again')
 FROM unnest('{b,l,d}'::text[]) AS name;
 SELECT is((hotdash.limit_take(name, pg_temp.key('a'), 6)).retry_after, NULL, name || ': what can never fit') FROM unnest('{b,l,d}'::text[]) AS name;
 SELECT is(hotdash.limit_take_many('b', ARRAY[pg_temp.key('m'), pg_temp.key('n'), pg_temp.key('m')], 3), '{t,t,f}', 'of many keys');
