@@ -3,7 +3,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(44);
+SELECT plan(45);
 
 CREATE TEMPORARY TABLE run AS SELECT gen_random_uuid()::text AS id;
 CREATE FUNCTION pg_temp.key(key text) RETURNS text LANGUAGE sql AS $$ SELECT id || key FROM run $$;
