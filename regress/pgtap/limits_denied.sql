@@ -157,9 +157,9 @@ SELECT throws_ok($$SELECT hotdash.limit_explain('api', '')$$, '22023', NULL, 'an
  * Health
  */
 
-SELECT is((SELECT h - 'evicted' - 'no_room' - 'coarse' - 'failed' - 'duration_ms' FROM (SELECT hotdash.health() #> '{checks,limits}' AS h) AS s) - 'detail' - 'status',
+SELECT is((SELECT h - 'evicted' - 'no_room' - 'coarse' - 'places_full' - 'failed' - 'duration_ms' FROM (SELECT hotdash.health() #> '{checks,limits}' AS h) AS s) - 'detail' - 'status',
 	'{"loaded": true, "on_failure": "open"}', 'health tells what is answered without room');
-SELECT ok(hotdash.health() #> '{checks,limits}' ?& '{evicted,no_room,coarse,failed}', 'and how often there was none');
+SELECT ok(hotdash.health() #> '{checks,limits}' ?& '{evicted,no_room,coarse,places_full,failed}', 'and how often there was none');
 
 /*
  * Rights and tenants
