@@ -21,8 +21,8 @@ CREATE TABLE hotdash._limit (
 	durability text NOT NULL,
 	time_zone text,
 	options jsonb NOT NULL,
-	changed_at timestamptz NOT NULL,
-	changed_by text NOT NULL,
+	changed_at timestamptz,
+	changed_by text,
 	PRIMARY KEY (name, preset)
 );
 COMMENT ON TABLE hotdash._limit IS 'Rate limits';
@@ -32,6 +32,7 @@ COMMENT ON COLUMN hotdash._limit.period IS 'Null with algorithm concurrency: pla
 COMMENT ON COLUMN hotdash._limit.burst IS 'Units that fit at once, of gcra; null: count';
 COMMENT ON COLUMN hotdash._limit.shadow IS 'Counts what it would refuse, and refuses nothing';
 COMMENT ON COLUMN hotdash._limit.time_zone IS 'Whose calendar the windows follow; null: UTC';
+COMMENT ON COLUMN hotdash._limit.changed_at IS 'Null: never, as of presets';
 COMMENT ON COLUMN hotdash._limit.options IS 'strict, on_failure: see limit_set';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._limit', 'WHERE NOT preset');
 REVOKE ALL ON hotdash._limit FROM PUBLIC;
@@ -48,9 +49,9 @@ CREATE TRIGGER emptied AFTER TRUNCATE ON hotdash._limit
 ALTER TABLE hotdash._limit ENABLE ALWAYS TRIGGER changed;
 ALTER TABLE hotdash._limit ENABLE ALWAYS TRIGGER emptied;
 
-INSERT INTO hotdash._limit VALUES
-	('api', true, 100, '1 minute', NULL, 'gcra', false, 'snapshot', NULL, '{}', hotdash._now(), 'hotdash'),
-	('auth', true, 5, '1 minute', NULL, 'log', false, 'snapshot', NULL, '{}', hotdash._now(), 'hotdash');
+INSERT INTO hotdash._limit (name, preset, count, period, burst, algorithm, shadow, durability, time_zone, options) VALUES
+	('api', true, 100, '1 minute', NULL, 'gcra', false, 'snapshot', NULL, '{}'),
+	('auth', true, 5, '1 minute', NULL, 'log', false, 'snapshot', NULL, '{}');
 
 /*
  * Definition

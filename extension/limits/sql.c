@@ -232,8 +232,10 @@ hd_limits_sql_refund_stored(PG_FUNCTION_ARGS)
 {
 	HdLimit *limit = hd_limits_sql_rate(fcinfo, 0);
 	HdLimitSubject subject = hd_limits_sql_key(fcinfo, 1);
-	int32 units = hd_limits_sql_cost(fcinfo, 2);
+	int32 units;
 
+	hd_limits_sql_require(fcinfo, 2, "cost");
+	units = hd_limits_sql_cost(fcinfo, 2);
 	PG_RETURN_INT32((int32) hd_limits_decide_refund(limit, subject, units, hd_clock_now()));
 }
 

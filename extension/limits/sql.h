@@ -2,8 +2,8 @@
  * sql.h
  *		Arguments of the SQL functions that ask limits.
  *
- * Model: each is checked where it is read.  A NULL raises 22004, and what makes
- * no sense 22023.  They are here so that each call of a limit can have them
+ * Model: each is checked where it is read.  A NULL raises 22004 where there is
+ * no default, and what makes no sense 22023.  They are here so that each call of a limit can have them
  * inline.
  *-------------------------------------------------------------------------
  */
@@ -93,15 +93,13 @@ hd_limits_sql_key(FunctionCallInfo fcinfo, int argument)
 
 /*
  * hd_limits_sql_cost
- *		Units, none or more.
+ *		Units, none or more; NULL is one.
  */
 static inline int32
 hd_limits_sql_cost(FunctionCallInfo fcinfo, int argument)
 {
-	int32 cost;
+	int32 cost = PG_ARGISNULL(argument) ? 1 : PG_GETARG_INT32(argument);
 
-	hd_limits_sql_require(fcinfo, argument, "cost");
-	cost = PG_GETARG_INT32(argument);
 	if (unlikely(cost < 0))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("cost of a rate limit must not be negative"),

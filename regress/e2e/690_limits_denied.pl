@@ -123,7 +123,7 @@ is(sums('flood'), '0 3', 'which go on from there');
 is(value(q{SELECT hotdash.health() #>> '{checks,limits,status}'}), 'healthy', 'health has nothing to say');
 $node->append_conf('postgresql.conf', "wal_level = replica\nmax_wal_senders = 4\nhotdash.limit_slots = 16\nhotdash.limit_on_failure = closed");
 $node->restart;
-$node->safe_psql('app', q{SELECT hotdash.limit_set('strict', 1, '1 day', options => '{"strict": true}')});
+$node->safe_psql('app', q{SELECT hotdash.limit_set('strict', 1, '1 day', durability => 'none', options => '{"strict": true}')});
 is(value(q{SELECT count(*) FROM generate_series(1, 20) AS i WHERE hotdash.limit_allow('strict', 'k' || i)}), '16', 'where strict buckets leave no room, closed refuses');
 is(value(q{SELECT string_agg(DISTINCT kind, ' ') || ' ' || sum(denials) FROM hotdash.limit_violations WHERE name = 'strict'}), 'no_room 4', 'the log says why');
 is(value(q{SELECT concat_ws(' ', h ->> 'status', h ->> 'on_failure', h ->> 'failed', h ->> 'no_room') FROM (SELECT hotdash.health() #> '{checks,limits}' AS h) AS s}),

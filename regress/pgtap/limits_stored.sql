@@ -3,7 +3,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(164);
+SELECT plan(165);
 
 CREATE TEMPORARY TABLE run AS SELECT gen_random_uuid()::text AS id;
 
@@ -235,7 +235,9 @@ SELECT throws_ok($$SELECT hotdash.limit_allow('nobody', 'k')$$, '42704', 'rate l
 SELECT throws_ok($$SELECT hotdash.limit_allow(repeat('n', 100), 'k')$$, '42704', NULL, 'one that cannot be');
 SELECT throws_ok($$SELECT hotdash.limit_delete('api')$$, '42704', NULL, 'a preset cannot be deleted');
 SELECT throws_ok(format('SELECT hotdash.limit_allow(%s)', arguments), state, NULL, 'limit_allow: ' || arguments)
-FROM (VALUES ($$NULL, 'k'$$, '22004'), ($$'api', NULL$$, '22004'), ($$'api', 'k', NULL$$, '22004'), ($$'api', ''$$, '22023'), ($$'api', 'k', -1$$, '22023')) AS v (arguments, state);
+FROM (VALUES ($$NULL, 'k'$$, '22004'), ($$'api', NULL$$, '22004'), ($$'api', ''$$, '22023'), ($$'api', 'k', -1$$, '22023')) AS v (arguments, state);
+SELECT throws_ok($$SELECT hotdash.limit_refund('api', 'k', NULL)$$, '22004', NULL, 'nothing is given back by a null');
+SELECT is((SELECT remaining FROM hotdash.limit_take('api', pg_temp.key('null'), NULL)), 99, 'a null cost is the default');
 SELECT is(hotdash.limit_allow('one', repeat(pg_temp.key('long'), 300000)) || ' ' || hotdash.limit_allow('one', repeat(pg_temp.key('long'), 300000))
 	|| ' ' || hotdash.limit_allow('one', repeat(pg_temp.key('long'), 300001)), 'true false true', 'a key of 12 MB is a key');
 
