@@ -147,7 +147,6 @@ put_down(Relation rel, Part *part, const HdLimitOutcome *outcome)
 	run_ahead(&image, call);
 	trim(&image, runs);
 	hd_limits_pages_write(rel, &part->cell, &image, runs);
-	part->cell.image = image;
 }
 
 /* The end of WAL up to which the pages of what was changed are to be on disk. */
@@ -191,22 +190,36 @@ enter(Relation rel, Part *parts, const HdLimit *limits, HdLimitSubject subject, 
 	return housed;
 }
 
+/*
+ * Have memory know how far ahead the page is, now that it is on disk.  What was
+ * read before is not believed: the bucket may have been reset since.
+ */
+static void
+note_mark(Part *part)
+{
+	LockBuffer(part->cell.buffer, BUFFER_LOCK_SHARE);
+	if (hd_limits_pages_on_disk(&part->cell))
+		hd_limits_image_set_mark(&part->cell.image, part->call);
+	LockBuffer(part->cell.buffer, BUFFER_LOCK_UNLOCK);
+}
+
+/* The table stays locked, and pages pinned, until all is on disk; nobody waits for the former. */
 static void
 leave(Relation rel, Part *parts, int n)
 {
 	XLogRecPtr end = log_end(parts, n);
 
 	lock_pages(parts, n, false);
-	release_pages(parts, n);
-	if (rel != NULL)
-		hd_limits_pages_close(rel);
 	if (!XLogRecPtrIsInvalid(end))
 		XLogFlush(end);
 	for (int i = 0; i < n; i++)
 	{
 		if (parts[i].changed)
-			hd_limits_image_set_mark(&parts[i].cell.image, parts[i].call);
+			note_mark(&parts[i]);
 	}
+	release_pages(parts, n);
+	if (rel != NULL)
+		hd_limits_pages_close(rel);
 }
 
 void
@@ -305,6 +318,5 @@ hd_limits_durable_forget(const HdLimit *limit, HdLimitSubject subject, const HdL
 		part.changed = true;
 	}
 	hd_limits_table_forget(key);
-	memset(&part.cell.image, 0, sizeof(part.cell.image));
 	leave(rel, &part, 1);
 }

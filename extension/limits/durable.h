@@ -12,9 +12,9 @@
  * A call that memory alone can answer locks its set and nothing else: one that is
  * refused, and one up to the mark.  Every other one locks the page's buffer,
  * sees to it that memory is at least where the page is, performs the call in
- * memory, writes what it came to, and flushes the log with no lock held before it
- * answers.  Only then the mark moves, so that nobody answers by what is not
- * on disk.
+ * memory, writes what it came to, and flushes the log before it answers, no buffer
+ * locked meanwhile.  Only then the mark moves, to what the page says by then,
+ * so that nobody answers by what is not on disk.
  *
  * What a crash, a restart or a promotion loses: nothing is granted twice.  A key
  * may be granted less, once: by at most an eighth of what fits at once, and what was

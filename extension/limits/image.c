@@ -149,7 +149,8 @@ hd_limits_image_set_mark(const HdImage *image, const HdLimitCall *call)
 
 	LWLockAcquire(&set->lock, LW_EXCLUSIVE);
 	slot = hd_limits_slots_find(set, call->key);
-	if (slot != NULL && hd_limits_slots_same_policy(slot, call) && is_of(image, slot))
+	if (slot != NULL && hd_limits_slots_same_policy(slot, call) && is_of(image, slot) &&
+		hd_limits_slots_mark(slot) != 0)
 		hd_limits_slots_set_mark(slot,
 								 Max(hd_limits_slots_mark(slot), hd_limits_image_mark(image)));
 	LWLockRelease(&set->lock);

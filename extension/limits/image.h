@@ -80,7 +80,7 @@ extern bool hd_limits_image_of_key(HdImage *image, uint64 *runs, const HdLimitKe
 /*
  * hd_limits_image_mark / hd_limits_image_set_mark
  *		The mark (slots.h) that an image on disk stands for; and have the slot of a
- *		call know it, if that is of the same.
+ *		call know it, if that is of the same and has been brought up.
  */
 extern int64 hd_limits_image_mark(const HdImage *image);
 extern void hd_limits_image_set_mark(const HdImage *image, const HdLimitCall *call);

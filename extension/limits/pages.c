@@ -15,6 +15,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/xlog.h"
 #include "catalog/pg_collation.h"
 #include "common/hashfn.h"
 #include "core/spi.h"
@@ -293,6 +294,19 @@ hd_limits_pages_write(Relation rel, HdPageCell *cell, const HdImage *image, cons
 		memcpy(at + sizeof(HdImage), runs, sizeof(uint64) * image->runs);
 	}
 	(void) GenericXLogFinish(state);
+}
+
+/* While the buffer is pinned and the table locked, rows stay where they are. */
+bool
+hd_limits_pages_on_disk(HdPageCell *cell)
+{
+	Page page = BufferGetPage(cell->buffer);
+	const char *at = (const char *) page + cell->at;
+
+	if (cell->at == 0 || memcmp(at, cell->hash, sizeof(cell->hash)) != 0)
+		return false;
+	read_cell(cell, at);
+	return cell->image.until != 0 && PageGetLSN(page) <= GetFlushRecPtr(NULL);
 }
 
 /* What the pages of a limit look like, but for number and salt; NULL arguments are refused before. */

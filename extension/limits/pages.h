@@ -80,4 +80,11 @@ extern bool hd_limits_pages_find(Relation rel, HdPageCell *cell, int64 now);
 extern void hd_limits_pages_write(Relation rel, HdPageCell *cell, const HdImage *image,
 								  const uint64 *runs);
 
+/*
+ * hd_limits_pages_on_disk
+ *		Read the cell once more, its buffer locked; false when it is no longer the
+ *		key's, or not all of the page's log is on disk.
+ */
+extern bool hd_limits_pages_on_disk(HdPageCell *cell);
+
 #endif /* HD_LIMITS_PAGES_H */
