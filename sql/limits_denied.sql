@@ -60,10 +60,10 @@ COMMENT ON FUNCTION hotdash._limit_state() IS
 REVOKE ALL ON FUNCTION hotdash._limit_state() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._limit_look(name text, key text, OUT held bool, OUT allowed bool, OUT quota int,
-		OUT remaining int, OUT next_after float8, OUT reset_after float8)
-	AS 'MODULE_PATHNAME', 'hd_limits_sql_look' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+		OUT remaining int, OUT next_after float8, OUT reset_after float8, OUT places int)
+	AS 'MODULE_PATHNAME', 'hd_limits_sql_look' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION hotdash._limit_look(text, text) IS
-	'What a key''s bucket has, without taking; held: it is in memory. Seconds until one more unit fits, and until it is full';
+	'What a key''s bucket has, or its places, without taking; held: it is in memory. Seconds until one more unit fits, and until it is full; places that are held';
 REVOKE ALL ON FUNCTION hotdash._limit_look(text, text) FROM PUBLIC;
 
 /*
@@ -175,9 +175,6 @@ CREATE FUNCTION hotdash.limit_explain(name text, key text) RETURNS jsonb
 	BEGIN
 		PERFORM hotdash._require_arg(name, 'name');
 		PERFORM hotdash._require_arg(key, 'key');
-		IF key = '' THEN
-			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'key of a rate limit must not be empty';
-		END IF;
 		SELECT * INTO look FROM hotdash._limit_look(limit_explain.name, limit_explain.key);
 		SELECT * INTO definition FROM hotdash.limits AS l WHERE l.name = limit_explain.name;
 		SELECT s.loaded INTO loaded FROM hotdash._limit_state() AS s;
@@ -189,15 +186,19 @@ CREATE FUNCTION hotdash.limit_explain(name text, key text) RETURNS jsonb
 		why := CASE
 			WHEN NOT loaded THEN
 				format('hotdash is not in shared_preload_libraries, so there are no buckets: on_failure = %s decides.', on_failure)
-			WHEN look.remaining > 0 THEN format('%s of %s units are left.', look.remaining, look.quota)
+			WHEN look.remaining > 0 THEN
+				format('%s of %s %s.', look.remaining, look.quota,
+					CASE WHEN definition.algorithm = 'concurrency' THEN 'places are free' ELSE 'units are left' END)
 			WHEN definition.shadow THEN
-				'No unit is left, and the limit is in shadow mode: it counts what it would refuse and allows it.'
+				'Nothing is left, and the limit is in shadow mode: it counts what it would refuse and allows it.'
+			WHEN definition.algorithm = 'concurrency' THEN
+				format('All %s places are held; view limit_places says by whom.', look.quota)
 			ELSE format('All %s units are used; one more fits in %s s.', look.quota, look.next_after) END;
 		RETURN jsonb_build_object('name', definition.name, 'key', limit_explain.key, 'allowed', look.allowed, 'why', why,
 			'quota', look.quota, 'used', look.quota - look.remaining, 'remaining', look.remaining,
 			'next_after', look.next_after, 'next_at', hotdash._now() + look.next_after * interval '1 second',
 			'reset_after', look.reset_after, 'reset_at', hotdash._now() + look.reset_after * interval '1 second',
-			'in_memory', look.held, 'loaded', loaded, 'on_failure', on_failure, 'shadow', definition.shadow,
+			'places_held', look.places, 'in_memory', look.held, 'loaded', loaded, 'on_failure', on_failure, 'shadow', definition.shadow,
 			'definition', to_jsonb(definition) - 'name' - 'shadow',
 			'denials', jsonb_build_object('count', denied.denials, 'last_at', denied.last_at));
 	END

@@ -533,7 +533,8 @@ CREATE FUNCTION hotdash._health_limits() RETURNS jsonb
 					format('hotdash is not in shared_preload_libraries: limits answer as on_failure says, %s', f.answer))
 				WHEN s.failed_at > hotdash._now() - interval '5 minutes' THEN
 					jsonb_build_object('status', 'degraded', 'detail', format(
-						'limits answered as on_failure says, %s, for want of room, at %s: raise hotdash.limit_slots', f.answer, s.failed_at))
+						'limits could not be asked and answered as on_failure says, %s, last at %s; no_room and places_full tell what lacked room',
+						f.answer, s.failed_at))
 				ELSE jsonb_build_object('status', 'healthy')
 			END
 		FROM hotdash._limit_state() AS s

@@ -331,7 +331,7 @@ make_key(HdDeniedKey *key, const HdDenial *denial)
 		key->whole = hash_bytes_extended((const unsigned char *) denial->bytes, denial->length, 0);
 	key->length = (uint8) kept;
 	memcpy(key->bytes, denial->bytes, kept);
-	strlcpy(key->limit, denial->limit->name, sizeof(key->limit));
+	memcpy(key->limit, denial->limit->name, sizeof(key->limit));
 }
 
 static int64

@@ -16,6 +16,8 @@
 #include "limits/book.h"
 #include "limits/decide.h"
 #include "limits/denied.h"
+#include "limits/places.h"
+#include "limits/sql.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
@@ -339,29 +341,52 @@ hd_limits_sql_state(PG_FUNCTION_ARGS)
 	return row_of(fcinfo, values, nulls);
 }
 
-/*
- * hd_limits_sql_look
- *		SQL: _limit_look(name, key) -> (held, allowed, quota, remaining, next_after, reset_after),
- *		in seconds.
- */
-Datum
-hd_limits_sql_look(PG_FUNCTION_ARGS)
+/* (held, allowed, quota, remaining, next_after, reset_after): of a bucket */
+static void
+look_at_bucket(HdLimit *limit, HdLimitSubject subject, Datum *values)
 {
-	text *name = PG_GETARG_TEXT_PP(0);
-	text *key = PG_GETARG_TEXT_PP(1);
-	HdLimitSubject subject = {VARDATA_ANY(key), (int) VARSIZE_ANY_EXHDR(key)};
-	HdLimit *limit = hd_limits_stored(VARDATA_ANY(name), (int) VARSIZE_ANY_EXHDR(name));
-	HdLimitVerdict verdict;
-	Datum values[6];
-	bool nulls[6] = {false};
 	bool held;
+	HdLimitVerdict verdict = hd_limits_decide_look(limit, subject, hd_clock_now(), &held);
 
-	verdict = hd_limits_decide_look(limit, subject, hd_clock_now(), &held);
 	values[0] = BoolGetDatum(held);
 	values[1] = BoolGetDatum(verdict.allowed);
 	values[2] = Int32GetDatum(verdict.quota);
 	values[3] = Int32GetDatum((int32) verdict.remaining);
 	values[4] = Float8GetDatum((double) verdict.next_after / US_PER_S);
 	values[5] = Float8GetDatum((double) verdict.reset_after / US_PER_S);
+}
+
+/* The same of places, of which no time brings one back. */
+static void
+look_at_places(const HdLimit *limit, int places, Datum *values, bool *nulls)
+{
+	int count = limit->rule.policy.count;
+
+	values[0] = BoolGetDatum(places > 0);
+	values[1] = BoolGetDatum(places < count || limit->rule.shadow);
+	values[2] = Int32GetDatum(count);
+	values[3] = Int32GetDatum(Max(count - places, 0));
+	nulls[4] = nulls[5] = true;
+}
+
+/*
+ * hd_limits_sql_look
+ *		SQL: _limit_look(name, key) -> (held, allowed, quota, remaining, next_after, reset_after,
+ *		places), times in seconds.
+ */
+Datum
+hd_limits_sql_look(PG_FUNCTION_ARGS)
+{
+	HdLimit *limit = hd_limits_sql_limit(fcinfo, 0);
+	HdLimitSubject subject = hd_limits_sql_key(fcinfo, 1);
+	int places = (limit->entry != NULL) ? hd_limits_places_held(limit, subject) : 0;
+	bool nulls[7] = {false};
+	Datum values[7];
+
+	if (limit->rule.policy.algorithm == HD_LIMIT_CONCURRENCY)
+		look_at_places(limit, places, values, nulls);
+	else
+		look_at_bucket(limit, subject, values);
+	values[6] = Int32GetDatum(places);
 	return row_of(fcinfo, values, nulls);
 }

@@ -142,7 +142,8 @@ extern void hd_limits_table_forget(const HdLimitKey *key);
 
 /*
  * hd_limits_table_holds
- *		Whether a key's bucket is in memory; one that is not is full.
+ *		Whether a key's bucket is in memory; one that is not is full, or of
+ *		durability 'wal' and on its page alone.
  */
 extern bool hd_limits_table_holds(const HdLimitKey *key);
 

@@ -3,7 +3,7 @@
 
 BEGIN;
 SET LOCAL client_min_messages = warning;
-SELECT plan(73);
+SELECT plan(76);
 
 CREATE TEMPORARY TABLE run AS SELECT 'tap ' || left(gen_random_uuid()::text, 8) AS id;
 CREATE FUNCTION pg_temp.name(name text) RETURNS text LANGUAGE sql AS $$ SELECT id || name FROM run $$;
@@ -148,6 +148,13 @@ SELECT hotdash.limit_set(pg_temp.name('b'), 1, '1 day', shadow => true, options 
 SELECT is((SELECT jsonb_build_array(e -> 'allowed', e -> 'shadow', e -> 'on_failure') FROM hotdash.limit_explain(pg_temp.name('b'), 'x') AS e),
 	'[true, true, "closed"]', 'in shadow mode it would be, and the limit''s own option is told');
 SELECT matches((hotdash.limit_explain(pg_temp.name('b'), 'x')) ->> 'why', 'shadow mode', 'and why');
+SELECT hotdash.limit_set(pg_temp.name('c'), 1, NULL, algorithm => 'concurrency') \g /dev/null
+SELECT is((SELECT jsonb_build_array(e -> 'allowed', e -> 'remaining', e -> 'places_held', e -> 'next_after', e -> 'why') FROM hotdash.limit_explain(pg_temp.name('c'), 'x') AS e),
+	'[true, 1, 0, null, "1 of 1 places are free."]', 'places that are free');
+SELECT ok(hotdash.limit_acquire(pg_temp.name('c'), 'x') AND NOT hotdash.limit_acquire(pg_temp.name('c'), 'x'), 'one that is held is refused');
+SELECT is((SELECT jsonb_build_array(e -> 'allowed', e -> 'remaining', e -> 'places_held', e #> '{denials,count}', e -> 'why') FROM hotdash.limit_explain(pg_temp.name('c'), 'x') AS e),
+	'[false, 0, 1, 1, "All 1 places are held; view limit_places says by whom."]', 'which is told, and noted');
+SELECT hotdash.limit_release(pg_temp.name('c'), 'x') \g /dev/null
 SELECT throws_ok($$SELECT hotdash.limit_explain('no such limit', 'x')$$, '42704', NULL, 'no such limit');
 SELECT throws_ok($$SELECT hotdash.limit_explain(NULL, 'x')$$, '22004', NULL, 'no name');
 SELECT throws_ok($$SELECT hotdash.limit_explain('api', NULL)$$, '22004', NULL, 'no key');
