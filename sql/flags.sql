@@ -73,9 +73,13 @@ COMMENT ON COLUMN hotdash._flag_history.changed_role IS 'The session''s role, be
 COMMENT ON COLUMN hotdash._flag_history.note IS 'How it came about, where that was not flag_set';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._flag_history', '');
 
+-- A subscription applies rows, and no statements: their trigger is fired for it alone.
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._flag
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._flags_changed();
 ALTER TABLE hotdash._flag ENABLE ALWAYS TRIGGER changed;
+CREATE TRIGGER applied AFTER INSERT OR UPDATE OR DELETE ON hotdash._flag
+	FOR EACH ROW EXECUTE FUNCTION hotdash._flags_changed();
+ALTER TABLE hotdash._flag ENABLE REPLICA TRIGGER applied;
 
 /*
  * What may be said

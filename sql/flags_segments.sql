@@ -28,6 +28,9 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._segment', '');
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._segment
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._flags_changed();
 ALTER TABLE hotdash._segment ENABLE ALWAYS TRIGGER changed;
+CREATE TRIGGER applied AFTER INSERT OR UPDATE OR DELETE ON hotdash._segment
+	FOR EACH ROW EXECUTE FUNCTION hotdash._flags_changed();
+ALTER TABLE hotdash._segment ENABLE REPLICA TRIGGER applied;
 
 CREATE FUNCTION hotdash._segment_place(segment_id int, member text) RETURNS bigint
 	AS 'MODULE_PATHNAME', 'hd_flags_sql_segment_place' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
