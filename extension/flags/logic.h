@@ -184,8 +184,9 @@ typedef struct HdFlagsWorld
  * evaluators: for $ref, an object of rules; NULL when they are not known and
  * the rule is compiled for what can be told of it.  A rule that cannot be
  * compiled is a node that throws when it is evaluated (flagd loads such a
- * flag, and it fails alone); *facts get why.  54000 when the rule is nested
- * too deeply or too large.
+ * flag, and it fails alone); *facts get why.  A rule that is nested too deeply
+ * or too large is 54000 while evaluators are not known, and such a node as a
+ * whole where they are.
  */
 typedef struct HdFlagsFacts
 {
