@@ -228,8 +228,8 @@ compile_operator(HdFlagsBuild *build, const HdValue *name, const HdValue *argume
 
 	if (op == NULL)
 	{
-		hd_flags_problem(build, node, "there is no operator \"%.*s\"", Min(name->length, 64),
-						 name->as.string);
+		hd_flags_problem(build, node, "there is no operator \"%.*s\"",
+						 pg_mbcliplen(name->as.string, name->length, 64), name->as.string);
 		return;
 	}
 	node->op = op;
@@ -266,7 +266,9 @@ compile_ref(HdFlagsBuild *build, const HdValue *name, HdFlagsNode *node)
 		!hd_flags_member(build->evaluators, name->as.string, name->length, &rule))
 	{
 		hd_flags_problem(build, node, "there is no evaluator \"%.*s\"",
-						 name->type == HD_VALUE_STRING ? Min(name->length, 64) : 0,
+						 name->type == HD_VALUE_STRING
+							 ? pg_mbcliplen(name->as.string, name->length, 64)
+							 : 0,
 						 name->type == HD_VALUE_STRING ? name->as.string : "");
 		return;
 	}
@@ -274,7 +276,7 @@ compile_ref(HdFlagsBuild *build, const HdValue *name, HdFlagsNode *node)
 		if (hd_flags_same(&r->name, name))
 		{
 			hd_flags_problem(build, node, "evaluator \"%.*s\" refers to itself",
-							 Min(name->length, 64), name->as.string);
+							 pg_mbcliplen(name->as.string, name->length, 64), name->as.string);
 			return;
 		}
 	build->refs = &ref;

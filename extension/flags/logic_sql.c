@@ -11,6 +11,7 @@
 #include "flags/decide.h"
 #include "flags/flags.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/sinval.h"
 #include "utils/builtins.h"
@@ -127,8 +128,7 @@ raise_thrown(const HdFlagsRun *run)
 		appendStringInfoString(&text, "Error");
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%s",
-					text_to_cstring(cstring_to_text_with_len(text.data, Min(text.len, 1000)))),
+			 errmsg("%.*s", pg_mbcliplen(text.data, text.len, 1000), text.data),
 			 (run->broken != NULL) ? errdetail("The rule cannot be evaluated: %s.", run->broken)
 								   : errdetail("The rule threw an error of this type.")));
 }
@@ -174,9 +174,8 @@ check_members(const HdValue *definition)
 		for (int i = 0; i < lengthof(known) && !found; i++)
 			found = hd_flags_is_string(&name, known[i], (int) strlen(known[i]));
 		if (!found)
-			refuse(psprintf("there is no member \"%s\"",
-							text_to_cstring(
-								cstring_to_text_with_len(name.as.string, Min(name.length, 100)))),
+			refuse(psprintf("there is no member \"%.*s\"",
+							pg_mbcliplen(name.as.string, name.length, 100), name.as.string),
 				   "Members are state, variants, defaultVariant, targeting, metadata, bucketing "
 				   "and dialect");
 	}
