@@ -171,6 +171,15 @@ hd_flags_end(HdFlagsQuestion *question)
 }
 
 void
+hd_flags_begin_unit(HdFlagsQuestion *question, text *targeting_key, struct varlena *context)
+{
+	hd_flags_begin(question, context);
+	question->targeting_key =
+		hd_flags_string(VARDATA_ANY(targeting_key), (int) VARSIZE_ANY_EXHDR(targeting_key));
+	question->context.targeting_key = &question->targeting_key;
+}
+
+void
 hd_flags_answer(HdFlag *flag, HdFlagsQuestion *question, HdFlagDecision *decision)
 {
 	if (likely(flag != NULL && !question->bad_context))

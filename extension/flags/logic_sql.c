@@ -350,9 +350,7 @@ hd_flags_sql_place(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1))
 		PG_RETURN_INT32(0);
 	flag = definition_of(fcinfo);
-	hd_flags_begin_for(&question, PG_GETARG_TEXT_PP(1));
-	if (!PG_ARGISNULL(2))
-		question.context.given = &PG_GETARG_JSONB_P(2)->root;
+	hd_flags_begin_unit(&question, PG_GETARG_TEXT_PP(1), HD_FLAGS_JSON_ARG(2));
 	question.run.counts = false;
 	hd_flags_answer(flag, &question, &decision);
 	hd_flags_end(&question);

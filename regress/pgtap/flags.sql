@@ -125,6 +125,8 @@ SELECT results_eq($$ SELECT * FROM hotdash.flag_audience('{"variants": {"a": 1},
 	$$ VALUES ('a', 250::bigint), (NULL, 750) $$, 'by columns, and who gets the default');
 SELECT throws_ok($$ SELECT hotdash.flag_audience('{}', 'tap_unit', 'id') $$, '22023', NULL, 'of a definition');
 SELECT throws_ok($$ SELECT hotdash.flag_audience('{"variants": {"a": 1}}', 'tap_unit', 'nothing') $$, '42703', NULL, 'by a column that is there');
+SELECT is(hotdash._flag_place('{"variants": {"a": 1}, "targeting": {"if": [{"var": "plan"}, "a"]}}', 'u', context), place, format('in a context of %s', context))
+FROM (VALUES ('{"plan": 1}'::jsonb, 1), ('[1, 2, 3]', -1), ('"plan"', -1), ('7', -1), ('null', 0), (NULL, 0)) AS c (context, place);
 
 --
 -- Explanations
