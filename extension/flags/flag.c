@@ -343,6 +343,7 @@ ask_rule(HdFlag *flag, HdFlagsRun *run, HdFlagDecision *decision)
 	run->dialect = flag->dialect;
 	run->bucketing = flag->bucketing_given ? flag->bucketing : hd_flags_setting_bucketing;
 	run->flag_key = flag->key;
+	run->whole.type = HD_VALUE_NULL;
 	run->broken = NULL;
 	run->circular = false;
 	run->outcome.decided = false;

@@ -145,8 +145,12 @@ hd_flags_sql_jsonlogic(PG_FUNCTION_ARGS)
 	HdFlagsRun run = {.scope = &scope, .dialect = dialect, .bucketing = hd_flags_setting_bucketing};
 	HdValue result;
 
+	run.most_memory = MemoryContextMemAllocated(CurrentMemoryContext, false) + HD_FLAGS_MAX_MEMORY;
 	if (!hd_flags_eval(&run, rule, &result))
 		raise_thrown(&run);
+	if (!hd_flags_is_handy(&result))
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("what the rule gives is too large or nested too deeply")));
 	PG_RETURN_JSONB_P(hd_flags_to_jsonb(&result));
 }
 
