@@ -446,7 +446,6 @@ append_text(StringInfo out, const HdValue *value)
 	HdValue element;
 	bool first = true;
 
-	check_stack_depth();
 	switch (value->type)
 	{
 		case HD_VALUE_NULL:
@@ -468,6 +467,9 @@ append_text(StringInfo out, const HdValue *value)
 		appendStringInfoString(out, "[object Object]");
 		return;
 	}
+	/* a context may be nested as deep as the stack allowed its parser, which had more of it */
+	if (stack_is_too_deep())
+		return;
 	hd_flags_walk(&walk, value);
 	while (hd_flags_walk_next(&walk, &element))
 	{
@@ -493,6 +495,8 @@ same_arrays(const HdValue *a, const HdValue *b)
 	HdValue one;
 	HdValue other;
 
+	if (stack_is_too_deep())
+		return false;
 	hd_flags_walk(&left, a);
 	hd_flags_walk(&right, b);
 	while (hd_flags_walk_next(&left, &one) && hd_flags_walk_next(&right, &other))

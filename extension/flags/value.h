@@ -199,7 +199,7 @@ extern bool hd_flags_is_handy(const HdValue *value);
 /*
  * hd_flags_append_text
  *		A value as JavaScript's String() has it, but null is the empty string, and
- *		so is what is not handy.
+ *		so is what is not handy, or deeper than the stack.
  * hd_flags_append_number
  *		A number as JavaScript writes it: shortest digits, 1e21 and above with an
  *		exponent.

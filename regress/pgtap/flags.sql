@@ -164,6 +164,7 @@ CREATE TEMPORARY TABLE hostile AS SELECT key, jsonb_build_object('bucketing', 'f
 	('tap-whole', '{"if": [{"==": [{"var": ""}, 1]}, "off", "on"]}'),
 	('tap-double-text', '{"cat": [{"reduce": [{"var": "list"}, [{"var": "accumulator"}, {"var": "accumulator"}], "x"]}]}'),
 	('tap-double-same', '{"if": [{"==": [1, {"reduce": [{"var": "list"}, [{"var": "accumulator"}, {"var": "accumulator"}], "x"]}]}, "off", "on"]}'),
+	('tap-deep', '{"cat": [{"var": "list"}, "!"]}'),
 	('tap-unit', '{"fractional": [{"reduce": [{"var": "list"}, {"var": ""}, 0]}, ["on", 1]]}')) AS f (key, targeting);
 SELECT lives_ok('SELECT hotdash.flag_set(key, definition) FROM hostile', 'rules that take much');
 SET LOCAL statement_timeout = '60s';
@@ -182,6 +183,9 @@ SELECT is(variant, 'off', 'a unit that is nested too deeply is none')
 FROM hotdash.flag_evaluate('tap-unit', 'null', jsonb_build_object('list', (SELECT jsonb_agg(i) FROM generate_series(1, 90000) AS i)));
 SELECT is(hotdash.flag_explain(key, context) ->> 'variant', (hotdash.flag_evaluate(key, 'null', context)).variant, key || ': its explanation agrees')
 FROM hostile CROSS JOIN (SELECT context FROM forty UNION ALL SELECT jsonb_build_object('list', (SELECT jsonb_agg(i) FROM generate_series(1, 90000) AS i))) AS c ORDER BY key;
+SELECT is(error_code, 'GENERAL', 'a context that is nested as deep as can be is read')
+FROM generate_series(1000, 6000, 1000) AS deep CROSS JOIN LATERAL
+	hotdash.flag_evaluate('tap-deep', 'null', jsonb_build_object('list', (repeat('[', deep) || repeat(']', deep))::jsonb));
 RESET statement_timeout;
 
 -- What is cut off a message is cut off between characters.
