@@ -167,11 +167,13 @@ make_constant(HdFlagsNode *node, const HdValue *value)
  * whole, when it is asked.
  */
 static void
-give_up(HdFlagsBuild *build, HdFlagsNode *node, const char *problem, const char *bound)
+give_up(HdFlagsBuild *build, HdFlagsNode *node, const char *problem)
 {
 	if (build->evaluators == NULL)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("%s", problem),
-						errdetail("%s, with what it refers to.", bound)));
+						errdetail("A rule has at most %d parts and is nested at most %d deep, with "
+								  "what it refers to.",
+								  HD_FLAGS_MAX_NODES, HD_FLAGS_MAX_DEPTH)));
 	build->too_much = problem;
 	make_constant(node, &nothing);
 }
@@ -184,8 +186,7 @@ make_args(HdFlagsBuild *build, HdFlagsNode *node, int n)
 	node->nargs = 0;
 	if (n > HD_FLAGS_MAX_NODES - build->nnodes)
 	{
-		give_up(build, node, "rule is too large",
-				"A rule has at most " CppAsString2(HD_FLAGS_MAX_NODES) " parts");
+		give_up(build, node, "rule is too large");
 		return;
 	}
 	build->nnodes += n;
@@ -292,8 +293,7 @@ compile(HdFlagsBuild *build, const HdValue *rule, HdFlagsNode *node)
 	HdValue value;
 
 	if (++build->depth > HD_FLAGS_MAX_DEPTH)
-		give_up(build, node, "rule is nested too deeply",
-				"A rule is nested at most " CppAsString2(HD_FLAGS_MAX_DEPTH) " deep");
+		give_up(build, node, "rule is nested too deeply");
 	else if (hd_flags_is_array(rule))
 		compile_array(build, rule, node);
 	else if (!hd_flags_is_object(rule) || hd_flags_length(rule) == 0)
