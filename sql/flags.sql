@@ -73,9 +73,13 @@ COMMENT ON COLUMN hotdash._flag_history.changed_role IS 'The session''s role, be
 COMMENT ON COLUMN hotdash._flag_history.note IS 'How it came about, where that was not flag_set';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._flag_history', '');
 
+-- A subscription applies rows, and no statements: their trigger is fired for it alone.
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._flag
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._flags_changed();
 ALTER TABLE hotdash._flag ENABLE ALWAYS TRIGGER changed;
+CREATE TRIGGER applied AFTER INSERT OR UPDATE OR DELETE ON hotdash._flag
+	FOR EACH ROW EXECUTE FUNCTION hotdash._flags_changed();
+ALTER TABLE hotdash._flag ENABLE REPLICA TRIGGER applied;
 
 /*
  * What may be said
@@ -129,6 +133,8 @@ CREATE FUNCTION hotdash._flag_item(kind "char", key text, definition jsonb, by t
 	DECLARE
 		what constant text := CASE kind WHEN 'f' THEN format('flag "%s"', left(key, 255))
 			WHEN 'e' THEN format('evaluator "%s"', left(key, 255)) ELSE 'metadata' END;
+		-- within another it is not compressed, as a column may be
+		size constant int := pg_column_size(jsonb_build_array(definition));
 		item hotdash._flag;
 		found jsonb := '{}';
 	BEGIN
@@ -145,10 +151,10 @@ CREATE FUNCTION hotdash._flag_item(kind "char", key text, definition jsonb, by t
 		IF kind <> 'm' THEN
 			PERFORM hotdash._flag_check_name(key, CASE kind WHEN 'f' THEN 'key of a flag' ELSE 'name of an evaluator' END);
 		END IF;
-		IF pg_column_size(definition) > 1048576 THEN
+		IF size > 1048576 THEN
 			RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
 				MESSAGE = format('definition of %s is too large', what),
-				DETAIL = format('It has %s kB; at most 1024 kB are allowed.', pg_column_size(definition) / 1024),
+				DETAIL = format('It has %s kB; at most 1024 kB are allowed.', size / 1024),
 				HINT = CASE kind WHEN 'f' THEN 'Long lists of ids belong into a segment: segment_add().' END;
 		END IF;
 		CASE kind
@@ -440,21 +446,22 @@ CREATE FUNCTION hotdash._flag_diff(before jsonb, after jsonb, path text DEFAULT 
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	/* Objects member by member, arrays of one length element by element; all else is as a whole. */
+	/* Objects member by member, arrays of one length element by element; all else is as a whole, and what is deep within. */
 	DECLARE
+		within constant bool := length(path) - length(replace(path, '/', '')) < 64;
 		names text[];
 	BEGIN
 		IF before IS NOT DISTINCT FROM after THEN
 			RETURN '[]';
 		END IF;
-		IF jsonb_typeof(before) = 'object' AND jsonb_typeof(after) = 'object' THEN
+		IF within AND jsonb_typeof(before) = 'object' AND jsonb_typeof(after) = 'object' THEN
 			names := ARRAY(SELECT jsonb_object_keys(before || after));
 			RETURN coalesce((SELECT jsonb_agg(d.change ORDER BY n COLLATE "C", d.place)
 				FROM unnest(names) AS n
 				CROSS JOIN LATERAL jsonb_array_elements(hotdash._flag_diff(before -> n, after -> n,
 					path || '/' || replace(replace(n, '~', '~0'), '/', '~1'))) WITH ORDINALITY AS d (change, place)), '[]');
 		END IF;
-		IF jsonb_typeof(before) = 'array' AND jsonb_typeof(after) = 'array'
+		IF within AND jsonb_typeof(before) = 'array' AND jsonb_typeof(after) = 'array'
 			AND jsonb_array_length(before) = jsonb_array_length(after) THEN
 			RETURN coalesce((SELECT jsonb_agg(d.change ORDER BY i, d.place)
 				FROM generate_series(0, jsonb_array_length(before) - 1) AS i

@@ -1,9 +1,9 @@
 /*
  * flags_segments.sql: segments: named sets of ids, of any size, that rules ask by hd_segment.
  *
- * A member is a row, found by one probe of the primary key, and belongs to the transaction that adds or removes it. Who
- * was a member until when stays in _segment_past for hotdash.segment_history_retention, so that a flag can be evaluated
- * as of a time.
+ * A member is a row, found by one probe of the primary key (extension/flags/segments.c), and belongs to the transaction
+ * that adds or removes it. Who was a member until when stays in _segment_past for hotdash.segment_history_retention, so
+ * that a flag can be evaluated as of a time.
  *
  * Numbers of members are sums of what each call has changed (_segment_change), so that no two calls meet at a counter;
  * the tick makes one row out of many. As long as rows are written by these functions alone they are exact.
@@ -28,14 +28,27 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._segment', '');
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._segment
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._flags_changed();
 ALTER TABLE hotdash._segment ENABLE ALWAYS TRIGGER changed;
+CREATE TRIGGER applied AFTER INSERT OR UPDATE OR DELETE ON hotdash._segment
+	FOR EACH ROW EXECUTE FUNCTION hotdash._flags_changed();
+ALTER TABLE hotdash._segment ENABLE REPLICA TRIGGER applied;
+
+CREATE FUNCTION hotdash._segment_place(segment_id int, member text) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'hd_flags_sql_segment_place' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION hotdash._segment_place(int, text) IS
+	'What the key of a member begins with: the number of its segment, and a hash of 32 bits that is the same on all machines';
+REVOKE ALL ON FUNCTION hotdash._segment_place(int, text) FROM PUBLIC;
 
 CREATE TABLE hotdash._segment_member (
-	segment_id int NOT NULL,
+	place bigint NOT NULL,
 	member text COLLATE "C" NOT NULL,
 	added_at timestamptz NOT NULL,
-	PRIMARY KEY (segment_id, member)
+	PRIMARY KEY (place, member),
+	CONSTRAINT _segment_member_place CHECK (place = hotdash._segment_place((place >> 32)::int, member))
 );
 COMMENT ON TABLE hotdash._segment_member IS 'Members of segments';
+COMMENT ON COLUMN hotdash._segment_member.place IS
+	'Number of the segment, and below it a hash of the member: to find one among millions numbers are compared and not texts';
+COMMENT ON CONSTRAINT _segment_member_place ON hotdash._segment_member IS 'A member at another place would not be found';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._segment_member', '');
 
 CREATE TABLE hotdash._segment_past (
@@ -109,10 +122,10 @@ CREATE FUNCTION hotdash.segment_add(segment text, members text[]) RETURNS void
 	BEGIN
 		PERFORM hotdash._segment_check(segment, members);
 		id := hotdash._segment_get(segment);
-		INSERT INTO hotdash._segment_member (segment_id, member, added_at)
-			SELECT id, x.m, now_at FROM (SELECT DISTINCT m COLLATE "C" AS m FROM unnest(members) AS m) AS x
-			ORDER BY x.m COLLATE "C"
-			ON CONFLICT (segment_id, member) DO NOTHING;
+		INSERT INTO hotdash._segment_member (place, member, added_at)
+			SELECT hotdash._segment_place(id, x.m) AS place, x.m, now_at FROM (SELECT DISTINCT m COLLATE "C" AS m FROM unnest(members) AS m) AS x
+			ORDER BY place, x.m
+			ON CONFLICT (place, member) DO NOTHING;
 		GET DIAGNOSTICS n = ROW_COUNT;
 		INSERT INTO hotdash._segment_change (segment_id, members, changed_at) SELECT id, n, now_at WHERE n > 0;
 	END
@@ -137,11 +150,12 @@ CREATE FUNCTION hotdash.segment_remove(segment text, members text[]) RETURNS voi
 			RETURN;
 		END IF;
 		PERFORM FROM hotdash._segment_member AS s
-			JOIN (SELECT DISTINCT m COLLATE "C" AS m FROM unnest(members) AS m) AS x ON s.segment_id = id AND s.member = x.m
-			ORDER BY s.member FOR UPDATE OF s;
+			JOIN (SELECT DISTINCT m COLLATE "C" AS m FROM unnest(members) AS m) AS x
+			ON s.place = hotdash._segment_place(id, x.m) AND s.member = x.m
+			ORDER BY s.place, s.member FOR UPDATE OF s;
 		WITH gone AS (
 			DELETE FROM hotdash._segment_member AS s USING (SELECT DISTINCT m COLLATE "C" AS m FROM unnest(members) AS m) AS x
-			WHERE s.segment_id = id AND s.member = x.m
+			WHERE s.place = hotdash._segment_place(id, x.m) AND s.member = x.m
 			RETURNING s.member, s.added_at
 		), past AS (
 			-- What came and went within a moment never was; neither was what the clock says it was not.

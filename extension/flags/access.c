@@ -120,9 +120,16 @@ hd_flags_read(HdFlagsRun *run, const char *name, int length, HdValue *result)
 	return found;
 }
 
-/* Add the members of an object that are not there yet. */
 static void
-merge_under(HdValue *whole, JsonbContainer *object)
+add_attribute(HdValue *whole, HdValue name, HdValue value)
+{
+	whole->as.pairs[whole->length].name = name;
+	whole->as.pairs[whole->length++].value = value;
+}
+
+/* Add the members of an object that are neither among the few of the top nor in the object over it. */
+static void
+add_under(HdValue *whole, const HdValue *top, JsonbContainer *over, JsonbContainer *object)
 {
 	HdValue source = {.type = HD_VALUE_JSON, .as.json = object};
 	HdValueWalk walk;
@@ -134,12 +141,9 @@ merge_under(HdValue *whole, JsonbContainer *object)
 		return;
 	hd_flags_members(&walk, &source);
 	while (hd_flags_members_next(&walk, &name, &value))
-	{
-		if (hd_flags_member(whole, name.as.string, name.length, &known))
-			continue;
-		whole->as.pairs[whole->length].name = name;
-		whole->as.pairs[whole->length++].value = value;
-	}
+		if (!hd_flags_member(top, name.as.string, name.length, &known) &&
+			!json_attribute(over, name.as.string, name.length, &known))
+			add_attribute(whole, name, value);
 }
 
 HdValue
@@ -147,27 +151,26 @@ hd_flags_context_whole(HdFlagsRun *run)
 {
 	const HdFlagsContext *context = run->context;
 	HdValue whole = {.type = HD_VALUE_PAIRS};
+	HdValue top;
 	HdValue known;
 	int most = 3;
 
+	if (run->whole.type != HD_VALUE_NULL)
+		return run->whole;
 	most += (context->given != NULL) ? JsonContainerSize(context->given) : 0;
 	most += (context->session != NULL) ? JsonContainerSize(context->session) : 0;
 	whole.as.pairs = palloc(sizeof(HdValuePair) * most);
-	whole.as.pairs[whole.length].name = hd_flags_literal("$flagd");
-	whole.as.pairs[whole.length++].value = flagd_attributes(run);
+	add_attribute(&whole, hd_flags_literal("$flagd"), flagd_attributes(run));
 	if (context->targeting_key != NULL)
-	{
-		whole.as.pairs[whole.length].name = hd_flags_literal("targetingKey");
-		whole.as.pairs[whole.length++].value = *context->targeting_key;
-	}
-	merge_under(&whole, context->given);
-	merge_under(&whole, context->session);
+		add_attribute(&whole, hd_flags_literal("targetingKey"), *context->targeting_key);
+	top = whole;
+	add_under(&whole, &top, NULL, context->given);
+	add_under(&whole, &top, context->given, context->session);
 	if (context->environment.type != HD_VALUE_NULL &&
-		!hd_flags_member(&whole, "environment", 11, &known))
-	{
-		whole.as.pairs[whole.length].name = hd_flags_literal("environment");
-		whole.as.pairs[whole.length++].value = context->environment;
-	}
+		!json_attribute(context->given, "environment", 11, &known) &&
+		!json_attribute(context->session, "environment", 11, &known))
+		add_attribute(&whole, hd_flags_literal("environment"), context->environment);
+	run->whole = whole;
 	return whole;
 }
 
@@ -272,8 +275,8 @@ make_path(const HdValue *dotted)
 	return path;
 }
 
-static HdValue
-path_text(const Path *path)
+static pg_noinline void
+trace_path(HdFlagsRun *run, const HdFlagsNode *node, const Path *path, const HdValue *value)
 {
 	StringInfoData dotted;
 
@@ -281,7 +284,8 @@ path_text(const Path *path)
 	for (int i = 0; i < path->nsteps; i++)
 		appendStringInfo(&dotted, "%s%.*s", (i > 0) ? "." : "", path->steps[i].length,
 						 path->steps[i].name);
-	return hd_flags_string(dotted.data, dotted.len);
+	hd_flags_trace_attribute(run, node, &dotted, value);
+	pfree(dotted.data);
 }
 
 static bool
@@ -292,11 +296,9 @@ read_path(HdFlagsRun *run, const Path *path, const HdFlagsNode *node, HdValue *r
 
 	if (unlikely(run->trace != NULL))
 	{
-		HdValue name = path_text(path);
 		HdValue value = done ? *result : hd_flags_null();
 
-		hd_flags_trace_note(run, node, "attribute", &name);
-		hd_flags_trace_read(run, &name, &value);
+		trace_path(run, node, path, &value);
 	}
 	return done;
 }
@@ -482,6 +484,12 @@ elements_of(const HdValue *array, int *n)
 }
 
 static bool
+may_look_for(HdFlagsRun *run, const HdValue *paths)
+{
+	return hd_flags_may_step(run, hd_flags_length(paths)) && hd_flags_has_memory(run);
+}
+
+static bool
 eval_missing(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 {
 	HdFlagsArgs args;
@@ -491,7 +499,11 @@ eval_missing(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 	if (args.n > 0 && hd_flags_is_array(&args.values[0]))
 	{
 		int n;
-		const HdValue *paths = elements_of(&args.values[0], &n);
+		const HdValue *paths;
+
+		if (!may_look_for(run, &args.values[0]))
+			return false;
+		paths = elements_of(&args.values[0], &n);
 
 		*result = missing_of(run, paths, n);
 	}
@@ -508,7 +520,8 @@ eval_missing_some(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 	const HdValue *each;
 	int n;
 
-	if (!hd_flags_arg(run, node, 0, &needed) || !hd_flags_arg(run, node, 1, &paths))
+	if (!hd_flags_arg(run, node, 0, &needed) || !hd_flags_arg(run, node, 1, &paths) ||
+		!may_look_for(run, &paths))
 		return false;
 	each = elements_of(&paths, &n);
 	*result = missing_of(run, each, n);

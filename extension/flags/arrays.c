@@ -69,7 +69,7 @@ begin_list(HdFlagsRun *run, const HdFlagsNode *node, Iteration *iteration, HdVal
 {
 	if (run->dialect == HD_FLAGS_STRICT && is_literal_null(node, 1))
 		return hd_flags_throw(run, "Invalid Arguments");
-	if (!begin(run, node, iteration))
+	if (!begin(run, node, iteration) || !hd_flags_may_step(run, iteration->walk.left))
 		return false;
 	list->type = HD_VALUE_LIST;
 	list->length = 0;
@@ -210,8 +210,8 @@ eval_merge(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 			return false;
 		most += hd_flags_is_array(&parts[i]) ? hd_flags_length(&parts[i]) : 1;
 	}
-	if (most > HD_FLAGS_MAX_STEPS)
-		return hd_flags_throw(run, "Too Many Steps");
+	if (!hd_flags_may_step(run, most) || !hd_flags_has_memory(run))
+		return false;
 	list.as.items = palloc(sizeof(HdValue) * (most + 1));
 	for (int i = 0; i < node->nargs; i++)
 	{

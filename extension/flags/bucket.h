@@ -59,7 +59,8 @@ extern uint32 hd_flags_murmur3_parts(const HdValue *parts, int nparts, uint32 se
 
 /*
  * hd_flags_cbor_hash
- *		murmur3 of the deterministic CBOR (RFC 8949, 4.2.1) of a value.
+ *		murmur3 of the deterministic CBOR (RFC 8949, 4.2.1) of a value, which must
+ *		be handy (value.h).
  * hd_flags_cbor_hash_text
  *		The same of a string that stands in parts.
  */

@@ -436,27 +436,29 @@ verify_shared(Relation rel, Snapshot snapshot)
 	shared.validity.newest = newest && !changing;
 }
 
-/* Compile the flag of a row into its entry. */
+/* Compile the flag of a row into its entry, which stays as it was when that fails. */
 static void
 load(Entry *entry, Relation rel, HeapTuple tuple)
 {
+	HdFlag *flag = NULL;
 	bool isnull;
 	int version;
 
-	used -= entry->size;
-	if (entry->flag != NULL)
-		hd_flags_flag_free(entry->flag);
-	entry->flag = NULL;
-	entry->size = ENTRY_OVERHEAD + entry->key.length;
-	entry->shared_version = shared.version;
 	if (tuple != NULL)
 	{
 		version = DatumGetInt32(heap_getattr(tuple, COL_VERSION, RelationGetDescr(rel), &isnull));
-		entry->flag = hd_flags_flag_compile(cache_context, &entry->key, version,
-											definition_of(rel, tuple), shared.json);
-		entry->size += MemoryContextMemAllocated(entry->flag->context, true);
+		flag = hd_flags_flag_compile(CurrentMemoryContext, &entry->key, version,
+									 definition_of(rel, tuple), shared.json);
+		MemoryContextSetParent(flag->context, cache_context);
 	}
+	if (entry->flag != NULL)
+		hd_flags_flag_free(entry->flag);
+	entry->flag = flag;
+	used -= entry->size;
+	entry->size = ENTRY_OVERHEAD + entry->key.length +
+				  ((flag != NULL) ? MemoryContextMemAllocated(flag->context, true) : 0);
 	used += entry->size;
+	entry->shared_version = shared.version;
 	entry->place = place_of(tuple);
 	hd_flags_generation++;
 }

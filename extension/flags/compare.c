@@ -234,12 +234,7 @@ eval_not_same(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 static bool
 contains_text(const HdValue *text, const HdValue *part)
 {
-	int last = text->length - part->length;
-
-	for (int i = 0; i <= last; i++)
-		if (memcmp(text->as.string + i, part->as.string, part->length) == 0)
-			return true;
-	return false;
+	return memmem(text->as.string, text->length, part->as.string, part->length) != NULL;
 }
 
 /* A part of a text, or an element of an array. */

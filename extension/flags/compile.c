@@ -14,6 +14,8 @@
 
 #include "flags/logic.h"
 #include "core/compat.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 
 /* References that are being resolved, innermost first. */
@@ -30,6 +32,7 @@ struct HdFlagsBuild
 	const HdFlagsRef *refs;
 	int depth;
 	int nnodes;
+	const char *too_much; /* the rule with what it refers to is, in this way; NULL: it is not */
 	HdFlagsFacts *facts;
 };
 
@@ -41,6 +44,8 @@ static const HdFlagsOperator *const tables[] = {
 };
 
 static void compile(HdFlagsBuild *build, const HdValue *rule, HdFlagsNode *node);
+
+static const HdValue nothing = {.type = HD_VALUE_NULL};
 
 static const HdFlagsOperator *
 operator_by_name(const HdValue *name)
@@ -156,15 +161,36 @@ make_constant(HdFlagsNode *node, const HdValue *value)
 	node->constant = *value;
 }
 
-static HdFlagsNode *
-make_nodes(HdFlagsBuild *build, int n)
+/*
+ * A bound is passed.  Who sets a flag is told at once.  A flag that is there
+ * may have got that large by a change of what it refers to: it fails as a
+ * whole, when it is asked.
+ */
+static void
+give_up(HdFlagsBuild *build, HdFlagsNode *node, const char *problem)
 {
+	if (build->evaluators == NULL)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("%s", problem),
+						errdetail("A rule has at most %d parts and is nested at most %d deep, with "
+								  "what it refers to.",
+								  HD_FLAGS_MAX_NODES, HD_FLAGS_MAX_DEPTH)));
+	build->too_much = problem;
+	make_constant(node, &nothing);
+}
+
+/* The arguments of a node, n of them that are empty yet; none of them when there are too many. */
+static void
+make_args(HdFlagsBuild *build, HdFlagsNode *node, int n)
+{
+	CHECK_FOR_INTERRUPTS();
+	node->nargs = 0;
+	if (n > HD_FLAGS_MAX_NODES - build->nnodes)
+	{
+		give_up(build, node, "rule is too large");
+		return;
+	}
 	build->nnodes += n;
-	if (build->nnodes > HD_FLAGS_MAX_NODES)
-		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("rule is too large"),
-						errdetail("A rule has at most %d parts, with what it refers to.",
-								  HD_FLAGS_MAX_NODES)));
-	return palloc0(sizeof(HdFlagsNode) * n);
+	node->args = palloc0(sizeof(HdFlagsNode) * n);
 }
 
 static void
@@ -172,12 +198,10 @@ compile_elements(HdFlagsBuild *build, const HdValue *array, HdFlagsNode *node)
 {
 	HdValueWalk walk;
 	HdValue element;
-	int n = (int) hd_flags_length(array);
 
-	node->args = make_nodes(build, n);
-	node->nargs = 0;
+	make_args(build, node, (int) hd_flags_length(array));
 	hd_flags_walk(&walk, array);
-	while (hd_flags_walk_next(&walk, &element))
+	while (build->too_much == NULL && hd_flags_walk_next(&walk, &element))
 		compile(build, &element, &node->args[node->nargs++]);
 }
 
@@ -185,6 +209,8 @@ static void
 compile_array(HdFlagsBuild *build, const HdValue *array, HdFlagsNode *node)
 {
 	compile_elements(build, array, node);
+	if (build->too_much != NULL)
+		return;
 	for (int i = 0; i < node->nargs; i++)
 		if (!is_constant(&node->args[i]) || (hd_flags_is_object(&node->args[i].constant) &&
 											 hd_flags_length(&node->args[i].constant) == 1))
@@ -203,8 +229,8 @@ compile_operator(HdFlagsBuild *build, const HdValue *name, const HdValue *argume
 
 	if (op == NULL)
 	{
-		hd_flags_problem(build, node, "there is no operator \"%.*s\"", Min(name->length, 64),
-						 name->as.string);
+		hd_flags_problem(build, node, "there is no operator \"%.*s\"",
+						 pg_mbcliplen(name->as.string, name->length, 64), name->as.string);
 		return;
 	}
 	node->op = op;
@@ -216,19 +242,18 @@ compile_operator(HdFlagsBuild *build, const HdValue *name, const HdValue *argume
 			compile_elements(build, arguments, node);
 		else
 		{
-			node->args = make_nodes(build, 1);
-			node->nargs = 1;
-			compile(build, arguments, node->args);
+			make_args(build, node, 1);
+			if (build->too_much == NULL)
+				compile(build, arguments, &node->args[node->nargs++]);
 		}
 	}
-	if (op->prepare != NULL)
+	if (op->prepare != NULL && build->too_much == NULL)
 		op->prepare(build, node, arguments);
 }
 
 static void
 compile_ref(HdFlagsBuild *build, const HdValue *name, HdFlagsNode *node)
 {
-	static const HdValue nothing = {.type = HD_VALUE_NULL};
 	HdFlagsRef ref = {.outer = build->refs, .name = *name};
 	HdValue rule;
 
@@ -242,7 +267,9 @@ compile_ref(HdFlagsBuild *build, const HdValue *name, HdFlagsNode *node)
 		!hd_flags_member(build->evaluators, name->as.string, name->length, &rule))
 	{
 		hd_flags_problem(build, node, "there is no evaluator \"%.*s\"",
-						 name->type == HD_VALUE_STRING ? Min(name->length, 64) : 0,
+						 name->type == HD_VALUE_STRING
+							 ? pg_mbcliplen(name->as.string, name->length, 64)
+							 : 0,
 						 name->type == HD_VALUE_STRING ? name->as.string : "");
 		return;
 	}
@@ -250,7 +277,7 @@ compile_ref(HdFlagsBuild *build, const HdValue *name, HdFlagsNode *node)
 		if (hd_flags_same(&r->name, name))
 		{
 			hd_flags_problem(build, node, "evaluator \"%.*s\" refers to itself",
-							 Min(name->length, 64), name->as.string);
+							 pg_mbcliplen(name->as.string, name->length, 64), name->as.string);
 			return;
 		}
 	build->refs = &ref;
@@ -266,11 +293,8 @@ compile(HdFlagsBuild *build, const HdValue *rule, HdFlagsNode *node)
 	HdValue value;
 
 	if (++build->depth > HD_FLAGS_MAX_DEPTH)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED), errmsg("rule is nested too deeply"),
-				 errdetail("Rules are nested at most %d deep, with what they refer to.",
-						   HD_FLAGS_MAX_DEPTH)));
-	if (hd_flags_is_array(rule))
+		give_up(build, node, "rule is nested too deeply");
+	else if (hd_flags_is_array(rule))
 		compile_array(build, rule, node);
 	else if (!hd_flags_is_object(rule) || hd_flags_length(rule) == 0)
 		make_constant(node, rule);
@@ -299,9 +323,14 @@ hd_flags_compile(const HdValue *rule, const HdValue *evaluators, HdFlagsDialect 
 				 HdFlagsFacts *facts)
 {
 	HdFlagsBuild build = {.evaluators = evaluators, .dialect = dialect, .facts = facts};
-	HdFlagsNode *node = make_nodes(&build, 1);
+	HdFlagsNode *node = palloc0(sizeof(HdFlagsNode));
 
 	memset(facts, 0, sizeof(*facts));
 	compile(&build, rule, node);
+	if (build.too_much != NULL)
+	{
+		node->op = NULL;
+		hd_flags_problem(&build, node, "%s", build.too_much);
+	}
 	return node;
 }

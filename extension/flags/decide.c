@@ -64,6 +64,8 @@ hd_flags_ask_other(HdFlagsRun *run, HdFlag *flag, HdValue *value, HdValue *varia
 	inner.asker = run;
 	inner.depth++;
 	inner.wants_metadata = false;
+	if (!hd_flags_has_memory(run))
+		return false;
 	hd_flags_decide(flag, &inner, &decision);
 	run->at = inner.at;
 	run->steps = inner.steps;
@@ -119,7 +121,9 @@ begin(HdFlagsQuestion *question)
 	question->run.context = &question->context;
 	question->run.world = &present;
 	question->run.at = 0;
+	question->run.whole.type = HD_VALUE_NULL;
 	question->run.steps = 0;
+	question->run.most_memory = HD_FLAGS_MAX_MEMORY;
 	question->run.depth = 0;
 	question->run.trace = NULL;
 	question->run.asker = NULL;
@@ -149,6 +153,7 @@ hd_flags_begin(HdFlagsQuestion *question, struct varlena *context)
 	if (context == NULL)
 		return;
 	given = align(context);
+	question->run.most_memory += VARSIZE(given);
 	if (JB_ROOT_IS_OBJECT(given))
 		question->context.given = &given->root;
 	else
@@ -159,6 +164,15 @@ void
 hd_flags_begin_for(HdFlagsQuestion *question, text *targeting_key)
 {
 	begin(question);
+	question->targeting_key =
+		hd_flags_string(VARDATA_ANY(targeting_key), (int) VARSIZE_ANY_EXHDR(targeting_key));
+	question->context.targeting_key = &question->targeting_key;
+}
+
+void
+hd_flags_begin_unit(HdFlagsQuestion *question, text *targeting_key, struct varlena *context)
+{
+	hd_flags_begin(question, context);
 	question->targeting_key =
 		hd_flags_string(VARDATA_ANY(targeting_key), (int) VARSIZE_ANY_EXHDR(targeting_key));
 	question->context.targeting_key = &question->targeting_key;

@@ -46,11 +46,15 @@ hd_flags_text_arg(Datum datum)
  *		Prepare a run with a context, jsonb as the argument of an SQL function or
  *		NULL, or with a targeting key alone; and switch to the run's memory, which
  *		is emptied.
+ * hd_flags_begin_unit
+ *		With both; the context's own targeting key does not count.
  * hd_flags_end
  *		Back to the caller's memory.  What the run allocated stays until the next.
  */
 extern void hd_flags_begin(HdFlagsQuestion *question, struct varlena *context);
 extern void hd_flags_begin_for(HdFlagsQuestion *question, text *targeting_key);
+extern void hd_flags_begin_unit(HdFlagsQuestion *question, text *targeting_key,
+								struct varlena *context);
 extern void hd_flags_end(HdFlagsQuestion *question);
 
 /*

@@ -8,6 +8,7 @@
 #include "core/clock.h"
 #include "flags/logic.h"
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 /* Every so many steps a cancelled query is noticed. */
 #define STEPS_BETWEEN_INTERRUPTS 1024
@@ -30,7 +31,20 @@ hd_flags_step(HdFlagsRun *run)
 {
 	if (++run->steps % STEPS_BETWEEN_INTERRUPTS == 0)
 		CHECK_FOR_INTERRUPTS();
-	return run->steps <= HD_FLAGS_MAX_STEPS || hd_flags_throw(run, "Too Many Steps");
+	return hd_flags_may_step(run, 0) && hd_flags_has_memory(run);
+}
+
+bool
+hd_flags_may_step(HdFlagsRun *run, int64 n)
+{
+	return n <= HD_FLAGS_MAX_STEPS - run->steps || hd_flags_throw(run, "Too Many Steps");
+}
+
+bool
+hd_flags_has_memory(HdFlagsRun *run)
+{
+	return MemoryContextMemAllocated(CurrentMemoryContext, false) <= run->most_memory ||
+		   hd_flags_throw(run, "Too Much Memory");
 }
 
 TimestampTz
@@ -46,9 +60,12 @@ static bool
 spread(HdFlagsRun *run, HdFlagsArgs *args)
 {
 	HdValue array = args->values[0];
-	HdValue *elements = palloc(sizeof(HdValue) * (hd_flags_length(&array) + 1));
 	HdValueWalk walk;
+	HdValue *elements;
 
+	if (!hd_flags_may_step(run, hd_flags_length(&array)))
+		return false;
+	elements = palloc(sizeof(HdValue) * (hd_flags_length(&array) + 1));
 	args->n = 0;
 	args->values = elements;
 	hd_flags_walk(&walk, &array);

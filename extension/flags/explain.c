@@ -9,6 +9,9 @@
  *
  * What decided is found from the root down: of an operator that chooses, the
  * part that it evaluated last; the first part that does not choose is it.
+ *
+ * Memory: the trace has its own below the run's, so that a rule meets the
+ * bound of the run's where it meets it without a trace.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -27,6 +30,10 @@ PG_FUNCTION_INFO_V1(hd_flags_sql_explain);
 
 /* A trace stops growing here; the evaluation goes on. */
 #define MAX_EVENTS 2000
+
+/* What all values of a trace take that are more than a few bytes. */
+#define MAX_SHOWN ((Size) 4 * 1024 * 1024)
+#define FEW_BYTES 256
 
 /* A node that was evaluated. */
 typedef struct Event
@@ -51,11 +58,25 @@ typedef struct Object
 
 struct HdFlagsTrace
 {
+	MemoryContext memory;
 	Event root;
 	Event *current;
 	int nevents;
+	Size shown;	  /* of MAX_SHOWN */
 	Object reads; /* attributes that operators read without asking var */
 };
+
+/* A value as it is shown: one list may stand in each of thousands of results. */
+static HdValue
+shown(HdFlagsTrace *trace, const HdValue *value)
+{
+	Size weight = hd_flags_weight(value, MAX_SHOWN);
+
+	if (weight > FEW_BYTES && weight > MAX_SHOWN - trace->shown)
+		return hd_flags_literal("(too large to be shown)");
+	trace->shown += (weight > FEW_BYTES) ? weight : 0;
+	return *value;
+}
 
 bool
 hd_flags_eval_traced(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
@@ -67,7 +88,7 @@ hd_flags_eval_traced(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 
 	if (node->op == NULL || trace->nevents++ >= MAX_EVENTS)
 		return node->eval(run, node, result);
-	event = palloc0(sizeof(Event));
+	event = MemoryContextAllocZero(trace->memory, sizeof(Event));
 	event->parent = parent;
 	event->node = node;
 	if (parent->last != NULL)
@@ -79,7 +100,7 @@ hd_flags_eval_traced(HdFlagsRun *run, const HdFlagsNode *node, HdValue *result)
 	done = node->eval(run, node, result);
 	trace->current = parent;
 	event->threw = !done;
-	event->result = done ? *result : hd_flags_null();
+	event->result = done ? shown(trace, result) : hd_flags_null();
 	return done;
 }
 
@@ -89,10 +110,11 @@ hd_flags_trace_note(HdFlagsRun *run, const HdFlagsNode *node, const char *name,
 {
 	Event *event = run->trace->current;
 
-	if (event->nnotes == lengthof(event->notes))
+	/* the event of one that was cut off is not there */
+	if (event->node != node || event->nnotes == lengthof(event->notes))
 		return;
 	event->notes[event->nnotes].name = hd_flags_string(name, (int) strlen(name));
-	event->notes[event->nnotes++].value = *value;
+	event->notes[event->nnotes++].value = shown(run->trace, value);
 }
 
 static void
@@ -116,11 +138,29 @@ add(Object *object, const char *name, HdValue value)
 void
 hd_flags_trace_read(HdFlagsRun *run, const HdValue *name, const HdValue *value)
 {
-	Object *reads = &run->trace->reads;
+	HdFlagsTrace *trace = run->trace;
 	HdValue known;
+	MemoryContext saved;
 
-	if (!hd_flags_member(&reads->value, name->as.string, name->length, &known))
-		add(reads, pnstrdup(name->as.string, name->length), *value);
+	if (hd_flags_member(&trace->reads.value, name->as.string, name->length, &known))
+		return;
+	saved = MemoryContextSwitchTo(trace->memory);
+	add(&trace->reads, pnstrdup(name->as.string, name->length), shown(trace, value));
+	MemoryContextSwitchTo(saved);
+}
+
+void
+hd_flags_trace_attribute(HdFlagsRun *run, const HdFlagsNode *node, StringInfo path,
+						 const HdValue *value)
+{
+	HdValue name = hd_flags_string(path->data, path->len);
+
+	if (run->trace->current->node == node)
+	{
+		name.as.string = MemoryContextStrdup(run->trace->memory, path->data);
+		hd_flags_trace_note(run, node, "attribute", &name);
+	}
+	hd_flags_trace_read(run, &name, value);
 }
 
 static HdValue
@@ -252,6 +292,8 @@ hd_flags_sql_explain(PG_FUNCTION_ARGS)
 	key = PG_GETARG_TEXT_PP(0);
 	hd_flags_begin(&question, PG_ARGISNULL(1) ? NULL : PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(1)));
 	trace = palloc0(sizeof(HdFlagsTrace));
+	trace->memory = AllocSetContextCreate(CurrentMemoryContext, "hotdash flag explanation",
+										  ALLOCSET_DEFAULT_SIZES);
 	trace->current = &trace->root;
 	question.run.counts = false;
 	question.run.trace = trace;

@@ -18,6 +18,7 @@
 #include "core/spi.h"
 #include "flags/flags.h"
 #include "flags/uses.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -291,8 +292,8 @@ choose(HdFlag *flag, const HdValue *answer, HdFlagDecision *decision)
 		initStringInfo(&name);
 		hd_flags_append_text(&name, answer);
 		fail(decision, HD_FLAG_GENERAL,
-			 psprintf("the rule gave \"%s\", and the flag has no such variant",
-					  text_to_cstring(cstring_to_text_with_len(name.data, Min(name.len, 100)))));
+			 psprintf("the rule gave \"%.*s\", and the flag has no such variant",
+					  pg_mbcliplen(name.data, name.len, 100), name.data));
 	}
 }
 
@@ -342,6 +343,7 @@ ask_rule(HdFlag *flag, HdFlagsRun *run, HdFlagDecision *decision)
 	run->dialect = flag->dialect;
 	run->bucketing = flag->bucketing_given ? flag->bucketing : hd_flags_setting_bucketing;
 	run->flag_key = flag->key;
+	run->whole.type = HD_VALUE_NULL;
 	run->broken = NULL;
 	run->circular = false;
 	run->outcome.decided = false;

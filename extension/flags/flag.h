@@ -60,8 +60,9 @@ typedef struct HdFlag
 	Jsonb *metadata;				   /* of the set and the flag's own; never NULL */
 	Oid extension;					   /* that it belongs to */
 	bool used;						   /* since its uses were handed over (uses.h) */
-	slist_node used_node;
-	uint64 *uses; /* by variant, before them of the caller's default */
+	TimestampTz handed_over;		   /* when they were; 0: never */
+	dlist_node used_node;			   /* of a list of uses.c, while used */
+	uint64 *uses;					   /* by variant, before them of the caller's default */
 } HdFlag;
 
 /* OpenFeature's error codes. */

@@ -303,7 +303,7 @@ unit_of_key(HdFlagsRun *run, const HdValue *key, Unit *unit)
 		unit->known = true;
 	else if (v3)
 	{
-		unit->known = key->type != HD_VALUE_NULL;
+		unit->known = key->type != HD_VALUE_NULL && hd_flags_is_handy(key);
 		unit->whole = true;
 		unit->value = *key;
 	}

@@ -65,7 +65,8 @@ typedef struct HdGrowthBookChoice
 	HdValue value;
 	HdValue key; /* of an experiment's variation, else null */
 	HdValue title;
-	bool keyed; /* by its meta, and not by its number */
+	int namesakes; /* others that would have had its name, while it is parsed */
+	bool keyed;	   /* by its meta, and not by its number */
 	bool passthrough;
 	bool on; /* whether JavaScript takes the value for true */
 } HdGrowthBookChoice;

@@ -76,21 +76,27 @@ hd_flags_growthbook_text(HdGrowthBookParse *parse, const HdValue *source, const 
 	return true;
 }
 
-static bool
-name_is_taken(const HdGrowthBookParse *parse, const char *name)
+static HdGrowthBookChoice *
+choice_by_name(const HdGrowthBookParse *parse, const char *name)
 {
+	int length = (int) strlen(name);
 	ListCell *cell;
 
 	foreach (cell, parse->choices)
-		if (hd_flags_is_string(&((HdGrowthBookChoice *) lfirst(cell))->name, name, strlen(name)))
-			return true;
-	return false;
+	{
+		HdGrowthBookChoice *choice = lfirst(cell);
+
+		if (hd_flags_is_string(&choice->name, name, length))
+			return choice;
+	}
+	return NULL;
 }
 
 HdGrowthBookChoice *
 hd_flags_growthbook_choice(HdGrowthBookParse *parse, char *name, const HdValue *value)
 {
 	HdGrowthBookChoice *choice = palloc0(sizeof(HdGrowthBookChoice));
+	HdGrowthBookChoice *namesake = choice_by_name(parse, name);
 	char *unique = name;
 
 	if (list_length(parse->choices) >= MAX_CHOICES)
@@ -98,8 +104,8 @@ hd_flags_growthbook_choice(HdGrowthBookParse *parse, char *name, const HdValue *
 		(void) hd_flags_growthbook_problem(parse, "it has more than %d values", MAX_CHOICES);
 		return NULL;
 	}
-	for (int i = 2; name_is_taken(parse, unique); i++)
-		unique = psprintf("%s#%d", name, i);
+	while (namesake != NULL && choice_by_name(parse, unique) != NULL)
+		unique = psprintf("%s#%d", name, ++namesake->namesakes + 1);
 	choice->name = hd_flags_string(unique, strlen(unique));
 	choice->value = *value;
 	choice->on = hd_flags_growthbook_truth(value);

@@ -16,6 +16,7 @@
 #include "catalog/pg_collation.h"
 #include "flags/growthbook.h"
 #include "flags/growthbook_pattern.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "regex/regex.h"
 
@@ -81,8 +82,8 @@ hd_flags_growthbook_regex(HdGrowthBookParse *parse, const HdValue *pattern, bool
 	else if (translation.verdict == HD_SCRIPT_FOREIGN)
 		fine =
 			hd_flags_growthbook_problem(parse, "regular expression \"%.*s\" has no equal here: %s",
-										Min(pattern->length, 100), pattern->as.string,
-										translation.reason);
+										pg_mbcliplen(pattern->as.string, pattern->length, 100),
+										pattern->as.string, translation.reason);
 	else
 		fine = compile(parse, &translation, regex);
 	pfree(translation.out);

@@ -10,6 +10,7 @@
 
 #include "flags/growthbook.h"
 #include "flags/growthbook_url.h"
+#include "mb/pg_wchar.h"
 
 /* What a star is while the pattern is read as an address, and its host where it has none. */
 #define STAR "_____"
@@ -127,7 +128,7 @@ parse_simple(HdGrowthBookParse *parse, const HdValue *pattern, Target *target)
 	if (verdict == HD_URL_FOREIGN)
 		return hd_flags_growthbook_problem(
 			parse, "what a browser makes of URL pattern \"%.*s\" is not known here",
-			Min(pattern->length, 100), pattern->as.string);
+			pg_mbcliplen(pattern->as.string, pattern->length, 100), pattern->as.string);
 	target->host = part_regex(parse, &url.host, false);
 	target->path = part_regex(parse, &url.path, true);
 	if (url.fragment.length > 0)

@@ -17,8 +17,9 @@
  * cancelled or out of memory.  In the dialect js, operators that get odd
  * arguments give what json-logic-js gives; in strict they throw.
  *
- * Bounds: depth and size of a rule when it is compiled, steps of a run while
- * it runs; so no rule overflows the stack or takes for ever.
+ * Bounds: depth and size of a rule when it is compiled, steps and memory of a
+ * run while it runs; so no rule overflows the stack, takes for ever or takes
+ * all there is.
  *-------------------------------------------------------------------------
  */
 #ifndef HD_FLAGS_LOGIC_H
@@ -37,6 +38,9 @@
 
 /* Elements that all iterations of a run may visit, nested ones multiplied. */
 #define HD_FLAGS_MAX_STEPS 100000
+
+/* What a run may allocate, beside the context given. */
+#define HD_FLAGS_MAX_MEMORY ((Size) 64 * 1024 * 1024)
 
 typedef enum HdFlagsDialect
 {
@@ -152,9 +156,11 @@ struct HdFlagsRun
 	HdValue flag_key;				  /* $flagd.flagKey; null in plain JsonLogic */
 	TimestampTz at;					  /* $flagd.timestamp; 0: not asked for yet */
 	const struct HdFlagsWorld *world; /* other flags and segments; NULL: there are none */
+	HdValue whole;					  /* all of the context; null: not asked for yet */
 	HdValue error;					  /* thrown last */
 	const char *broken;				  /* why the rule could not be compiled, when that was thrown */
 	int64 steps;					  /* elements visited by iterations */
+	Size most_memory;				  /* of the current memory context */
 	HdFlagsTrace *trace;			  /* NULL but for an explanation */
 	const HdFlagsRun *asker;		  /* the run of the flag that asks for this one, or NULL */
 	const HdFlagsNode *asking;		  /* its node that does */
@@ -184,8 +190,9 @@ typedef struct HdFlagsWorld
  * evaluators: for $ref, an object of rules; NULL when they are not known and
  * the rule is compiled for what can be told of it.  A rule that cannot be
  * compiled is a node that throws when it is evaluated (flagd loads such a
- * flag, and it fails alone); *facts get why.  54000 when the rule is nested
- * too deeply or too large.
+ * flag, and it fails alone); *facts get why.  A rule that is nested too deeply
+ * or too large is 54000 while evaluators are not known, and such a node as a
+ * whole where they are.
  */
 typedef struct HdFlagsFacts
 {
@@ -222,8 +229,16 @@ extern bool hd_flags_throw(HdFlagsRun *run, const char *type);
 /*
  * hd_flags_step
  *		Count an element visited; false, and thrown, when there were too many.
+ * hd_flags_may_step
+ *		Whether so many may be visited, asked before room is made for them; false:
+ *		thrown.
+ * hd_flags_has_memory
+ *		Whether the run may allocate more, asked by what makes something as large
+ *		as its data; false: thrown.
  */
 extern bool hd_flags_step(HdFlagsRun *run);
+extern bool hd_flags_may_step(HdFlagsRun *run, int64 n);
+extern bool hd_flags_has_memory(HdFlagsRun *run);
 
 /*
  * hd_flags_arg
@@ -325,6 +340,13 @@ extern void hd_flags_trace_note(HdFlagsRun *run, const HdFlagsNode *node, const 
  *		by itself, null where it is missing.
  */
 extern void hd_flags_trace_read(HdFlagsRun *run, const HdValue *name, const HdValue *value);
+
+/*
+ * hd_flags_trace_attribute
+ *		Both, of an attribute by its path, which is copied.
+ */
+extern void hd_flags_trace_attribute(HdFlagsRun *run, const HdFlagsNode *node, StringInfo path,
+									 const HdValue *value);
 
 /* The tables of operators, each ended by a row without a name. */
 extern const HdFlagsOperator hd_flags_operators_access[];	  /* var, val, exists, missing */

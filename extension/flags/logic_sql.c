@@ -11,6 +11,7 @@
 #include "flags/decide.h"
 #include "flags/flags.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/sinval.h"
 #include "utils/builtins.h"
@@ -127,8 +128,7 @@ raise_thrown(const HdFlagsRun *run)
 		appendStringInfoString(&text, "Error");
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("%s",
-					text_to_cstring(cstring_to_text_with_len(text.data, Min(text.len, 1000)))),
+			 errmsg("%.*s", pg_mbcliplen(text.data, text.len, 1000), text.data),
 			 (run->broken != NULL) ? errdetail("The rule cannot be evaluated: %s.", run->broken)
 								   : errdetail("The rule threw an error of this type.")));
 }
@@ -145,8 +145,12 @@ hd_flags_sql_jsonlogic(PG_FUNCTION_ARGS)
 	HdFlagsRun run = {.scope = &scope, .dialect = dialect, .bucketing = hd_flags_setting_bucketing};
 	HdValue result;
 
+	run.most_memory = MemoryContextMemAllocated(CurrentMemoryContext, false) + HD_FLAGS_MAX_MEMORY;
 	if (!hd_flags_eval(&run, rule, &result))
 		raise_thrown(&run);
+	if (!hd_flags_is_handy(&result))
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("what the rule gives is too large or nested too deeply")));
 	PG_RETURN_JSONB_P(hd_flags_to_jsonb(&result));
 }
 
@@ -174,9 +178,8 @@ check_members(const HdValue *definition)
 		for (int i = 0; i < lengthof(known) && !found; i++)
 			found = hd_flags_is_string(&name, known[i], (int) strlen(known[i]));
 		if (!found)
-			refuse(psprintf("there is no member \"%s\"",
-							text_to_cstring(
-								cstring_to_text_with_len(name.as.string, Min(name.length, 100)))),
+			refuse(psprintf("there is no member \"%.*s\"",
+							pg_mbcliplen(name.as.string, name.length, 100), name.as.string),
 				   "Members are state, variants, defaultVariant, targeting, metadata, bucketing "
 				   "and dialect");
 	}
@@ -351,9 +354,7 @@ hd_flags_sql_place(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(1))
 		PG_RETURN_INT32(0);
 	flag = definition_of(fcinfo);
-	hd_flags_begin_for(&question, PG_GETARG_TEXT_PP(1));
-	if (!PG_ARGISNULL(2))
-		question.context.given = &PG_GETARG_JSONB_P(2)->root;
+	hd_flags_begin_unit(&question, PG_GETARG_TEXT_PP(1), HD_FLAGS_JSON_ARG(2));
 	question.run.counts = false;
 	hd_flags_answer(flag, &question, &decision);
 	hd_flags_end(&question);

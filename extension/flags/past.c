@@ -46,11 +46,12 @@ static HdSpiPlan shared_plan = {
 };
 
 static HdSpiPlan segment_plan = {
-	.sql = "SELECT EXISTS (SELECT FROM hotdash._segment_member AS m "
-		   "WHERE m.segment_id = s.id AND m.member = $2 AND m.added_at <= $3) "
-		   "OR EXISTS (SELECT FROM hotdash._segment_past AS p WHERE p.segment_id = s.id "
-		   "AND p.member = $2 AND p.added_at <= $3 AND p.removed_at > $3) "
-		   "FROM hotdash._segment AS s WHERE s.name = $1",
+	.sql =
+		"SELECT EXISTS (SELECT FROM hotdash._segment_member AS m "
+		"WHERE m.place = hotdash._segment_place(s.id, $2) AND m.member = $2 AND m.added_at <= $3) "
+		"OR EXISTS (SELECT FROM hotdash._segment_past AS p WHERE p.segment_id = s.id "
+		"AND p.member = $2 AND p.added_at <= $3 AND p.removed_at > $3) "
+		"FROM hotdash._segment AS s WHERE s.name = $1",
 	.nargs = 3,
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID},
 };

@@ -16,8 +16,12 @@
 static bool
 append(HdFlagsRun *run, StringInfo text, const HdValue *value)
 {
-	if (value->type == HD_VALUE_STRING && text->len + value->length > MAX_TEXT)
+	if (value->type == HD_VALUE_STRING && value->length > MAX_TEXT - text->len)
 		return hd_flags_throw(run, "Text Too Long");
+	if (!hd_flags_is_handy(value))
+		return hd_flags_throw(run, "Text Too Long");
+	if (!hd_flags_has_memory(run))
+		return false;
 	hd_flags_append_text(text, value);
 	return text->len <= MAX_TEXT || hd_flags_throw(run, "Text Too Long");
 }

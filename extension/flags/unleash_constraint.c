@@ -19,6 +19,7 @@
 
 #include "flags/instant.h"
 #include "flags/unleash.h"
+#include "mb/pg_wchar.h"
 
 typedef struct Operator
 {
@@ -117,7 +118,8 @@ read_regex(HdUnleashReader *reader, const HdValue *pattern, HdUnleashConstraint 
 		hd_flags_regex_compile(pattern->as.string, pattern->length, switches, &problem);
 	if (constraint->with.regex == NULL && !hd_flags_pattern_is_mistake(problem))
 		hd_flags_unleash_refuse(reader, "regular expression \"%.*s\": %s",
-								Min(pattern->length, 100), pattern->as.string, problem);
+								pg_mbcliplen(pattern->as.string, pattern->length, 100),
+								pattern->as.string, problem);
 	return constraint->with.regex != NULL;
 }
 

@@ -29,7 +29,7 @@
 #define WAYS 16
 #define IDLE_US USECS_PER_DAY
 
-/* Which flag and variant; compared as a whole, so what is behind the names is zero. */
+/* Which flag and variant, of which database and extension. */
 typedef struct UseName
 {
 	uint64 hash;

@@ -14,12 +14,18 @@
 #include "flags/usage.h"
 #include "storage/ipc.h"
 
-/* Between two times that counts are handed over. */
+/* Between two times that a flag's counts are handed over. */
 #define INTERVAL_US USECS_PER_SEC
 
-static slist_head used = SLIST_STATIC_INIT(used);
+/*
+ * Flags with counts.  Each end of a transaction looks at those used since the
+ * one before; what has been handed over too recently waits in the other list,
+ * which is looked at once in an interval.
+ */
+static dlist_head used = DLIST_STATIC_INIT(used);
+static dlist_head waiting = DLIST_STATIC_INIT(waiting);
+static TimestampTz looked = 0; /* at those that wait */
 static bool watching = false;
-static TimestampTz handed_over = 0;
 
 /* True when all of a flag's counts found room. */
 static bool
@@ -43,21 +49,38 @@ hand_over(HdFlag *flag)
 	return all;
 }
 
+/* Whether the moment is within the interval before now; the clock may have gone back. */
+static bool
+is_recent(TimestampTz moment, TimestampTz now)
+{
+	return now >= moment && now < moment + INTERVAL_US;
+}
+
+/* Those of a list.  What was handed over just before now, waits; where now is 0, nothing does. */
+static void
+flush_list(dlist_head *list, TimestampTz now)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify (iter, list)
+	{
+		HdFlag *flag = dlist_container(HdFlag, used_node, iter.cur);
+		bool early = now != 0 && is_recent(flag->handed_over, now);
+
+		dlist_delete(&flag->used_node);
+		flag->used = early || !hand_over(flag);
+		if (flag->used)
+			dlist_push_head(&waiting, &flag->used_node);
+		if (!early)
+			flag->handed_over = now;
+	}
+}
+
 static void
 flush(void)
 {
-	slist_mutable_iter iter;
-
-	slist_foreach_modify (iter, &used)
-	{
-		HdFlag *flag = slist_container(HdFlag, used_node, iter.cur);
-
-		if (hand_over(flag))
-		{
-			flag->used = false;
-			slist_delete_current(&iter);
-		}
-	}
+	flush_list(&used, 0);
+	flush_list(&waiting, 0);
 }
 
 static void
@@ -65,15 +88,17 @@ at_end(XactEvent event, void *arg)
 {
 	TimestampTz now;
 
-	if (slist_is_empty(&used) ||
+	if ((dlist_is_empty(&used) && dlist_is_empty(&waiting)) ||
 		(event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE &&
 		 event != XACT_EVENT_PARALLEL_COMMIT && event != XACT_EVENT_PARALLEL_ABORT))
 		return;
 	now = GetCurrentTransactionStopTimestamp();
-	if (now < handed_over + INTERVAL_US && now >= handed_over)
-		return;
-	handed_over = now;
-	flush();
+	if (!is_recent(looked, now))
+	{
+		looked = now;
+		flush_list(&waiting, now);
+	}
+	flush_list(&used, now);
 }
 
 static void
@@ -103,7 +128,7 @@ hd_flags_uses_note(HdFlag *flag)
 		before_shmem_exit(at_exit, (Datum) 0);
 		leaving = true;
 	}
-	slist_push_head(&used, &flag->used_node);
+	dlist_push_head(&used, &flag->used_node);
 }
 
 void
@@ -112,5 +137,5 @@ hd_flags_uses_give(HdFlag *flag)
 	if (!flag->used || !watching)
 		return;
 	(void) hand_over(flag);
-	slist_delete(&used, &flag->used_node);
+	dlist_delete(&flag->used_node);
 }

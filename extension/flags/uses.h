@@ -7,8 +7,10 @@
  *
  * Model: each compiled flag has a counter for each of its variants and one for
  * the caller's default.  They are handed over to shared memory at the end of a
- * transaction, once a second at most, when a flag leaves the cache, and when
- * the session ends.  Not counted: explanations, audiences and the past.
+ * transaction, a flag's once a second at most, when a flag leaves the cache,
+ * and when the session ends.  So a session that falls idle keeps what a flag
+ * answered less than a second after it was handed over before: that the flag is
+ * used is known.  Not counted: explanations, audiences and the past.
  *-------------------------------------------------------------------------
  */
 #ifndef HD_FLAGS_USES_H

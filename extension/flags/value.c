@@ -17,6 +17,9 @@
 /* Integers up to here are exact as doubles. */
 #define EXACT_INTEGER 9007199254740992.0 /* 2^53 */
 
+/* How deep a value that a rule made may be nested to be handy. */
+#define MAX_NESTED 500
+
 HdValue
 hd_flags_from_json_value(const JsonbValue *source)
 {
@@ -388,8 +391,56 @@ hd_flags_to_number(const HdValue *value)
 	}
 }
 
-void
-hd_flags_append_text(StringInfo out, const HdValue *value)
+static Size
+json_weight(JsonbContainer *json)
+{
+	return getJsonbOffset(json, JsonContainerSize(json) * (JsonContainerIsObject(json) ? 2 : 1));
+}
+
+static Size
+weight_within(const HdValue *value, Size most, int depth)
+{
+	Size weight = sizeof(HdValue);
+
+	if (depth > MAX_NESTED)
+		return most + 1;
+	switch (value->type)
+	{
+		case HD_VALUE_STRING:
+			return weight + value->length;
+		case HD_VALUE_JSON:
+			return weight + json_weight(value->as.json);
+		case HD_VALUE_LIST:
+			for (int i = 0; i < value->length && weight <= most; i++)
+				weight += weight_within(&value->as.items[i], most - weight, depth + 1);
+			return weight;
+		case HD_VALUE_PAIRS:
+			for (int i = 0; i < value->length && weight <= most; i++)
+				weight += value->as.pairs[i].name.length +
+						  weight_within(&value->as.pairs[i].value, most - weight, depth + 1);
+			return weight;
+		default:
+			return weight;
+	}
+}
+
+Size
+hd_flags_weight(const HdValue *value, Size most)
+{
+	CHECK_FOR_INTERRUPTS();
+	return weight_within(value, most, 0);
+}
+
+bool
+hd_flags_is_handy(const HdValue *value)
+{
+	if (value->type != HD_VALUE_LIST && value->type != HD_VALUE_PAIRS)
+		return true;
+	return hd_flags_weight(value, HD_FLAGS_MAX_MADE) <= HD_FLAGS_MAX_MADE;
+}
+
+static void
+append_text(StringInfo out, const HdValue *value)
 {
 	HdValueWalk walk;
 	HdValue element;
@@ -416,15 +467,24 @@ hd_flags_append_text(StringInfo out, const HdValue *value)
 		appendStringInfoString(out, "[object Object]");
 		return;
 	}
-	check_stack_depth();
+	/* a context may be nested as deep as the stack allowed its parser, which had more of it */
+	if (stack_is_too_deep())
+		return;
 	hd_flags_walk(&walk, value);
 	while (hd_flags_walk_next(&walk, &element))
 	{
 		if (!first)
 			appendStringInfoChar(out, ',');
 		first = false;
-		hd_flags_append_text(out, &element);
+		append_text(out, &element);
 	}
+}
+
+void
+hd_flags_append_text(StringInfo out, const HdValue *value)
+{
+	if (hd_flags_is_handy(value))
+		append_text(out, value);
 }
 
 static bool
@@ -435,6 +495,8 @@ same_arrays(const HdValue *a, const HdValue *b)
 	HdValue one;
 	HdValue other;
 
+	if (stack_is_too_deep())
+		return false;
 	hd_flags_walk(&left, a);
 	hd_flags_walk(&right, b);
 	while (hd_flags_walk_next(&left, &one) && hd_flags_walk_next(&right, &other))

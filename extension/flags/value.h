@@ -182,8 +182,24 @@ extern double hd_flags_to_number(const HdValue *value);
 extern double hd_flags_text_to_number(const char *text, int length);
 
 /*
+ * hd_flags_weight
+ *		About how many bytes a value takes when it is written, each part as often
+ *		as it stands there: a rule can make a list that holds another twice, that
+ *		one a third, and so on.  Something above most where it is more than that,
+ *		or nested too deeply.
+ * hd_flags_is_handy
+ *		Whether a value can be written as a whole.  Only what a rule made may be
+ *		too large; what was given is as large as that.
+ */
+#define HD_FLAGS_MAX_MADE ((Size) 4 * 1024 * 1024)
+
+extern Size hd_flags_weight(const HdValue *value, Size most);
+extern bool hd_flags_is_handy(const HdValue *value);
+
+/*
  * hd_flags_append_text
- *		A value as JavaScript's String() has it, but null is the empty string.
+ *		A value as JavaScript's String() has it, but null is the empty string, and
+ *		so is what is not handy, or deeper than the stack.
  * hd_flags_append_number
  *		A number as JavaScript writes it: shortest digits, 1e21 and above with an
  *		exponent.

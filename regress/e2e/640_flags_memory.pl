@@ -1,6 +1,6 @@
 # Memory: millions of decisions in one statement, and thousands of statements in one session, and not a byte more.
 #
-# HOTDASH_FLAG_EVALUATIONS says how many there are of each kind; 100000000 is what is promised.
+# HOTDASH_FLAG_EVALUATIONS says how many there are, of all kinds together; 100000000 is what is promised.
 
 use strict;
 use warnings FATAL => 'all';
@@ -11,7 +11,6 @@ use Test::More;
 use lib $FindBin::RealBin;
 use HotDash;
 
-my $times = $ENV{HOTDASH_FLAG_EVALUATIONS} // 300_000;
 my $node = HotDash->cluster('main');
 $node->create_db_with_extension('app');
 $node->safe_psql('app', q{
@@ -45,6 +44,11 @@ my %decision = (
 	bare => q{hotdash.jsonlogic('{"cat": [{"var": "a"}, {"map": [{"var": "b"}, {"+": [{"var": ""}, 1]}]}]}', jsonb_build_object('a', b, 'b', '[1, 2]'::jsonb))},
 	bucket => q{hotdash.flag_bucket('growthbook-2', 'salt', 'u' || b)},
 );
+
+# Of each kind as many, and ten times so many thousands.
+my $kinds = keys %decision;
+my $times = 10_000 * int((($ENV{HOTDASH_FLAG_EVALUATIONS} // 5_400_000) + 10_000 * $kinds - 1) / (10_000 * $kinds));
+note("$times decisions of each of $kinds kinds, ", $times * $kinds, ' in all');
 
 # All rows are decided; ten of them are printed, each with the memory of the session then. The series are of two, and
 # kept in tuplestores that are full when the first is printed.

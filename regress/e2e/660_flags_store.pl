@@ -93,6 +93,24 @@ sub test_stale
 	return;
 }
 
+# What a session has counted is known to others when its transaction ends, and all of it when it goes.
+sub test_sessions
+{
+	my ($node) = @_;
+	my $uses = q{SELECT string_agg(concat(key, ' ', uses), ', ' ORDER BY key) FROM hotdash._flag_use_live() WHERE key LIKE 'seen-%'};
+	my $session = $node->session('app');
+
+	$node->safe_psql('app', qq{SELECT hotdash.flag_set('seen-' || x, $ON) FROM unnest('{a,b}'::text[]) AS x; CALL hotdash._tick()});
+	$session->query(qq{SELECT hotdash.flag_enabled('seen-a');});
+	$session->query(qq{SELECT hotdash.flag_enabled('seen-b');});
+	is($node->safe_psql('app', $uses), 'seen-a 1, seen-b 1', 'a flag that was used is known to be, also right after another');
+	$session->query(qq{SELECT hotdash.flag_enabled('seen-b');}) foreach 1 .. 10;
+	$session->quit;
+	poll_until(sub { $node->safe_psql('app', $uses) eq 'seen-a 1, seen-b 11' }, 60, 'the rest, with the end of the session');
+	pass('a session that ends hands over what it has');
+	return;
+}
+
 sub test_restore
 {
 	my ($node) = @_;
@@ -141,6 +159,7 @@ my $node = HotDash->cluster('main');
 $node->create_db_with_extension('app');
 test_exposures($node);
 test_stale($node);
+test_sessions($node);
 test_restore($node);
 $node->stop;
 test_not_preloaded();

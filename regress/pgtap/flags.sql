@@ -125,6 +125,8 @@ SELECT results_eq($$ SELECT * FROM hotdash.flag_audience('{"variants": {"a": 1},
 	$$ VALUES ('a', 250::bigint), (NULL, 750) $$, 'by columns, and who gets the default');
 SELECT throws_ok($$ SELECT hotdash.flag_audience('{}', 'tap_unit', 'id') $$, '22023', NULL, 'of a definition');
 SELECT throws_ok($$ SELECT hotdash.flag_audience('{"variants": {"a": 1}}', 'tap_unit', 'nothing') $$, '42703', NULL, 'by a column that is there');
+SELECT is(hotdash._flag_place('{"variants": {"a": 1}, "targeting": {"if": [{"var": "plan"}, "a"]}}', 'u', context), place, format('in a context of %s', context))
+FROM (VALUES ('{"plan": 1}'::jsonb, 1), ('[1, 2, 3]', -1), ('"plan"', -1), ('7', -1), ('null', 0), (NULL, 0)) AS c (context, place);
 
 --
 -- Explanations
@@ -139,6 +141,59 @@ SELECT is(hotdash.flag_explain(e.key, '{"shop": "berlin", "age": 20}') - '{why,r
 	e.key || ' is explained as it is evaluated')
 FROM hotdash.flag_evaluate_all('{"shop": "berlin", "age": 20}') AS e WHERE e.key LIKE 'tap-%';
 SELECT is(hotdash.flag_explain('tap-missing') ->> 'why', 'the caller''s default counts: there is no such flag', 'why, of one that is missing');
+
+--
+-- Bounds: what no rule and no context can do, however hostile
+--
+
+-- Alone each of these is small; with what it refers to one doubles twenty times, the other is 150 deep.
+SELECT is(hotdash.flags_import(jsonb_build_object(
+	'$evaluators', (SELECT jsonb_object_agg('tap-twice-' || i, jsonb_build_object('and', jsonb_build_array(jsonb_build_object('$ref', 'tap-twice-' || i + 1), jsonb_build_object('$ref', 'tap-twice-' || i + 1)))
+			|| CASE i WHEN 20 THEN '{"and": [true]}'::jsonb ELSE '{}' END) FROM generate_series(1, 20) AS i)
+		|| (SELECT jsonb_object_agg('tap-down-' || i, jsonb_build_object('!', jsonb_build_array(CASE i WHEN 150 THEN 'true' ELSE jsonb_build_object('$ref', 'tap-down-' || i + 1) END))) FROM generate_series(1, 150) AS i),
+	'flags', (SELECT jsonb_object_agg('tap-' || k, jsonb_build_object('variants', '{"on": true}'::jsonb, 'defaultVariant', 'on', 'targeting', jsonb_build_object('$ref', 'tap-' || k || '-1'))) FROM unnest('{twice,down}'::text[]) AS k))), 2, 'rules that grow by what they refer to');
+SELECT is(ROW(r.value, r.error_code, r.error_message)::text, ROW('7'::jsonb, 'PARSE_ERROR', m)::text, 'give the default: ' || m)
+FROM (VALUES ('twice', 'rule is too large'), ('down', 'rule is nested too deeply')) AS f (k, m) CROSS JOIN LATERAL hotdash.flag_evaluate('tap-' || k, '7') AS r;
+SELECT is((SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'hotdash flag' AND parent <> 'hotdash flags'), 0::bigint, 'and leave nothing behind');
+
+CREATE TEMPORARY TABLE hostile AS SELECT key, jsonb_build_object('bucketing', 'flagd-v3', 'variants', '{"on": 1, "off": 0}'::jsonb, 'defaultVariant', 'off', 'targeting', targeting) AS definition FROM (VALUES
+	('tap-fat', '{"map": [{"var": "list"}, {"reduce": [[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20], {"cat": [{"var": "accumulator"}, {"var": "accumulator"}]}, "x"]}]}'::jsonb),
+	('tap-nest', '{"reduce": [{"var": "list"}, [{"var": "accumulator"}], []]}'),
+	('tap-place', '{"fractional": [{"reduce": [{"var": "list"}, {"preserve": 1}, 0]}, ["on", 1]]}'),
+	('tap-in', '{"if": [{"in": [{"var": "part"}, {"var": "text"}]}, "on", "off"]}'),
+	('tap-whole', '{"if": [{"==": [{"var": ""}, 1]}, "off", "on"]}'),
+	('tap-double-text', '{"cat": [{"reduce": [{"var": "list"}, [{"var": "accumulator"}, {"var": "accumulator"}], "x"]}]}'),
+	('tap-double-same', '{"if": [{"==": [1, {"reduce": [{"var": "list"}, [{"var": "accumulator"}, {"var": "accumulator"}], "x"]}]}, "off", "on"]}'),
+	('tap-deep', '{"cat": [{"var": "list"}, "!"]}'),
+	('tap-unit', '{"fractional": [{"reduce": [{"var": "list"}, {"var": ""}, 0]}, ["on", 1]]}')) AS f (key, targeting);
+SELECT lives_ok('SELECT hotdash.flag_set(key, definition) FROM hostile', 'rules that take much');
+SET LOCAL statement_timeout = '60s';
+SELECT is(error_message, 'the rule threw Too Much Memory', 'memory has a bound') FROM hotdash.flag_evaluate('tap-fat', '7', jsonb_build_object('list', (SELECT jsonb_agg(i) FROM generate_series(1, 5000) AS i)));
+SELECT is(error_code, 'GENERAL', 'what is nested too deeply is an answer like others') FROM hotdash.flag_evaluate('tap-nest', '7', jsonb_build_object('list', (SELECT jsonb_agg(i) FROM generate_series(1, 90000) AS i)));
+SELECT is(error_message, 'the rule threw Too Many Steps', 'elements have a bound') FROM hotdash.flag_evaluate('tap-place', '7', jsonb_build_object('list', (SELECT jsonb_agg(i) FROM generate_series(1, 100001) AS i)));
+SELECT is(variant, 'off', 'a part is sought in a time that does not multiply') FROM hotdash.flag_evaluate('tap-in', 'null', jsonb_build_object('text', repeat('a', 4000000), 'part', repeat('a', 2000000) || 'b'));
+SELECT is(variant, 'on', 'a context of many attributes is put together in a time that does not multiply')
+FROM hotdash.flag_evaluate('tap-whole', 'null', (SELECT jsonb_object_agg('attribute ' || i, i) FROM generate_series(1, 300000) AS i));
+-- A list of two lists that are the same list of two, and so on: what would take 2^40 characters.
+CREATE TEMPORARY TABLE forty AS SELECT jsonb_build_object('list', jsonb_agg(i)) AS context FROM generate_series(1, 40) AS i;
+SELECT results_eq($$SELECT key, e.variant, e.error_message FROM hostile, forty, hotdash.flag_evaluate(key, 'null', context) AS e WHERE key LIKE 'tap-double-%' ORDER BY key$$,
+	$$VALUES ('tap-double-same', 'on', NULL), ('tap-double-text', NULL, 'the rule threw Text Too Long')$$, 'what doubles is no text');
+SELECT throws_ok($$SELECT hotdash.jsonlogic('{"reduce": [{"var": "list"}, [{"var": "accumulator"}, {"var": "accumulator"}], "x"]}', context) FROM forty$$, '54000', NULL, 'and no JSON');
+SELECT is(variant, 'off', 'a unit that is nested too deeply is none')
+FROM hotdash.flag_evaluate('tap-unit', 'null', jsonb_build_object('list', (SELECT jsonb_agg(i) FROM generate_series(1, 90000) AS i)));
+SELECT is(hotdash.flag_explain(key, context) ->> 'variant', (hotdash.flag_evaluate(key, 'null', context)).variant, key || ': its explanation agrees')
+FROM hostile CROSS JOIN (SELECT context FROM forty UNION ALL SELECT jsonb_build_object('list', (SELECT jsonb_agg(i) FROM generate_series(1, 90000) AS i))) AS c ORDER BY key;
+SELECT is(error_code, 'GENERAL', 'a context that is nested as deep as can be is read')
+FROM generate_series(1000, 6000, 1000) AS deep CROSS JOIN LATERAL
+	hotdash.flag_evaluate('tap-deep', 'null', jsonb_build_object('list', (repeat('[', deep) || repeat(']', deep))::jsonb));
+RESET statement_timeout;
+
+-- What is cut off a message is cut off between characters.
+SELECT lives_ok($$SELECT hotdash.flag_set('tap-' || key, jsonb_build_object('variants', '{"on": true}'::jsonb, 'targeting', targeting)) FROM (VALUES
+	('umlaut-operator', jsonb_build_object('x' || repeat('ä', 100), 1)), ('umlaut-answer', jsonb_build_object('cat', jsonb_build_array('x' || repeat('ä', 100)))),
+	('umlaut-ref', jsonb_build_object('$ref', 'x' || repeat('ä', 100)))) AS f (key, targeting)$$, 'long names');
+SELECT is(convert_from(convert_to(error_message, 'UTF8'), 'UTF8'), error_message, key || ': its message is a text') FROM hotdash.flag_evaluate_all() WHERE key LIKE 'tap-umlaut-%';
+SELECT throws_like(format('SELECT hotdash.jsonlogic(%L, NULL)', jsonb_build_object('throw', 'x' || repeat('ä', 1000))), 'xää%ä', 'and so is what jsonlogic throws');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -270,6 +270,7 @@ SELECT throws_ok($$SELECT hotdash.flags_import('{}', 'growthbook', '{"unknown": 
 SELECT throws_ok($$SELECT hotdash.flags_import('{}', 'growthbook', '{"experiments": 1}')$$, '22023', 'option "experiments" must be a JSON boolean', 'an option of the wrong type');
 SELECT throws_ok(format('SELECT pg_temp.import_one(%L)', jsonb_build_array(jsonb_build_object('force', 1, 'condition', (repeat('{"$not":', 200) || '{}' || repeat('}', 200))::jsonb))), '22023', NULL, 'a condition nested too deeply');
 SELECT throws_ok(format('SELECT pg_temp.import_one(%L)', jsonb_build_array(jsonb_build_object('force', 1, 'condition', jsonb_build_object('a', jsonb_build_object('$regex', repeat('a', 5000)))))), '22023', NULL, 'a pattern that is too long');
+SELECT is(pg_temp.import_one((SELECT jsonb_agg('{"id": "x", "force": 1}'::jsonb) FROM generate_series(1, 999))), 1, 'many rules of one name');
 SELECT throws_ok(format('SELECT pg_temp.import_one(%L)', jsonb_build_array(jsonb_build_object('force', 1, 'condition', jsonb_build_object('a', jsonb_build_object('$regex', '((a{1,255}){1,255}){1,255}'))))), '22023', NULL, 'a pattern that is too large');
 SELECT throws_ok(format('SELECT pg_temp.import_one(%L)', jsonb_build_array(jsonb_build_object('force', 1, 'condition', jsonb_build_object('a', jsonb_build_object('$regex', repeat('(', 1000) || repeat(')', 1000)))))), '22023', NULL, 'a pattern that is nested too deeply');
 

@@ -5,7 +5,7 @@ SET LOCAL client_min_messages = error;
 SET LOCAL hotdash.now_override = '2031-01-01 12:00:00+00';
 SET LOCAL hotdash.flag_context = '';
 SET LOCAL hotdash.environment = '';
-SELECT plan(149);
+SELECT plan(152);
 
 CREATE FUNCTION pg_temp.at(later interval) RETURNS text LANGUAGE sql AS $$
 	SELECT set_config('hotdash.now_override', ('2031-01-01 12:00:00+00'::timestamptz + later)::text, true)
@@ -104,6 +104,15 @@ SELECT is(hotdash._flag_diff(before::jsonb, after::jsonb), changes::jsonb, befor
 	('[1]', '[1, 2]', '[{"path": "", "before": [1], "after": [1, 2]}]'),
 	('{"a": []}', '{"a": {}}', '[{"path": "/a", "before": [], "after": {}}]')
 ) AS t (before, after, changes);
+SELECT hotdash.flag_set('pit', pg_temp.flag('on') || jsonb_build_object('metadata', jsonb_build_object('x', (repeat('[', 1000) || i || repeat(']', 1000))::jsonb)))
+FROM generate_series(1, 2) AS i;
+SELECT is((SELECT changes #>> '{0,path}' FROM hotdash.flag_history WHERE key = 'pit' AND version = 2), '/metadata/x' || repeat('/0', 62),
+	'what is deep within is told as a whole, and spoils the view for nobody');
+
+-- The size counts that it has when it is asked, and not that of a column.
+CREATE TEMPORARY TABLE squeezed AS SELECT pg_temp.flag('on') || jsonb_build_object('metadata', jsonb_build_object('x', repeat('x', 1100000))) AS definition;
+SELECT cmp_ok((SELECT pg_column_size(definition) FROM squeezed), '<', 100000, 'a column may be small');
+SELECT throws_ok($$SELECT hotdash.flag_set('a', definition) FROM squeezed$$, '54000', NULL, 'its definition is not');
 
 /*
  * Prerequisites
