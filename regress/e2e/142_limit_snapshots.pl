@@ -24,7 +24,7 @@ sql(q{
 	SELECT hotdash.limit_set('steady', 100, '36500 days'), hotdash.limit_set('exact', 7, '1 hour', algorithm => 'log'),
 		hotdash.limit_set('many', 500, '36500 days', algorithm => 'log'), hotdash.limit_set('window', 9, '1000 days', algorithm => 'window'),
 		hotdash.limit_set('gone', 5, '1 day', durability => 'none'), hotdash.limit_set('minute', 1, '1 minute'),
-		hotdash.limit_set('load', 1000000, '36500 days')});
+		hotdash.limit_set('load', 10000000, '36500 days')});
 
 # What all of the keys have left
 my $all = q{SELECT md5(string_agg(i || ' ' || (hotdash.limit_take('steady', 'k' || i, 0)).remaining || ' '
@@ -110,7 +110,7 @@ foreach my $round (1 .. $ROUNDS)
 	my @times = map { chomp; $_ } grep { /^[0-9.]+$/ } <$in>;
 	close $in;
 	my $certain = grep { $_ < $killed_after } @times;
-	my $used = 1000000 - remaining('load', 'k');
+	my $used = 10000000 - remaining('load', 'k');
 	$wrong++ if $used < $granted - $lost + $certain || $used > $granted - $lost + @times + 1;
 	$granted += @times;
 	$most = $granted - $used - $lost if $granted - $used - $lost > $most;
