@@ -218,7 +218,7 @@ CREATE FUNCTION hotdash._limits_rights() RETURNS TABLE (level text, object text)
 				'hotdash.limit_headers(text, text, text)', 'hotdash.limit_enforce(text, text, int)',
 				'hotdash.client_key(text, int)']) AS o
 		UNION ALL
-		SELECT l, 'view:limit_places' FROM unnest(ARRAY['viewer', 'operator', 'admin']) AS l
+		SELECT l, 'view:limit_places' FROM unnest(ARRAY['operator', 'admin']) AS l
 	$$;
 COMMENT ON FUNCTION hotdash._limits_rights() IS 'What each access level may use of rate limits';
 REVOKE ALL ON FUNCTION hotdash._limits_rights() FROM PUBLIC;
