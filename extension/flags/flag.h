@@ -46,11 +46,11 @@ typedef struct HdFlag
 	Jsonb *definition; /* everything points into it */
 	Jsonb *shared;	   /* evaluators and metadata of the set, or NULL; likewise */
 	bool enabled;	   /* state */
+	bool whole;		   /* the rule is one operator that leaves an outcome */
 	bool bucketing_given;
 	HdBucketing bucketing; /* when given; else hotdash.flag_bucketing counts */
 	HdFlagsDialect dialect;
 	HdFlagsNode *targeting; /* NULL: none */
-	bool whole;				/* the rule is one operator that leaves an outcome */
 	HdFlagsFacts facts;		/* about the rule */
 	int nvariants;
 	HdFlagVariant *variants;
@@ -64,6 +64,8 @@ typedef struct HdFlag
 	dlist_node used_node;			   /* of a list of uses.c, while used */
 	uint64 *uses;					   /* by variant, before them of the caller's default */
 } HdFlag;
+
+StaticAssertDecl(sizeof(HdFlag) <= 256, "a byte more takes twice as much of the allocator");
 
 /* OpenFeature's error codes. */
 typedef enum HdFlagError

@@ -182,3 +182,17 @@ with_autovacuum()
 {
 	sql -c 'ALTER SYSTEM RESET autovacuum' -c 'SELECT pg_reload_conf()' >/dev/null
 }
+
+# restarted_with SETTING...: the server is started anew with settings such as "shared_buffers = '1GB'"; those that have
+# no value are as they were.
+restarted_with()
+{
+	local setting
+	for setting in "$@"; do
+		case $setting in
+			*=*) sql -c "ALTER SYSTEM SET $setting" ;;
+			*) sql -c "ALTER SYSTEM RESET $setting" ;;
+		esac
+	done
+	pg_ctl restart -w -s -t 60 -m fast -D "$(sql -c 'SHOW data_directory')" -l "$HOTDASH_LOG/server.log" >/dev/null
+}

@@ -33,16 +33,3 @@ forget_limits()
 {
 	sql -c "SELECT hotdash.limit_delete(name) FROM (SELECT name FROM hotdash._limit WHERE name LIKE 'bench%' OFFSET 0) AS l" >/dev/null
 }
-
-# with_buckets N: the server is started anew with so many.
-with_buckets()
-{
-	sql -c "ALTER SYSTEM SET hotdash.limit_slots = $1"
-	pg_ctl restart -w -s -t 60 -m fast -D "$(sql -c 'SHOW data_directory')" -l "$HOTDASH_LOG/server.log" >/dev/null
-}
-
-without_buckets()
-{
-	sql -c 'ALTER SYSTEM RESET hotdash.limit_slots'
-	pg_ctl restart -w -s -t 60 -m fast -D "$(sql -c 'SHOW data_directory')" -l "$HOTDASH_LOG/server.log" >/dev/null
-}
