@@ -22,10 +22,11 @@ noop_functions()
 	SQL
 }
 
-# A limit that grants whatever the benchmark asks, and one that refuses.
+# A limit whose keys stay in debt and are granted all that is asked, one for a single key, and one that refuses.
 set_limits()
 {
-	sql -c "SELECT hotdash.limit_set('bench', 2000000000, '1 s', durability => 'none'),
+	sql -c "SELECT hotdash.limit_set('bench', 10000, '1 day', durability => 'none'),
+		hotdash.limit_set('bench-hot', 2000000000, '1 s', durability => 'none'),
 		hotdash.limit_set('bench-shut', 1, '10000 days', durability => 'none')" >/dev/null
 }
 
