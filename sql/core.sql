@@ -94,6 +94,17 @@ CREATE FUNCTION hotdash._require_arg(value anyelement, name text) RETURNS void
 COMMENT ON FUNCTION hotdash._require_arg(anyelement, text) IS 'Raises 22004 for a required argument that is NULL';
 REVOKE ALL ON FUNCTION hotdash._require_arg(anyelement, text) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._acting_role() RETURNS name
+	LANGUAGE plpgsql STABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		RETURN coalesce(nullif(current_setting('role'), 'none'), session_user);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._acting_role() IS 'Who asks: the role that was set, else that of the session';
+REVOKE ALL ON FUNCTION hotdash._acting_role() FROM PUBLIC;
+
 CREATE FUNCTION hotdash._core_rights() RETURNS TABLE (level text, object text)
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp

@@ -102,23 +102,12 @@ COMMENT ON FUNCTION hotdash._flag_check_name(text, text) IS
 	'A name of what it is, or 22023';
 REVOKE ALL ON FUNCTION hotdash._flag_check_name(text, text) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._flag_role() RETURNS name
-	LANGUAGE plpgsql STABLE PARALLEL SAFE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-	BEGIN
-		RETURN coalesce(nullif(current_setting('role'), 'none'), session_user);
-	END
-	$$;
-COMMENT ON FUNCTION hotdash._flag_role() IS 'Who asks: the role that was set, else that of the session';
-REVOKE ALL ON FUNCTION hotdash._flag_role() FROM PUBLIC;
-
 CREATE FUNCTION hotdash._flag_by(by text) RETURNS text
 	LANGUAGE plpgsql STABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	BEGIN
-		RETURN CASE WHEN by IS NULL THEN hotdash._flag_role()::text ELSE hotdash._alert_check_by(by) END;
+		RETURN CASE WHEN by IS NULL THEN hotdash._acting_role()::text ELSE hotdash._alert_check_by(by) END;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._flag_by(text) IS 'Who changes something: the name given, else the role; 22023 for what names nobody';
@@ -330,7 +319,7 @@ CREATE FUNCTION hotdash._flags_write(items hotdash._flag[], note text DEFAULT NU
 			RETURNING v.kind, v.key, v.version, i.definition, i.changed_by, i.asks, i.needs, i.refs
 		), version AS (
 			INSERT INTO hotdash._flag_history AS h (kind, key, version, definition, changed_at, changed_by, changed_role, note)
-			SELECT n.kind, n.key, n.version, n.definition, greatest(now_at, b.changed_at), n.changed_by, hotdash._flag_role(),
+			SELECT n.kind, n.key, n.version, n.definition, greatest(now_at, b.changed_at), n.changed_by, hotdash._acting_role(),
 				_flags_write.note
 			FROM next AS n
 			LEFT JOIN hotdash._flag_history AS b ON b.kind = n.kind AND b.key = n.key AND b.version = n.version - 1

@@ -86,7 +86,7 @@ CREATE FUNCTION hotdash.limit_set(name text, count int, period interval, burst i
 		PERFORM hotdash._instance_use();
 		INSERT INTO hotdash._limit AS l
 		VALUES (name, false, count, period, burst, algorithm, shadow, durability, time_zone, options, hotdash._now(),
-			coalesce(nullif(current_setting('role'), 'none'), session_user))
+			hotdash._acting_role())
 		ON CONFLICT ON CONSTRAINT _limit_pkey DO UPDATE SET count = excluded.count, period = excluded.period,
 			burst = excluded.burst, algorithm = excluded.algorithm, shadow = excluded.shadow,
 			durability = excluded.durability, time_zone = excluded.time_zone, options = excluded.options,

@@ -21,10 +21,6 @@
 
 static int limit_on_failure = HD_LIMIT_FAIL_OPEN;
 
-static const struct config_enum_entry failures[] = {{"open", HD_LIMIT_FAIL_OPEN, false},
-													{"closed", HD_LIMIT_FAIL_CLOSED, false},
-													{NULL, 0, false}};
-
 void
 hd_limits_decide_define(void)
 {
@@ -32,7 +28,8 @@ hd_limits_decide_define(void)
 		"hotdash.limit_on_failure",
 		"What a rate limit answers when it cannot be asked: open allows, closed refuses.",
 		"That is without preload, or when its part of memory is full of strict limits.",
-		&limit_on_failure, HD_LIMIT_FAIL_OPEN, failures, PGC_SUSET, 0, NULL, NULL, NULL);
+		&limit_on_failure, HD_LIMIT_FAIL_OPEN, hd_limits_rule_failures, PGC_SUSET, 0, NULL, NULL,
+		NULL);
 }
 
 static bool
@@ -52,7 +49,6 @@ prepare_call(HdLimitCall *call, HdLimit *limit, const HdLimitKey *key, int64 wan
 	call->want = want;
 	call->whole = true;
 	call->brief = false;
-	call->open = fails_open(&limit->rule);
 	call->now = hd_limits_table_steady(key, now);
 	call->taken_at = HD_LIMIT_NEWEST;
 	if (limit->rule.policy.algorithm == HD_LIMIT_WINDOW)
@@ -185,7 +181,7 @@ blind_verdict(const HdLimit *limit)
 
 	if (!verdict.allowed)
 		verdict.retry_after = verdict.reset_after = verdict.next_after = verdict.more_after =
-			Max(hd_limits_rule_period_us(rule) / rule->policy.count, 1);
+			Max(rule->policy.period_us / rule->policy.count, 1);
 	else
 	{
 		verdict.remaining = verdict.quota;
@@ -271,10 +267,11 @@ hd_limits_decide_all(HdLimit *limits, int n, HdLimitSubject subject, int32 cost,
 	Assert(n >= 1 && n <= HD_LIMIT_MOST_AT_ONCE);
 	if (cost == 0 || !hd_settings_preloaded())
 		return allow_each(limits, n, subject, cost, now);
-	for (int i = 0; i < HD_LIMIT_MOST_AT_ONCE && i < n; i++)
+	for (int i = 0; i < n; i++)
 	{
 		keys[i] = hd_limits_key_add(&limits[i].key, subject.bytes, subject.length);
 		prepare_call(&calls[i], &limits[i], &keys[i], cost, now);
+		calls[i].open = fails_open(&limits[i].rule);
 		bars[i] = !limits[i].rule.shadow;
 		durable = durable || limits[i].rule.policy.keep == HD_LIMIT_KEEP_WAL;
 	}

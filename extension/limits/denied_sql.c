@@ -29,8 +29,6 @@ PG_FUNCTION_INFO_V1(hd_limits_sql_denied_top);
 PG_FUNCTION_INFO_V1(hd_limits_sql_state);
 PG_FUNCTION_INFO_V1(hd_limits_sql_look);
 
-#define US_PER_S 1000000.0
-
 static const char *const kinds[HD_DENIED_KINDS] = {"refused", "shadow", "no_room"};
 
 /* This database's rows; whoever may see none gets none. */
@@ -352,8 +350,8 @@ look_at_bucket(HdLimit *limit, HdLimitSubject subject, Datum *values)
 	values[1] = BoolGetDatum(verdict.allowed);
 	values[2] = Int32GetDatum(verdict.quota);
 	values[3] = Int32GetDatum((int32) verdict.remaining);
-	values[4] = Float8GetDatum((double) verdict.next_after / US_PER_S);
-	values[5] = Float8GetDatum((double) verdict.reset_after / US_PER_S);
+	values[4] = Float8GetDatum((double) verdict.next_after / USECS_PER_SEC);
+	values[5] = Float8GetDatum((double) verdict.reset_after / USECS_PER_SEC);
 }
 
 /* The same of places, of which no time brings one back. */

@@ -114,25 +114,27 @@ put_retry_after(JsonbParseState **fields, const Standing *standing)
  * The older family
  */
 
+/* from: what Reset counts from, microseconds. */
 static void
-put_legacy(JsonbParseState **fields, const Standing *standing)
+put_older(JsonbParseState **fields, const Standing *standing, int64 from)
 {
 	put_number(fields, "X-RateLimit-Limit", standing->quota);
 	put_number(fields, "X-RateLimit-Remaining", standing->remaining);
 	if (standing->reset_after >= 0)
-		put_number(fields, "X-RateLimit-Reset", whole_seconds(standing->reset_after));
+		put_number(fields, "X-RateLimit-Reset", whole_seconds(from + standing->reset_after));
 	put_retry_after(fields, standing);
+}
+
+static void
+put_legacy(JsonbParseState **fields, const Standing *standing)
+{
+	put_older(fields, standing, 0);
 }
 
 static void
 put_legacy_epoch(JsonbParseState **fields, const Standing *standing)
 {
-	put_number(fields, "X-RateLimit-Limit", standing->quota);
-	put_number(fields, "X-RateLimit-Remaining", standing->remaining);
-	if (standing->reset_after >= 0)
-		put_number(fields, "X-RateLimit-Reset",
-				   whole_seconds(standing->now + UNIX_EPOCH_US + standing->reset_after));
-	put_retry_after(fields, standing);
+	put_older(fields, standing, standing->now + UNIX_EPOCH_US);
 }
 
 /*

@@ -22,25 +22,21 @@
 #define DEFAULT_KEYS 10000
 #define MAX_KEYS 100000
 
-/* One of the words that an argument may be. */
-typedef struct Word
-{
-	const char *name;
-	int value;
-} Word;
+/* The words that an argument may be, as settings have theirs. */
+typedef struct config_enum_entry Word;
 
-static const Word algorithms[] = {{"gcra", HD_LIMIT_GCRA},
-								  {"log", HD_LIMIT_LOG},
-								  {"window", HD_LIMIT_WINDOW},
-								  {"concurrency", HD_LIMIT_CONCURRENCY},
-								  {NULL, 0}};
-static const Word durabilities[] = {{"none", HD_LIMIT_KEEP_NONE},
-									{"snapshot", HD_LIMIT_KEEP_SNAPSHOT},
-									{"wal", HD_LIMIT_KEEP_WAL},
-									{NULL, 0}};
-static const Word failures[] = {{"open", HD_LIMIT_FAIL_OPEN},
-								{"closed", HD_LIMIT_FAIL_CLOSED},
-								{NULL, 0}};
+static const Word algorithms[] = {{"gcra", HD_LIMIT_GCRA, false},
+								  {"log", HD_LIMIT_LOG, false},
+								  {"window", HD_LIMIT_WINDOW, false},
+								  {"concurrency", HD_LIMIT_CONCURRENCY, false},
+								  {NULL, 0, false}};
+static const Word durabilities[] = {{"none", HD_LIMIT_KEEP_NONE, false},
+									{"snapshot", HD_LIMIT_KEEP_SNAPSHOT, false},
+									{"wal", HD_LIMIT_KEEP_WAL, false},
+									{NULL, 0, false}};
+const Word hd_limits_rule_failures[] = {{"open", HD_LIMIT_FAIL_OPEN, false},
+										{"closed", HD_LIMIT_FAIL_CLOSED, false},
+										{NULL, 0, false}};
 
 static int
 parse_word(const char *given, const char *what, const Word *words)
@@ -50,7 +46,7 @@ parse_word(const char *given, const char *what, const Word *words)
 	for (const Word *word = words; word->name != NULL; word++)
 	{
 		if (strcmp(word->name, given) == 0)
-			return word->value;
+			return word->val;
 	}
 	initStringInfo(&known);
 	for (const Word *word = words; word->name != NULL; word++)
@@ -82,7 +78,7 @@ set_option(HdLimitRule *rule, const char *name, const JsonbValue *value)
 	else if (strcmp(name, "on_failure") == 0 && value->type == jbvString)
 		rule->on_failure =
 			(HdLimitFailure) parse_word(pnstrdup(value->val.string.val, value->val.string.len),
-										"option on_failure", failures);
+										"option on_failure", hd_limits_rule_failures);
 	else if (strcmp(name, "keys") == 0 && value->type == jbvNumeric)
 		rule->keys = keys_option(value->val.numeric);
 	else
@@ -230,10 +226,4 @@ int32
 hd_limits_rule_burst(const HdLimitRule *rule)
 {
 	return (rule->policy.algorithm == HD_LIMIT_GCRA) ? rule->policy.burst : rule->policy.count;
-}
-
-int64
-hd_limits_rule_period_us(const HdLimitRule *rule)
-{
-	return rule->policy.period_us;
 }

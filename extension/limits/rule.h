@@ -14,6 +14,7 @@
 #include "datatype/timestamp.h"
 #include "limits/gcra.h"
 #include "limits/limits.h"
+#include "utils/guc.h"
 #include "utils/jsonb.h"
 
 /* Bytes of a name, with its terminator. */
@@ -29,6 +30,9 @@ typedef enum HdLimitFailure
 	HD_LIMIT_FAIL_CLOSED,
 	HD_LIMIT_FAIL_AS_SET /* hotdash.limit_on_failure */
 } HdLimitFailure;
+
+/* The first two by their names, for limits and the setting. */
+extern const struct config_enum_entry hd_limits_rule_failures[];
 
 typedef struct HdLimitRule
 {
@@ -66,11 +70,5 @@ extern void hd_limits_rule_compile(HdLimitRule *rule, const HdLimitDefinition *d
  *		What fits at once, the quota that callers are told.
  */
 extern int32 hd_limits_rule_burst(const HdLimitRule *rule);
-
-/*
- * hd_limits_rule_period_us
- *		The length of its period, of a month about that.
- */
-extern int64 hd_limits_rule_period_us(const HdLimitRule *rule);
 
 #endif /* HD_LIMITS_RULE_H */

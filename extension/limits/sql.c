@@ -30,8 +30,6 @@ PG_FUNCTION_INFO_V1(hd_limits_sql_refund_stored);
 PG_FUNCTION_INFO_V1(hd_limits_sql_reset);
 PG_FUNCTION_INFO_V1(hd_limits_sql_check);
 
-#define US_PER_S 1000000.0
-
 /*
  * hd_limits_sql_allow
  *		SQL: limit_allow(name, key, cost) -> bool.
@@ -74,9 +72,9 @@ verdict_row(FunctionCallInfo fcinfo, const HdLimitVerdict *verdict)
 	values[0] = BoolGetDatum(verdict->allowed);
 	values[1] = Int32GetDatum(verdict->quota);
 	values[2] = Int32GetDatum((int32) verdict->remaining);
-	values[3] = Float8GetDatum((double) verdict->retry_after / US_PER_S);
+	values[3] = Float8GetDatum((double) verdict->retry_after / USECS_PER_SEC);
 	nulls[3] = verdict->never;
-	values[4] = Float8GetDatum((double) verdict->reset_after / US_PER_S);
+	values[4] = Float8GetDatum((double) verdict->reset_after / USECS_PER_SEC);
 	return HeapTupleGetDatum(heap_form_tuple(result_type(fcinfo), values, nulls));
 }
 
