@@ -126,6 +126,8 @@ CREATE TABLE hotdash._sla_clock (
 	cycle int NOT NULL,
 	next_step smallint NOT NULL,
 	ahead bool NOT NULL,
+	paused bool NOT NULL,
+	began_paused bool NOT NULL,
 	state text COLLATE "C" NOT NULL,
 	metric text COLLATE "C" NOT NULL,
 	priority text COLLATE "C" NOT NULL,
@@ -149,6 +151,8 @@ COMMENT ON COLUMN hotdash._sla_clock.next_b IS 'Running: where in business time 
 COMMENT ON COLUMN hotdash._sla_clock.lane IS 'Twice the epoch of the calendar (0: the wall clock), and 1 for a due point at the next opening';
 COMMENT ON COLUMN hotdash._sla_clock.calendar_version IS 'Closed: the version of the calendar that counted';
 COMMENT ON COLUMN hotdash._sla_clock.next_step IS 'How many of the steps of its target have been reached';
+COMMENT ON COLUMN hotdash._sla_clock.paused IS 'Its subject is, or was when the clock was closed';
+COMMENT ON COLUMN hotdash._sla_clock.began_paused IS 'Its subject was paused when it began';
 COMMENT ON COLUMN hotdash._sla_clock.ahead IS 'It began at a time to come';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._sla_clock', '');
 
@@ -166,7 +170,7 @@ CREATE UNIQUE INDEX _sla_event_step ON hotdash._sla_event (clock, step) WHERE st
 COMMENT ON TABLE hotdash._sla_event IS 'What happened to clocks: the inputs, from which all else follows, and what was found';
 COMMENT ON COLUMN hotdash._sla_event.at IS 'When it happened; of steps: when they were due';
 COMMENT ON COLUMN hotdash._sla_event.kind IS
-	'Inputs: start, pause, resume, meet, reopen, cancel. Found: warning, breach, escalation, withdrawn. Beside them: retarget';
+	'Inputs: start, pause, resume, meet, reopen, cancel. Found: warning, breach, escalation, withdrawn. Beside them: restart (the next cycle), retarget';
 COMMENT ON COLUMN hotdash._sla_event.step IS 'Number of a step, once for each clock';
 COMMENT ON COLUMN hotdash._sla_event.detail IS 'The event of the domain that brought it about; of steps: what their actions came to';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._sla_event', '');
