@@ -9,7 +9,7 @@
 
 #include "sla/clock.h"
 
-#include "sla/calendars.h"
+#include "sla/lane.h"
 
 HdSlaClock *
 hd_sla_chain_open(HdSlaChain *chain)
@@ -43,7 +43,7 @@ reach(HdSlaChain *chain, HdSlaClock *clock, int step, TimestampTz due)
 		chain->reached = grown(chain->reached, chain->reached_allocated, sizeof(HdSlaReach));
 	}
 	chain->reached[chain->nreached++] =
-		(HdSlaReach){.cycle = clock - chain->clocks, .step = step, .due = due};
+		(HdSlaReach){.clock = clock - chain->clocks, .step = step, .due = due};
 }
 
 /* Reach the steps of the open clock that were due before an instant. */
@@ -106,6 +106,7 @@ begin(HdSlaChain *chain, TimestampTz at)
 	*clock = (HdSlaClock){.state = HD_SLA_PAUSED, .started_at = at, .last_at = at};
 	clock->terms = chain->terms_of(chain->arg, chain->nclocks);
 	clock->remaining = clock->terms->target;
+	clock->began_paused = clock->paused = chain->paused;
 	chain->nclocks++;
 	run(chain, clock, at);
 }
@@ -137,19 +138,19 @@ int
 hd_sla_chain_apply(HdSlaChain *chain, HdSlaInput input, TimestampTz at)
 {
 	HdSlaClock *clock = hd_sla_chain_open(chain);
-	int cycle;
+	int mine;
 
 	if (clock != NULL)
 		settle(chain, clock, at);
 
 	/* The clock whose end an input is has that input, not the one which it begins. */
-	cycle = chain->nclocks - 1;
+	mine = chain->nclocks - 1;
 	switch (input)
 	{
 		case HD_SLA_START:
 			if (clock == NULL)
 				begin(chain, at);
-			cycle = chain->nclocks - 1;
+			mine = chain->nclocks - 1;
 			break;
 		case HD_SLA_PAUSE:
 			chain->paused = true;
@@ -170,15 +171,18 @@ hd_sla_chain_apply(HdSlaChain *chain, HdSlaInput input, TimestampTz at)
 			break;
 		case HD_SLA_REOPEN:
 			if (clock == NULL)
-				reopen(chain, (cycle >= 0) ? &chain->clocks[cycle] : NULL, at);
-			cycle = chain->nclocks - 1;
+				reopen(chain, (mine >= 0) ? &chain->clocks[mine] : NULL, at);
+			mine = chain->nclocks - 1;
 			break;
 		case HD_SLA_CANCEL:
 			if (clock != NULL)
 				end(clock, HD_SLA_CANCELED, at);
 			break;
 	}
-	if (cycle >= 0)
-		chain->clocks[cycle].last_at = at;
-	return cycle;
+	if (mine >= 0)
+	{
+		chain->clocks[mine].last_at = at;
+		chain->clocks[mine].paused = chain->paused;
+	}
+	return mine;
 }

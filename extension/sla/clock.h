@@ -81,12 +81,14 @@ typedef struct HdSlaClock
 	int64 remaining;		 /* otherwise: what is left of it, negative when late */
 	int next_step;			 /* how many steps have been reached */
 	bool breached;
+	bool began_paused; /* the subject was when it began */
+	bool paused;	   /* the subject is, as far as its inputs tell */
 } HdSlaClock;
 
 /* A step that was reached when an input was applied. */
 typedef struct HdSlaReach
 {
-	int cycle; /* of the chain, from 0 */
+	int clock; /* of the chain */
 	int step;  /* its number */
 	TimestampTz due;
 } HdSlaReach;
@@ -94,6 +96,7 @@ typedef struct HdSlaReach
 typedef struct HdSlaChain
 {
 	bool paused; /* the subject is, whether a clock is open or not */
+	int base;	 /* cycles before the first of these clocks */
 	int nclocks;
 	int allocated;
 	HdSlaClock *clocks;
@@ -101,15 +104,15 @@ typedef struct HdSlaChain
 	int reached_allocated;
 	HdSlaReach *reached;
 
-	/* Terms of a clock that begins; cycle counts from 0. */
-	const HdSlaTerms *(*terms_of)(void *arg, int cycle);
+	/* Terms of a clock that begins, as the nth of these. */
+	const HdSlaTerms *(*terms_of)(void *arg, int n);
 	void *arg;
 } HdSlaChain;
 
 /*
  * hd_sla_chain_apply
  *		Bring a chain forward by one input, which must not be earlier than those
- *		before it.  Returns the cycle that the input belongs to, -1 before the
+ *		before it.  Returns which of the clocks the input belongs to, -1 before the
  *		first.
  *
  * Memory comes from the current context.  Raises 22008 where the calendar

@@ -1,0 +1,300 @@
+/*-------------------------------------------------------------------------
+ * chain.c
+ *		Chains of clocks in their tables.
+ *
+ * Model: see chain.h.
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "sla/chain.h"
+
+#include "catalog/pg_type.h"
+#include "core/clock.h"
+#include "core/spi.h"
+#include "sla/rows.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* An input, and the row that it is recorded with. */
+typedef struct Input
+{
+	int64 id;
+	int64 row;
+	TimestampTz at;
+	HdSlaInput kind;
+	int clock; /* of the chain, once applied */
+} Input;
+
+typedef struct Replay
+{
+	HdSlaKey key;
+	int nrows;
+	HdSlaRow *rows;
+	int ninputs;
+	Input *inputs;
+	HdSlaRow *fresh; /* terms of clocks beyond the rows */
+} Replay;
+
+static HdSpiPlan inputs_plan = {
+	.sql = "SELECT e.id, e.clock, e.at, e.kind FROM hotdash._sla_event AS e "
+		   "WHERE e.clock = ANY ($1) "
+		   "AND e.kind IN ('start', 'pause', 'resume', 'meet', 'reopen', 'cancel') "
+		   "ORDER BY e.at, e.id",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+};
+
+static HdSpiPlan fire_plan = {
+	.sql = "SELECT hotdash._sla_fire($1, $2, $3)",
+	.nargs = 3,
+	.argtypes = {INT8OID, INT2OID, TIMESTAMPTZOID},
+};
+
+HdSlaKey
+hd_sla_key_of(const HdSlaRow *row)
+{
+	return (HdSlaKey){.policy = row->policy,
+					  .tenant = row->tenant,
+					  .subject = row->subject,
+					  .metric = row->metric,
+					  .priority = row->priority,
+					  .attributes = row->attributes};
+}
+
+static void
+fire(const HdSlaChain *chain, const HdSlaRow *rows)
+{
+	for (int i = 0; i < chain->nreached; i++)
+	{
+		const HdSlaReach *reached = &chain->reached[i];
+		Datum values[3] = {Int64GetDatum(rows[reached->clock].id), Int16GetDatum(reached->step),
+						   TimestampTzGetDatum(reached->due)};
+
+		hd_spi_run(&fire_plan, values, NULL, false, 1);
+	}
+}
+
+/* The row of a clock that begins: what the policy says now, where it still knows the metric. */
+static HdSlaRow
+fresh_row(const HdSlaKey *key, const HdSlaRow *last)
+{
+	HdSlaRow row = (last != NULL) ? *last : (HdSlaRow){.policy = key->policy};
+
+	row.id = 0;
+	row.tenant = key->tenant;
+	row.subject = key->subject;
+	row.metric = key->metric;
+	if (key->priority != NULL)
+		row.priority = key->priority;
+	if (row.priority == NULL)
+		row.priority = "";
+	if (key->attributes != 0)
+		row.attributes = key->attributes;
+	if (!hd_sla_terms_read(key->policy, key->metric, row.priority, &row.terms, &row.version_id) &&
+		last == NULL)
+		elog(ERROR, "policy %d has no metric \"%s\"", key->policy, key->metric);
+	return row;
+}
+
+/*
+ * In order.
+ */
+
+typedef struct Advance
+{
+	const HdSlaKey *key;
+	const HdSlaRow *last;
+	HdSlaRow *fresh;
+} Advance;
+
+static const HdSlaTerms *
+terms_of_next(void *arg, int n)
+{
+	Advance *advance = arg;
+
+	advance->fresh = palloc(sizeof(HdSlaRow));
+	*advance->fresh = fresh_row(advance->key, advance->last);
+	return &advance->fresh->terms;
+}
+
+/* Bring a chain forward by its last row; false when another session has begun the same cycle. */
+static bool
+advance(const HdSlaKey *key, HdSlaRow *last, HdSlaInput input, TimestampTz at, Datum detail,
+		int64 *belongs)
+{
+	Advance now = {.key = key, .last = last};
+	HdSlaChain chain = {.terms_of = terms_of_next, .arg = &now};
+	HdSlaRow rows[2];
+	int nrows = 0;
+	int mine;
+
+	if (last != NULL)
+	{
+		chain.paused = last->clock.paused;
+		chain.base = last->cycle - 1;
+		chain.nclocks = chain.allocated = 1;
+		chain.clocks = palloc(sizeof(HdSlaClock));
+		chain.clocks[0] = last->clock;
+		chain.clocks[0].terms = &last->terms;
+		rows[nrows++] = *last;
+	}
+	mine = hd_sla_chain_apply(&chain, input, at);
+	*belongs = 0;
+	if (mine < 0)
+		return true;
+	if (chain.nclocks > nrows)
+	{
+		rows[nrows] = *now.fresh;
+		rows[nrows].cycle = chain.base + nrows + 1;
+		rows[nrows].clock = chain.clocks[nrows];
+		if (!hd_sla_row_insert(&rows[nrows]))
+			return false;
+		nrows++;
+	}
+	*belongs = rows[mine].id;
+	if (last != NULL)
+	{
+		rows[0].clock = chain.clocks[0];
+		hd_sla_row_update(&rows[0]);
+	}
+	hd_sla_row_input(*belongs, input, at, detail);
+	if (nrows > mine + 1)
+		hd_sla_record(rows[mine + 1].id, "restart", at, 0);
+	fire(&chain, rows);
+	return true;
+}
+
+/*
+ * Out of order.
+ */
+
+static const HdSlaTerms *
+terms_in_replay(void *arg, int n)
+{
+	Replay *replay = arg;
+
+	if (n < replay->nrows)
+		return &replay->rows[n].terms;
+	if (replay->fresh == NULL)
+	{
+		replay->fresh = palloc(sizeof(HdSlaRow));
+		*replay->fresh = fresh_row(&replay->key, &replay->rows[replay->nrows - 1]);
+	}
+	return &replay->fresh->terms;
+}
+
+static void
+read_inputs(Replay *replay)
+{
+	int64 *ids = palloc(replay->nrows * sizeof(int64));
+	Datum values[1];
+
+	for (int i = 0; i < replay->nrows; i++)
+		ids[i] = replay->rows[i].id;
+	values[0] = hd_spi_ids(ids, replay->nrows);
+	hd_spi_run(&inputs_plan, values, NULL, false, 0);
+	replay->ninputs = (int) SPI_processed;
+	replay->inputs = palloc(replay->ninputs * sizeof(Input));
+	for (int i = 0; i < replay->ninputs; i++)
+	{
+		Input *input = &replay->inputs[i];
+
+		input->id = DatumGetInt64(hd_spi_result(i, 1));
+		input->row = DatumGetInt64(hd_spi_result(i, 2));
+		input->at = DatumGetTimestampTz(hd_spi_result(i, 3));
+		input->kind = hd_sla_input_of(TextDatumGetCString(hd_spi_result(i, 4)));
+	}
+}
+
+/* Make the rows say what came out: those there were, those that are new, and none beyond. */
+static HdSlaRow *
+write_rows(Replay *replay, HdSlaChain *chain)
+{
+	int n = Max(chain->nclocks, replay->nrows);
+	HdSlaRow *rows = palloc(n * sizeof(HdSlaRow));
+
+	for (int i = 0; i < n; i++)
+	{
+		bool breached;
+
+		rows[i] = (i < replay->nrows) ? replay->rows[i] : *replay->fresh;
+		if (i >= chain->nclocks)
+			continue;
+		breached = i < replay->nrows && rows[i].clock.breached;
+		rows[i].cycle = chain->base + i + 1;
+		rows[i].clock = chain->clocks[i];
+		if (i < replay->nrows)
+			hd_sla_row_update(&rows[i]);
+		else if (!hd_sla_row_insert(&rows[i]))
+			elog(ERROR, "cycle %d of an SLA clock is there already", rows[i].cycle);
+		if (breached && !rows[i].clock.breached)
+			hd_sla_record(rows[i].id, "withdrawn", hd_clock_now(), 0);
+	}
+	return rows;
+}
+
+static void
+run_replay(Replay *replay)
+{
+	HdSlaRow *first = &replay->rows[0];
+	HdSlaChain chain = {.terms_of = terms_in_replay, .arg = replay};
+	HdSlaRow *rows;
+
+	chain.base = first->cycle - 1;
+	chain.paused = chain.base > 0 && first->clock.began_paused;
+	for (int i = 0; i < replay->ninputs; i++)
+	{
+		Input *input = &replay->inputs[i];
+
+		input->clock = Max(hd_sla_chain_apply(&chain, input->kind, input->at), 0);
+	}
+	if (chain.nclocks == 0)
+		elog(ERROR, "SLA clock " INT64_FORMAT " was never started", first->id);
+	rows = write_rows(replay, &chain);
+	for (int i = 0; i < replay->ninputs; i++)
+	{
+		if (rows[replay->inputs[i].clock].id != replay->inputs[i].row)
+			hd_sla_row_move_input(replay->inputs[i].row, replay->inputs[i].id,
+								  rows[replay->inputs[i].clock].id);
+	}
+	for (int i = chain.nclocks; i < replay->nrows; i++)
+		hd_sla_row_delete(rows[i].id, rows[chain.nclocks - 1].id);
+	fire(&chain, rows);
+}
+
+void
+hd_sla_replay(const HdSlaRow *row)
+{
+	Replay replay = {.key = hd_sla_key_of(row)};
+
+	replay.nrows = hd_sla_rows_lock(row, &replay.rows);
+	read_inputs(&replay);
+	run_replay(&replay);
+}
+
+/*
+ * hd_sla_input
+ */
+
+int64
+hd_sla_input(const HdSlaKey *key, HdSlaInput input, TimestampTz at, Datum detail)
+{
+	HdSlaRow last;
+	int64 belongs;
+
+	for (;;)
+	{
+		bool found = hd_sla_row_lock_last(key, &last);
+
+		if (found && at < last.clock.last_at)
+			break;
+		if (!found && input != HD_SLA_START)
+			return 0;
+		if (advance(key, found ? &last : NULL, input, at, detail, &belongs))
+			return belongs;
+	}
+	hd_sla_row_input(last.id, input, at, detail);
+	hd_sla_replay(&last);
+	return last.id;
+}
