@@ -203,9 +203,10 @@ CREATE FUNCTION hotdash._sla_actions_check(actions jsonb, path text) RETURNS voi
 			BEGIN
 				PERFORM hotdash._sla_action_check(what, action -> what);
 			EXCEPTION WHEN invalid_parameter_value OR program_limit_exceeded OR feature_not_supported THEN
-				GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT, detail = PG_EXCEPTION_DETAIL;
+				GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+				detail := concat_ws(' ', nullif(detail, ''), nullif(hint, ''));
 				RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('%s[%s].%s: %s', path, i, what, SQLERRM),
-					HINT = hint, DETAIL = detail;
+					DETAIL = coalesce(nullif(detail, ''), format('Known are %s.', array_to_string(hotdash._sla_action_keys(what), ', ')));
 			END;
 			i := i + 1;
 		END LOOP;
