@@ -29,17 +29,29 @@ hd_zone_find(const char *name)
 	return zone;
 }
 
-static int64
-offset_at(const pg_tz *zone, TimestampTz instant)
+/* The last whole second before an instant, or at it. */
+static pg_time_t
+second_of(TimestampTz instant)
 {
 	int64 seconds = instant / USECS_PER_SEC;
-	pg_time_t time;
-	struct pg_tm *tm;
 
 	if (seconds * USECS_PER_SEC > instant)
 		seconds--;
-	time = (pg_time_t) (seconds + EPOCH_SECONDS);
-	tm = pg_localtime(&time, zone);
+	return (pg_time_t) (seconds + EPOCH_SECONDS);
+}
+
+static TimestampTz
+instant_of(pg_time_t second)
+{
+	return ((int64) second - EPOCH_SECONDS) * USECS_PER_SEC;
+}
+
+static int64
+offset_at(const pg_tz *zone, TimestampTz instant)
+{
+	pg_time_t time = second_of(instant);
+	struct pg_tm *tm = pg_localtime(&time, zone);
+
 	return (tm != NULL) ? tm->tm_gmtoff * USECS_PER_SEC : 0;
 }
 
@@ -61,4 +73,38 @@ hd_zone_instant(const pg_tz *zone, Timestamp local)
 	if (offset_at(zone, local - Min(before, after)) == Min(before, after))
 		return local - Min(before, after);
 	return local - before;
+}
+
+/* The stretch that begins at an instant, which may be in the middle of a longer one. */
+static HdZoneStretch
+stretch_from(const pg_tz *zone, TimestampTz instant)
+{
+	pg_time_t second = second_of(instant);
+	HdZoneStretch stretch = {.from = instant_of(second), .until = PG_INT64_MAX};
+	long int before = 0;
+	long int after;
+	int before_dst;
+	int after_dst;
+	pg_time_t change;
+	int found =
+		pg_next_dst_boundary(&second, &before, &before_dst, &change, &after, &after_dst, zone);
+
+	if (found < 0)
+		stretch.until = stretch.from; /* none; each time is looked up */
+	else if (found > 0)
+		stretch.until = instant_of(change);
+	stretch.offset = before * USECS_PER_SEC;
+	return stretch;
+}
+
+TimestampTz
+hd_zone_instant_within(const pg_tz *zone, HdZoneStretch *stretch, Timestamp local)
+{
+	if (unlikely(local - ASIDE < stretch->from || local + ASIDE >= stretch->until))
+	{
+		*stretch = stretch_from(zone, local - ASIDE);
+		if (local + ASIDE >= stretch->until)
+			return hd_zone_instant(zone, local);
+	}
+	return local - stretch->offset;
 }

@@ -34,4 +34,23 @@ extern pg_tz *hd_zone_find(const char *name);
 extern Timestamp hd_zone_local(const pg_tz *zone, TimestampTz instant);
 extern TimestampTz hd_zone_instant(const pg_tz *zone, Timestamp local);
 
+/*
+ * Instants from one to before another between which a zone's offset is the
+ * same; zeroed: none.
+ */
+typedef struct HdZoneStretch
+{
+	TimestampTz from;
+	TimestampTz until;
+	int64 offset; /* microseconds east of Greenwich */
+} HdZoneStretch;
+
+/*
+ * hd_zone_instant_within
+ *		As hd_zone_instant, for many local times that follow each other: away from
+ *		changes the offset of the stretch that the caller keeps will do.
+ */
+extern TimestampTz hd_zone_instant_within(const pg_tz *zone, HdZoneStretch *stretch,
+										  Timestamp local);
+
 #endif /* HD_ZONE_H */
