@@ -274,8 +274,15 @@ hd_sla_replay(const HdSlaRow *row)
 }
 
 /*
- * hd_sla_input
+ * Either.
  */
+
+static void
+out_of_order(const HdSlaRow *last, HdSlaInput input, TimestampTz at, Datum detail)
+{
+	hd_sla_row_input(last->id, input, at, detail);
+	hd_sla_replay(last);
+}
 
 int64
 hd_sla_input(const HdSlaKey *key, HdSlaInput input, TimestampTz at, Datum detail)
@@ -287,14 +294,26 @@ hd_sla_input(const HdSlaKey *key, HdSlaInput input, TimestampTz at, Datum detail
 	{
 		bool found = hd_sla_row_lock_last(key, &last);
 
-		if (found && at < last.clock.last_at)
-			break;
 		if (!found && input != HD_SLA_START)
 			return 0;
+		if (found && at < last.clock.last_at)
+		{
+			out_of_order(&last, input, at, detail);
+			return last.id;
+		}
 		if (advance(key, found ? &last : NULL, input, at, detail, &belongs))
 			return belongs;
 	}
-	hd_sla_row_input(last.id, input, at, detail);
-	hd_sla_replay(&last);
-	return last.id;
+}
+
+void
+hd_sla_input_last(HdSlaRow *last, HdSlaInput input, TimestampTz at, Datum detail)
+{
+	HdSlaKey key = hd_sla_key_of(last);
+	int64 belongs;
+
+	if (at < last->clock.last_at)
+		out_of_order(last, input, at, detail);
+	else if (!advance(&key, last, input, at, detail, &belongs))
+		elog(ERROR, "the cycle after SLA clock " INT64_FORMAT " is there already", last->id);
 }

@@ -78,6 +78,12 @@ extern HdSlaKey hd_sla_key_of(const HdSlaRow *row);
 extern int64 hd_sla_input(const HdSlaKey *key, HdSlaInput input, TimestampTz at, Datum detail);
 
 /*
+ * hd_sla_input_last
+ *		The same where the chain's last row, which is open, is locked.
+ */
+extern void hd_sla_input_last(HdSlaRow *last, HdSlaInput input, TimestampTz at, Datum detail);
+
+/*
  * hd_sla_replay
  *		Compute a chain anew from its inputs; row is its last, locked, and its
  *		terms may differ from those that it was read with.
