@@ -246,8 +246,10 @@ run_replay(Replay *replay)
 	for (int i = 0; i < replay->ninputs; i++)
 	{
 		Input *input = &replay->inputs[i];
+		int belongs = hd_sla_chain_apply(&chain, input->kind, input->at);
 
-		input->clock = Max(hd_sla_chain_apply(&chain, input->kind, input->at), 0);
+		/* what came before the start is kept with the first clock */
+		input->clock = Max(belongs, 0);
 	}
 	if (chain.nclocks == 0)
 		elog(ERROR, "SLA clock " INT64_FORMAT " was never started", first->id);

@@ -9,7 +9,7 @@
 
 #include "sla/clock.h"
 
-#include "sla/lane.h"
+#include "sla/calendars.h"
 
 HdSlaClock *
 hd_sla_chain_open(HdSlaChain *chain)

@@ -15,7 +15,7 @@
 #include "core/spi.h"
 #include "fmgr.h"
 #include "sla/chain.h"
-#include "sla/lane.h"
+#include "sla/calendars.h"
 #include "utils/timestamp.h"
 
 #define BATCH 1000

@@ -16,7 +16,7 @@
 #include "core/clock.h"
 #include "core/settings.h"
 #include "core/spi.h"
-#include "sla/lane.h"
+#include "sla/calendars.h"
 #include "sla/scan.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
