@@ -59,9 +59,11 @@ settle(HdSlaChain *chain, HdSlaClock *clock, TimestampTz at)
 	past = hd_sla_lane_past(terms->lane, at);
 	while (hd_sla_clock_next(clock, &next_b) && next_b <= past)
 	{
-		/* what was due when the clock stopped is due when it goes on */
-		TimestampTz due = Max(hd_sla_lane_instant(terms->lane, next_b), clock->last_at);
+		TimestampTz instant = hd_sla_lane_instant(terms->lane, next_b);
 		int step = terms->steps[clock->next_step++];
+
+		/* what was due when the clock stopped is due when it goes on */
+		TimestampTz due = Max(instant, clock->last_at);
 
 		if (step == HD_SLA_STEP_BREACH)
 		{
