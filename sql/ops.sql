@@ -640,7 +640,8 @@ CREATE FUNCTION hotdash._ops_rights() RETURNS TABLE (level text, object text)
 		FROM unnest(ARRAY[
 			'hotdash.access_grant(regrole, text, text)', 'hotdash.access_revoke(regrole)',
 			'hotdash.cron_install(regrole)', 'hotdash.cron_remove()', 'hotdash._cron_jobs()',
-			'hotdash._cron_database()', 'hotdash._cron_require()', 'hotdash._cron_role(regrole)']) AS o
+			'hotdash._cron_database()', 'hotdash._cron_require()', 'hotdash._cron_role(regrole)',
+			'hotdash._cron_seconds()', 'hotdash._cron_require_seconds()']) AS o
 	$$;
 COMMENT ON FUNCTION hotdash._ops_rights() IS 'What each access level may use of operations';
 REVOKE ALL ON FUNCTION hotdash._ops_rights() FROM PUBLIC;
