@@ -76,7 +76,11 @@ CREATE FUNCTION hotdash._access_rights() RETURNS TABLE (level text, object text)
 		UNION SELECT r.level, r.object FROM hotdash._flags_evaluate_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._flags_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._limits_rights() AS r
+<<<<<<< HEAD
 		UNION SELECT r.level, r.object FROM hotdash._sla_rights() AS r
+=======
+		UNION SELECT r.level, r.object FROM hotdash._sla_scan_rights() AS r
+>>>>>>> 4f3b4d5 (SLA: the scan: steps that are due, the earliest of all lanes first, each once)
 		UNION SELECT r.level, r.object FROM hotdash._ops_rights() AS r
 	$$;
 COMMENT ON FUNCTION hotdash._access_rights() IS 'What each access level may use, of all modules';
@@ -564,7 +568,7 @@ CREATE FUNCTION hotdash.health() RETURNS jsonb
 	AS $$
 DECLARE
 	names CONSTANT text[] := ARRAY['database', 'preload', 'worker', 'cron', 'instance', 'jobs',
-		'schedules', 'limits', 'flags', 'secrets', 'certificates', 'retention'];
+		'schedules', 'limits', 'flags', 'sla', 'secrets', 'certificates', 'retention'];
 	checks jsonb := '{}';
 	name text;
 	began timestamptz;
@@ -636,7 +640,8 @@ CREATE FUNCTION hotdash._ops_rights() RETURNS TABLE (level text, object text)
 		FROM unnest(ARRAY[
 			'hotdash.access_grant(regrole, text, text)', 'hotdash.access_revoke(regrole)',
 			'hotdash.cron_install(regrole)', 'hotdash.cron_remove()', 'hotdash._cron_jobs()',
-			'hotdash._cron_database()', 'hotdash._cron_require()', 'hotdash._cron_role(regrole)']) AS o
+			'hotdash._cron_database()', 'hotdash._cron_require()', 'hotdash._cron_role(regrole)',
+			'hotdash._cron_seconds()', 'hotdash._cron_require_seconds()']) AS o
 	$$;
 COMMENT ON FUNCTION hotdash._ops_rights() IS 'What each access level may use of operations';
 REVOKE ALL ON FUNCTION hotdash._ops_rights() FROM PUBLIC;

@@ -4,7 +4,18 @@
  * pg_cron keeps one schedule for the whole server, in one database. Where that is not this one, nothing of it can be
  * seen or changed from here: cron_install and cron_remove then return the statements to run there, and _cron_state
  * says no more than that.
+ *
+ * Two jobs run each minute. A third looks for steps of SLA clocks each hotdash.cron_seconds, where pg_cron counts in
+ * seconds; without it, and without a worker, they are found within the minute.
  */
+
+CREATE FUNCTION hotdash._cron_seconds() RETURNS int
+	LANGUAGE sql STABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	-- Where the library is not loaded there is no such setting, and a text at best.
+	AS $$ SELECT coalesce(substring(current_setting('hotdash.cron_seconds', true) FROM '^ *(\d{1,2})s? *$')::int, 0) $$;
+COMMENT ON FUNCTION hotdash._cron_seconds() IS 'How often pg_cron is to look for steps of SLA clocks; 0: each minute';
+REVOKE ALL ON FUNCTION hotdash._cron_seconds() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._cron_jobs() RETURNS TABLE (name text, schedule text, command text, routine text)
 	LANGUAGE sql STABLE PARALLEL SAFE
@@ -13,6 +24,7 @@ CREATE FUNCTION hotdash._cron_jobs() RETURNS TABLE (name text, schedule text, co
 		-- The command looks before it calls: after DROP EXTENSION it does nothing, rather than fail every
 		-- minute for ever. No trigger could unschedule it, since an extension's own event trigger is gone
 		-- when it is dropped, and the schedule may be in another database. pg_cron's names end at 63 bytes.
+		-- A job without a schedule is not wanted now, and may be there from before.
 		SELECT CASE WHEN octet_length(label || current_database()) < 64 THEN label || current_database()
 				ELSE label || md5(current_database()) END,
 			schedule,
@@ -21,10 +33,13 @@ CREATE FUNCTION hotdash._cron_jobs() RETURNS TABLE (name text, schedule text, co
 			routine
 		FROM (VALUES
 			('hotdash tick ', '* * * * *', 'hotdash._tick', 'hotdash._tick()'),
-			('hotdash work ', '* * * * *', 'hotdash._work_relay', 'hotdash._work_relay()')
+			('hotdash work ', '* * * * *', 'hotdash._work_relay', 'hotdash._work_relay()'),
+			('hotdash scan ', nullif(hotdash._cron_seconds(), 0) || ' seconds', 'hotdash._sla_scan_tick',
+				'hotdash._sla_scan_tick()')
 		) AS job (label, schedule, routine, call)
 	$$;
-COMMENT ON FUNCTION hotdash._cron_jobs() IS 'What cron_install schedules for this database';
+COMMENT ON FUNCTION hotdash._cron_jobs() IS
+	'What cron_install schedules for this database; what has no schedule it takes off';
 REVOKE ALL ON FUNCTION hotdash._cron_jobs() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._cron_database() RETURNS text
@@ -67,6 +82,27 @@ $$;
 COMMENT ON FUNCTION hotdash._cron_require() IS
 	'Database of pg_cron''s schedule; raises 55000 saying what is missing';
 REVOKE ALL ON FUNCTION hotdash._cron_require() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._cron_require_seconds() RETURNS void
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+DECLARE
+	installed CONSTANT text := (SELECT default_version FROM pg_available_extensions WHERE name = 'pg_cron');
+	numbers CONSTANT text[] := regexp_match(installed, '^(\d+)\.(\d+)');
+BEGIN
+	-- What cannot be told is left to pg_cron, which refuses a schedule that it cannot read.
+	IF hotdash._cron_seconds() > 0 AND (numbers[1]::int, numbers[2]::int) < (1, 5) THEN
+		RAISE EXCEPTION USING
+			ERRCODE = 'object_not_in_prerequisite_state',
+			MESSAGE = format('pg_cron %s cannot run jobs each few seconds', installed),
+			HINT = 'Install pg_cron 1.5 or later, or set hotdash.cron_seconds to 0.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION hotdash._cron_require_seconds() IS
+	'Raises 55000 where hotdash.cron_seconds asks for more than the installed pg_cron can';
+REVOKE ALL ON FUNCTION hotdash._cron_require_seconds() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._cron_role(run_as regrole) RETURNS name
 	LANGUAGE plpgsql STABLE
@@ -115,15 +151,21 @@ DECLARE
 	who CONSTANT name := hotdash._cron_role(run_as);
 	job record;
 BEGIN
+	PERFORM hotdash._cron_require_seconds();
 	FOR job IN SELECT * FROM hotdash._cron_jobs() LOOP
-		IF home <> current_database() THEN
+		IF home <> current_database() AND job.schedule IS NULL THEN
+			RETURN NEXT format('SELECT cron.unschedule(jobid) FROM cron.job WHERE jobname = %L AND database = %L;',
+				job.name, current_database());
+			CONTINUE;
+		ELSIF home <> current_database() THEN
 			RETURN NEXT format('SELECT cron.schedule_in_database(%L, %L, %L, %L, %L);',
 				job.name, job.schedule, job.command, current_database(), who);
 			CONTINUE;
 		END IF;
 		-- pg_cron's names are unique per role only.
 		PERFORM cron.unschedule(c.jobid) FROM cron.job AS c
-		WHERE c.jobname = job.name AND c.database = current_database() AND c.username <> who;
+		WHERE c.jobname = job.name AND c.database = current_database() AND (c.username <> who OR job.schedule IS NULL);
+		CONTINUE WHEN job.schedule IS NULL;
 		IF who = current_user THEN
 			PERFORM cron.schedule(job.name, job.schedule, job.command);
 		ELSE
@@ -183,7 +225,8 @@ BEGIN
 	SELECT bool_or(c.jobid IS NULL) INTO missing
 	FROM hotdash._cron_jobs() AS j
 	LEFT JOIN cron.job AS c
-		ON c.jobname = j.name AND c.database = current_database() AND c.active;
+		ON c.jobname = j.name AND c.database = current_database() AND c.active
+	WHERE j.schedule IS NOT NULL;
 	RETURN CASE WHEN missing THEN 'not installed' ELSE 'installed' END;
 END
 $$;

@@ -18,8 +18,9 @@
 #include "ops/spans.h"
 #include "utils/guc.h"
 
-/* Read by sql/ops_alerts.sql alone; the variable is where the setting lives. */
+/* Read by sql/ops_alerts.sql and sql/ops_cron.sql alone; the variables are where the settings live. */
 static int alert_retention = 90 * 24 * 60;
+static int cron_seconds = 0;
 
 static TimestampTz tick_task(void);
 
@@ -47,6 +48,10 @@ hd_ops_init(void)
 	DefineCustomIntVariable("hotdash.alert_retention", "How long cleared alerts are kept.", NULL,
 							&alert_retention, 90 * 24 * 60, 1, HD_PARTS_MAX_DAYS * 24 * 60,
 							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+	DefineCustomIntVariable("hotdash.cron_seconds",
+							"How often pg_cron looks for steps of SLA clocks that are due.",
+							"For cron_install; needs pg_cron 1.5. 0: each minute.", &cron_seconds,
+							0, 0, 59, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("hotdash.span_retention", "How long spans are kept.",
 							"Rounded up to 1, 3, 7, 14, 30, 90 or 365 days.",
 							&hd_ops_setting_span_retention, 7 * 24 * 60, 1,

@@ -7,7 +7,10 @@
 
 #include "sla/sla.h"
 
+#include "sla/scan.h"
+
 void
 hd_sla_init(void)
 {
+	hd_sla_scan_init();
 }
