@@ -14,7 +14,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#define MAX_TICKS 8
+#define MAX_TICKS 16
 #define TICK_US USECS_PER_SEC
 
 static HdTick ticks[MAX_TICKS];

@@ -50,7 +50,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#define MAX_TASKS 8
+#define MAX_TASKS 16
 
 /*
  * The longest sleep, also of a single task, because a wait for a lock in another task may have taken
