@@ -78,9 +78,10 @@ CREATE FUNCTION hotdash._access_rights() RETURNS TABLE (level text, object text)
 		UNION SELECT r.level, r.object FROM hotdash._limits_rights() AS r
 <<<<<<< HEAD
 		UNION SELECT r.level, r.object FROM hotdash._sla_rights() AS r
-=======
 		UNION SELECT r.level, r.object FROM hotdash._sla_scan_rights() AS r
->>>>>>> 4f3b4d5 (SLA: the scan: steps that are due, the earliest of all lanes first, each once)
+=======
+		UNION SELECT r.level, r.object FROM hotdash._sla_counts_rights() AS r
+>>>>>>> count
 		UNION SELECT r.level, r.object FROM hotdash._ops_rights() AS r
 	$$;
 COMMENT ON FUNCTION hotdash._access_rights() IS 'What each access level may use, of all modules';
