@@ -36,6 +36,7 @@ static const char *const names[] = {
 	[HD_COUNTER_LIMITS_COARSE] = "limits_coarse",
 	[HD_COUNTER_LIMITS_PLACES_FULL] = "limits_places_full",
 	[HD_COUNTER_FLAGS_USES_LOST] = "flags_uses_lost",
+	[HD_COUNTER_SLA_RULES_FAILED] = "sla_rules_failed",
 };
 
 StaticAssertDecl(lengthof(names) == HD_COUNTER_COUNT, "every counter has a name");

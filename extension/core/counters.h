@@ -31,6 +31,7 @@ typedef enum HdCounter
 	HD_COUNTER_LIMITS_COARSE,	 /* takes that cost a log precision for want of memory */
 	HD_COUNTER_LIMITS_PLACES_FULL, /* times there was no memory for a place of a limit */
 	HD_COUNTER_FLAGS_USES_LOST,	   /* uses of flags that were not counted for want of room */
+	HD_COUNTER_SLA_RULES_FAILED,   /* conditions and actions of escalation rules that failed */
 	HD_COUNTER_COUNT
 } HdCounter;
 
