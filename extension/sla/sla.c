@@ -1,17 +1,22 @@
 /*-------------------------------------------------------------------------
  * sla.c
- *		Entry of the SLA clocks.
+ *		Entry of the SLA clocks, and their periodic work.
+ *
+ * Model: the scan has a task and a tick of its own (scan.h), since it goes by
+ * instants.  What is done beside it each second: counts are folded, old
+ * clocks are deleted, clocks are moved to the epoch of their calendar.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "sla/sla.h"
 
-#include "sla/scan.h"
 #include "core/settings.h"
 #include "core/tick.h"
 #include "core/worker.h"
 #include "sla/counts.h"
+#include "sla/rebase.h"
+#include "sla/scan.h"
 
 static TimestampTz tick_task(void);
 
@@ -21,7 +26,9 @@ static const HdWorkerTask task = {"hotdash: SLA tick", tick_task};
 static bool
 tick(void)
 {
-	return hd_sla_counts_tick();
+	bool more = hd_sla_rebase_tick();
+
+	return hd_sla_counts_tick() || more;
 }
 
 static TimestampTz
