@@ -76,12 +76,10 @@ CREATE FUNCTION hotdash._access_rights() RETURNS TABLE (level text, object text)
 		UNION SELECT r.level, r.object FROM hotdash._flags_evaluate_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._flags_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._limits_rights() AS r
-<<<<<<< HEAD
 		UNION SELECT r.level, r.object FROM hotdash._sla_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._sla_scan_rights() AS r
-=======
 		UNION SELECT r.level, r.object FROM hotdash._sla_counts_rights() AS r
->>>>>>> count
+		UNION SELECT r.level, r.object FROM hotdash._sla_rules_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._ops_rights() AS r
 	$$;
 COMMENT ON FUNCTION hotdash._access_rights() IS 'What each access level may use, of all modules';
@@ -569,7 +567,7 @@ CREATE FUNCTION hotdash.health() RETURNS jsonb
 	AS $$
 DECLARE
 	names CONSTANT text[] := ARRAY['database', 'preload', 'worker', 'cron', 'instance', 'jobs',
-		'schedules', 'limits', 'flags', 'sla', 'secrets', 'certificates', 'retention'];
+		'schedules', 'limits', 'flags', 'sla', 'escalations', 'secrets', 'certificates', 'retention'];
 	checks jsonb := '{}';
 	name text;
 	began timestamptz;

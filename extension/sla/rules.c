@@ -40,6 +40,9 @@ static uint64 messages = 1;			 /* about that table, or about all */
 static uint64 known_messages = 0;	 /* as of which any_rules is */
 static bool any_rules = false;
 
+/* Read by sql/sla_escalations.sql alone; the variable is where the setting lives. */
+static int retention = 90 * 24 * 60;
+
 static HdSpiPlan any_plan = {
 	.sql = "SELECT EXISTS (SELECT FROM hotdash._escalation_rules_of_events())",
 };
@@ -208,4 +211,13 @@ hd_sla_rules_tick(void)
 	}
 	hd_spi_end(&spi);
 	return more;
+}
+
+void
+hd_sla_rules_init(void)
+{
+	DefineCustomIntVariable("hotdash.escalation_retention",
+							"How long escalations are kept, and failures of their rules.", NULL,
+							&retention, 90 * 24 * 60, 60, 3650 * 24 * 60, PGC_SIGHUP, GUC_UNIT_MIN,
+							NULL, NULL, NULL);
 }

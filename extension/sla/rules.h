@@ -14,6 +14,12 @@
 #include "postgres.h"
 
 /*
+ * hd_sla_rules_init
+ *		The settings.
+ */
+extern void hd_sla_rules_init(void);
+
+/*
  * hd_sla_rules_any
  *		Whether any rule is in force that looks at events and steps.  While it
  *		says no, _sla_rules_event and _sla_rules_step need not be called; they ask

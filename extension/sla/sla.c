@@ -4,7 +4,8 @@
  *
  * Model: the scan has a task and a tick of its own (scan.h), since it goes by
  * instants.  What is done beside it each second: counts are folded, old
- * clocks are deleted, clocks are moved to the epoch of their calendar.
+ * clocks are deleted, clocks are moved to the epoch of their calendar, and
+ * escalation rules catch up.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -15,7 +16,9 @@
 #include "core/tick.h"
 #include "core/worker.h"
 #include "sla/counts.h"
+#include "sla/language.h"
 #include "sla/rebase.h"
+#include "sla/rules.h"
 #include "sla/scan.h"
 
 static TimestampTz tick_task(void);
@@ -28,6 +31,7 @@ tick(void)
 {
 	bool more = hd_sla_rebase_tick();
 
+	more = hd_sla_rules_tick() || more;
 	return hd_sla_counts_tick() || more;
 }
 
@@ -42,6 +46,8 @@ hd_sla_init(void)
 {
 	hd_sla_scan_init();
 	hd_sla_counts_define();
+	hd_sla_language_init();
+	hd_sla_rules_init();
 	hd_tick_register(tick);
 	if (hd_settings_preloaded())
 		hd_worker_register(&task);
