@@ -16,7 +16,9 @@
  * is a subtraction and a resume an addition, and a calendar that changes in the future changes none of them. Which
  * calendar, and whether a due point at closing time means the close or the next opening, is the clock's lane.
  *
- * Locks: the row of the clock, before that of anything else. Nobody locks two but the scan, which skips what is locked.
+ * Locks: the row of the clock, before that of anything else; of a chain the last first. The scan skips what is locked.
+ *
+ * extension/sla/counts.c numbers the columns of _sla_clock: keep it in step.
  */
 
 /*
