@@ -165,7 +165,8 @@ make_plan(HdSpiPlan *plan)
 
 	if (plan->plan != NULL)
 		return;
-	made = SPI_prepare(plan->sql, plan->nargs, plan->argtypes);
+	made = SPI_prepare_cursor(plan->sql, plan->nargs, plan->argtypes,
+							  plan->generic ? CURSOR_OPT_GENERIC_PLAN : 0);
 	if (made == NULL)
 		elog(ERROR, "could not prepare \"%s\": %s", plan->sql, SPI_result_code_string(SPI_result));
 	if (SPI_keepplan(made) != 0)

@@ -20,7 +20,7 @@
 
 #include "executor/spi.h"
 
-#define HD_SPI_MAX_ARGS 24
+#define HD_SPI_MAX_ARGS 28
 
 typedef struct HdSpi
 {
@@ -34,6 +34,7 @@ typedef struct HdSpiPlan
 	const char *sql;
 	int nargs;
 	Oid argtypes[HD_SPI_MAX_ARGS];
+	bool generic;	 /* planned once: no value of an argument makes another plan better */
 	SPIPlanPtr plan; /* kept for the session once made */
 } HdSpiPlan;
 

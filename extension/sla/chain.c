@@ -145,22 +145,27 @@ advance(const HdSlaKey *key, HdSlaRow *last, HdSlaInput input, TimestampTz at, D
 		return true;
 	if (chain.nclocks > nrows)
 	{
+		bool follows = nrows > mine; /* the input ended the clock before */
+
 		rows[nrows] = *now.fresh;
 		rows[nrows].cycle = chain.base + nrows + 1;
 		rows[nrows].clock = chain.clocks[nrows];
-		if (!hd_sla_row_insert(&rows[nrows]))
+		if (!hd_sla_row_insert(&rows[nrows], follows ? "restart" : hd_sla_input_name(input),
+							   follows ? (Datum) 0 : detail))
 			return false;
-		nrows++;
 	}
 	*belongs = rows[mine].id;
-	if (last != NULL)
+	if (mine < nrows)
 	{
-		rows[0].clock = chain.clocks[0];
-		hd_sla_row_update(&rows[0]);
+		rows[mine].clock = chain.clocks[mine];
+		if (input == HD_SLA_REOPEN)
+		{
+			hd_sla_row_update(&rows[mine]);
+			hd_sla_row_input(*belongs, input, at, detail);
+		}
+		else
+			hd_sla_row_advance(&rows[mine], input, at, detail);
 	}
-	hd_sla_row_input(*belongs, input, at, detail);
-	if (nrows > mine + 1)
-		hd_sla_record(rows[mine + 1].id, "restart", at, 0);
 	fire(&chain, rows);
 	return true;
 }
@@ -226,7 +231,7 @@ write_rows(Replay *replay, HdSlaChain *chain)
 		rows[i].clock = chain->clocks[i];
 		if (i < replay->nrows)
 			hd_sla_row_update(&rows[i]);
-		else if (!hd_sla_row_insert(&rows[i]))
+		else if (!hd_sla_row_insert(&rows[i], "restart", (Datum) 0))
 			elog(ERROR, "cycle %d of an SLA clock is there already", rows[i].cycle);
 		if (breached && !rows[i].clock.breached)
 			hd_sla_record(rows[i].id, "withdrawn", hd_clock_now(), 0);

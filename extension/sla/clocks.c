@@ -20,6 +20,7 @@
 #include "fmgr.h"
 #include "sla/chain.h"
 #include "sla/rows.h"
+#include "sla/rules.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
@@ -45,6 +46,7 @@ static HdSpiPlan metrics_plan = {
 		   "WHERE p.name = $1 ORDER BY m.metric",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID},
+	.generic = true,
 };
 
 static HdSpiPlan policy_plan = {
@@ -75,6 +77,7 @@ static HdSpiPlan event_plan = {
 		"ORDER BY 1, 2",
 	.nargs = 3,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID},
+	.generic = true,
 };
 
 static HdSpiPlan attributes_plan = {
@@ -232,9 +235,13 @@ static void
 tell_rules(const char *tenant, const char *subject, const char *event, Datum attributes,
 		   TimestampTz at)
 {
-	Datum values[5] = {CStringGetTextDatum(tenant), CStringGetTextDatum(subject),
-					   CStringGetTextDatum(event), attributes, TimestampTzGetDatum(at)};
+	Datum values[5] = {0, 0, 0, attributes, TimestampTzGetDatum(at)};
 
+	if (!hd_sla_rules_any())
+		return;
+	values[0] = CStringGetTextDatum(tenant);
+	values[1] = CStringGetTextDatum(subject);
+	values[2] = CStringGetTextDatum(event);
 	hd_spi_run(&rules_plan, values, (attributes == 0) ? "   n " : NULL, false, 1);
 }
 

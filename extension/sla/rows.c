@@ -3,7 +3,8 @@
  *		Reading and writing the rows of clocks and of their log.
  *
  * Model: see rows.h.  The columns that are read are in one order in all
- * statements, as read_row takes them.
+ * statements, as read_row takes them.  An input that comes in order takes two
+ * statements: one that locks the row, one that writes it and the input.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,21 +19,15 @@
 #include "core/spi.h"
 #include "sla/calendars.h"
 #include "sla/scan.h"
-#include "utils/array.h"
+#include "sla/terms.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
-/* The row's columns, and what its clock is held to. */
 #define ROW_SQL \
 	"SELECT c.id, c.policy, c.version_id, c.cycle, c.tenant, c.subject, c.metric, c.priority, " \
-	"c.attributes, c.ahead, c.lane, c.target, m.reopen, m.restarts, t.steps, t.offsets, c.state, " \
-	"c.started_at, c.last_at, c.closed_at, c.due_at, c.breached_at, c.due_b, c.remaining, " \
-	"c.next_step, c.paused, c.began_paused " \
-	"FROM hotdash._sla_clock AS c " \
-	"JOIN hotdash._sla_metric AS m ON m.version_id = c.version_id AND m.metric = c.metric " \
-	"CROSS JOIN LATERAL (SELECT x.steps, x.offsets FROM hotdash._sla_target AS x " \
-	"WHERE x.version_id = c.version_id AND x.metric = c.metric AND x.priority IN (c.priority, '') " \
-	"ORDER BY x.priority DESC LIMIT 1) AS t "
+	"c.attributes, c.ahead, c.lane, c.target, c.state, c.started_at, c.last_at, c.closed_at, " \
+	"c.due_at, c.breached_at, c.due_b, c.remaining, c.next_step, c.paused, c.began_paused " \
+	"FROM hotdash._sla_clock AS c "
 
 enum
 {
@@ -48,10 +43,6 @@ enum
 	ROW_AHEAD,
 	ROW_LANE,
 	ROW_TARGET,
-	ROW_REOPEN,
-	ROW_RESTARTS,
-	ROW_STEPS,
-	ROW_OFFSETS,
 	ROW_STATE,
 	ROW_STARTED_AT,
 	ROW_LAST_AT,
@@ -66,39 +57,74 @@ enum
 };
 
 static HdSpiPlan by_id_plan = {
-	.sql = ROW_SQL "WHERE c.id = $1 AND ($2 IS NULL OR c.tenant = $2) FOR UPDATE OF c",
+	.sql = ROW_SQL "WHERE c.id = $1 AND c.tenant = coalesce($2, c.tenant) FOR UPDATE",
 	.nargs = 2,
 	.argtypes = {INT8OID, TEXTOID},
+	.generic = true,
 };
 
 static HdSpiPlan last_plan = {
 	.sql = ROW_SQL "WHERE c.tenant = $1 AND c.subject = $2 AND c.policy = $3 AND c.metric = $4 "
-				   "ORDER BY c.cycle DESC LIMIT 1 FOR UPDATE OF c",
+				   "ORDER BY c.cycle DESC LIMIT 1 FOR UPDATE",
 	.nargs = 4,
 	.argtypes = {TEXTOID, TEXTOID, INT4OID, TEXTOID},
+	.generic = true,
 };
 
 static HdSpiPlan earlier_plan = {
 	.sql = ROW_SQL "WHERE c.tenant = $1 AND c.subject = $2 AND c.policy = $3 AND c.metric = $4 "
-				   "AND c.cycle < $5 ORDER BY c.cycle DESC FOR UPDATE OF c",
+				   "AND c.cycle < $5 ORDER BY c.cycle DESC FOR UPDATE",
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTOID, INT4OID, TEXTOID, INT4OID},
+	.generic = true,
 };
 
+/* A clock and the first line of its log. */
 static HdSpiPlan insert_plan = {
-	.sql = "INSERT INTO hotdash._sla_clock (id, started_at, last_at, closed_at, due_at, "
+	.sql = "WITH c AS (INSERT INTO hotdash._sla_clock (id, started_at, last_at, closed_at, due_at, "
 		   "breached_at, target, due_b, remaining, next_b, policy, version_id, lane, "
 		   "calendar_version, cycle, next_step, ahead, paused, began_paused, state, metric, "
 		   "priority, tenant, subject, attributes) "
 		   "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
 		   "CASE WHEN $4 IS NOT NULL THEN (SELECT e.version FROM hotdash._calendar_epoch AS e "
 		   "WHERE e.id = $13 >> 1) END, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24 "
-		   "ON CONFLICT DO NOTHING",
-	.nargs = 24,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-				 TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, INT4OID, INT4OID, INT4OID,
-				 INT4OID, INT2OID, BOOLOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-				 TEXTOID, JSONBOID},
+		   "ON CONFLICT DO NOTHING RETURNING id) "
+		   "INSERT INTO hotdash._sla_event (clock, id, at, recorded_at, kind, detail) "
+		   "SELECT c.id, $25, $2, $26, $27, $28 FROM c",
+	.nargs = 28,
+	.argtypes = {INT8OID,		 TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+				 TIMESTAMPTZOID, INT8OID,		 INT8OID,		 INT8OID,		 INT8OID,
+				 INT4OID,		 INT4OID,		 INT4OID,		 INT4OID,		 INT2OID,
+				 BOOLOID,		 BOOLOID,		 BOOLOID,		 TEXTOID,		 TEXTOID,
+				 TEXTOID,		 TEXTOID,		 TEXTOID,		 JSONBOID,		 INT8OID,
+				 TIMESTAMPTZOID, TEXTOID,		 JSONBOID},
+	.generic = true,
+};
+
+/* What an input that comes in order changes, and the input; then the same where it closes the clock. */
+#define ADVANCE_SQL \
+	"WITH e AS (INSERT INTO hotdash._sla_event (clock, id, at, recorded_at, kind, detail) " \
+	"VALUES ($1, $12, $13, $14, $15, $16)) " \
+	"UPDATE hotdash._sla_clock AS c SET last_at = $2, due_at = $3, breached_at = $4, due_b = $5, " \
+	"remaining = $6, next_b = $7, next_step = $8, ahead = $9, paused = $10, state = $11"
+#define ADVANCE_TYPES \
+	INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT2OID, \
+		BOOLOID, BOOLOID, TEXTOID, INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, JSONBOID
+
+static HdSpiPlan advance_plan = {
+	.sql = ADVANCE_SQL " WHERE c.id = $1",
+	.nargs = 16,
+	.argtypes = {ADVANCE_TYPES},
+	.generic = true,
+};
+
+static HdSpiPlan close_plan = {
+	.sql = ADVANCE_SQL ", closed_at = $17, calendar_version = (SELECT x.version "
+					   "FROM hotdash._calendar_epoch AS x WHERE x.id = c.lane >> 1) "
+					   "WHERE c.id = $1",
+	.nargs = 17,
+	.argtypes = {ADVANCE_TYPES, TIMESTAMPTZOID},
+	.generic = true,
 };
 
 static HdSpiPlan update_plan = {
@@ -113,6 +139,7 @@ static HdSpiPlan update_plan = {
 	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
 				 TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, INT4OID, INT4OID, INT4OID,
 				 INT4OID, INT2OID, BOOLOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID},
+	.generic = true,
 };
 
 /* What was found stays known; a step of which the heir has a row of its own cannot be that step. */
@@ -141,19 +168,15 @@ static HdSpiPlan move_plan = {
 	.argtypes = {INT8OID, INT8OID, INT8OID},
 };
 
-static HdSpiPlan terms_plan = {
-	.sql = "SELECT v.id, coalesce(k.epoch, 0), m.at_open, m.reopen, m.restarts, t.target, t.steps, "
-		   "t.offsets "
+/* The version of a policy that is in force, and the epoch of its calendar. */
+static HdSpiPlan in_force_plan = {
+	.sql = "SELECT p.version_id, coalesce((SELECT k.epoch FROM hotdash._calendar AS k "
+		   "WHERE k.id = v.calendar), 0) "
 		   "FROM hotdash._sla_policy AS p "
-		   "JOIN hotdash._sla_policy_version AS v ON v.id = p.version_id "
-		   "JOIN hotdash._sla_metric AS m ON m.version_id = v.id AND m.metric = $2 "
-		   "CROSS JOIN LATERAL (SELECT x.target, x.steps, x.offsets FROM hotdash._sla_target AS x "
-		   "WHERE x.version_id = v.id AND x.metric = $2 AND x.priority IN ($3, '') "
-		   "ORDER BY x.priority DESC LIMIT 1) AS t "
-		   "LEFT JOIN hotdash._calendar AS k ON k.id = v.calendar "
-		   "WHERE p.id = $1",
-	.nargs = 3,
-	.argtypes = {INT4OID, TEXTOID, TEXTOID},
+		   "JOIN hotdash._sla_policy_version AS v ON v.id = p.version_id WHERE p.id = $1",
+	.nargs = 1,
+	.argtypes = {INT4OID},
+	.generic = true,
 };
 
 static HdSpiRelation id_sequence = {.name = "_sla_clock_id"};
@@ -168,12 +191,6 @@ static const char *const states[] = {
 	[HD_SLA_PAUSED] = "paused",
 	[HD_SLA_MET] = "met",
 	[HD_SLA_CANCELED] = "canceled",
-};
-
-static const char *const reopens[] = {
-	[HD_SLA_REOPEN_CONTINUE] = "continue",
-	[HD_SLA_REOPEN_RESTART] = "restart",
-	[HD_SLA_REOPEN_IGNORE] = "ignore",
 };
 
 /* Which of some words a text is. */
@@ -192,6 +209,12 @@ HdSlaInput
 hd_sla_input_of(const char *name)
 {
 	return (HdSlaInput) word_of(inputs, lengthof(inputs), name);
+}
+
+const char *
+hd_sla_input_name(HdSlaInput input)
+{
+	return inputs[input];
 }
 
 static int64
@@ -215,27 +238,6 @@ static bool
 is_null_at(uint64 row, int column)
 {
 	return heap_attisnull(SPI_tuptable->vals[row], column, SPI_tuptable->tupdesc);
-}
-
-/* The elements of an array without nulls, of a fixed width. */
-static const void *
-elements_of(Datum array, int *n)
-{
-	ArrayType *elements = DatumGetArrayTypePCopy(array);
-
-	*n = ArrayGetNItems(ARR_NDIM(elements), ARR_DIMS(elements));
-	return ARR_DATA_PTR(elements);
-}
-
-static void
-read_steps(HdSlaTerms *terms, uint64 row, int steps, int offsets)
-{
-	int n;
-
-	terms->steps = elements_of(hd_spi_result(row, steps), &terms->nsteps);
-	terms->offsets = elements_of(hd_spi_result(row, offsets), &n);
-	if (n != terms->nsteps)
-		elog(ERROR, "steps and offsets of an SLA target differ in number");
 }
 
 static TimestampTz
@@ -277,10 +279,23 @@ read_row(HdSlaRow *row, uint64 n)
 	row->attributes = hd_spi_result(n, ROW_ATTRIBUTES);
 	row->terms.lane = DatumGetInt32(hd_spi_result(n, ROW_LANE));
 	row->terms.target = DatumGetInt64(hd_spi_result(n, ROW_TARGET));
-	row->terms.reopen = word_of(reopens, lengthof(reopens), text_at(n, ROW_REOPEN));
-	row->terms.restarts = DatumGetBool(hd_spi_result(n, ROW_RESTARTS));
-	read_steps(&row->terms, n, ROW_STEPS, ROW_OFFSETS);
 	read_clock(&row->clock, n);
+}
+
+/* The rest of what a row's clock is held to, which may take a statement of its own. */
+static void
+complete(HdSlaRow *row)
+{
+	const HdSlaVersion *version = hd_sla_version(row->version_id, row->metric, row->priority);
+	int32 lane = row->terms.lane;
+	int64 target = row->terms.target;
+
+	if (version == NULL)
+		elog(ERROR, "version %d of an SLA policy has no metric \"%s\"", row->version_id,
+			 row->metric);
+	row->terms = version->terms;
+	row->terms.lane = lane;
+	row->terms.target = target;
 }
 
 bool
@@ -293,6 +308,7 @@ hd_sla_row_lock(int64 id, HdSlaRow *row)
 	if (SPI_processed == 0)
 		return false;
 	read_row(row, 0);
+	complete(row);
 	return true;
 }
 
@@ -312,9 +328,11 @@ hd_sla_row_lock_last(const HdSlaKey *key, HdSlaRow *row)
 
 		/* behind one that is closed there may be another, begun while we waited for the lock */
 		if (hd_sla_clock_is_open(&row->clock) || row->id == before)
-			return true;
+			break;
 		before = row->id;
 	}
+	complete(row);
+	return true;
 }
 
 int
@@ -330,6 +348,8 @@ hd_sla_rows_lock(const HdSlaRow *last, HdSlaRow **rows)
 	*rows = palloc((n + 1) * sizeof(HdSlaRow));
 	for (int i = 0; i < n; i++)
 		read_row(&(*rows)[n - 1 - i], i);
+	for (int i = 0; i < n; i++)
+		complete(&(*rows)[i]);
 	(*rows)[n] = *last;
 	return n + 1;
 }
@@ -338,20 +358,20 @@ bool
 hd_sla_terms_read(int32 policy, const char *metric, const char *priority, HdSlaTerms *terms,
 				  int32 *version_id)
 {
-	Datum values[3] = {Int32GetDatum(policy), CStringGetTextDatum(metric),
-					   CStringGetTextDatum(priority)};
+	Datum values[1] = {Int32GetDatum(policy)};
+	const HdSlaVersion *version;
+	int32 epoch;
 
-	hd_spi_run(&terms_plan, values, NULL, false, 1);
+	hd_spi_run(&in_force_plan, values, NULL, false, 1);
 	if (SPI_processed == 0)
 		return false;
 	*version_id = DatumGetInt32(hd_spi_result(0, 1));
-	memset(terms, 0, sizeof(*terms));
-	terms->lane =
-		HD_SLA_LANE(DatumGetInt32(hd_spi_result(0, 2)), DatumGetBool(hd_spi_result(0, 3)));
-	terms->reopen = word_of(reopens, lengthof(reopens), text_at(0, 4));
-	terms->restarts = DatumGetBool(hd_spi_result(0, 5));
-	terms->target = DatumGetInt64(hd_spi_result(0, 6));
-	read_steps(terms, 0, 7, 8);
+	epoch = DatumGetInt32(hd_spi_result(0, 2));
+	version = hd_sla_version(*version_id, metric, priority);
+	if (version == NULL)
+		return false;
+	*terms = version->terms;
+	terms->lane = HD_SLA_LANE(epoch, version->at_open);
 	return true;
 }
 
@@ -408,8 +428,20 @@ put_row(Values *values, const HdSlaRow *row)
 		hd_sla_scan_notice(hd_sla_lane_instant(clock->terms->lane, next_b));
 }
 
+/* The columns of an event behind its clock and, in that order, its number; recorded now. */
+static void
+put_event(Values *values, const char *kind, TimestampTz at, bool with_at, Datum detail)
+{
+	put(values, Int64GetDatum(next_id()), true);
+	if (with_at)
+		put(values, TimestampTzGetDatum(at), true);
+	put(values, TimestampTzGetDatum(hd_clock_now()), true);
+	put(values, CStringGetTextDatum(kind), true);
+	put(values, detail, detail != 0);
+}
+
 bool
-hd_sla_row_insert(HdSlaRow *row)
+hd_sla_row_insert(HdSlaRow *row, const char *kind, Datum detail)
 {
 	Values values = {0};
 
@@ -419,8 +451,37 @@ hd_sla_row_insert(HdSlaRow *row)
 	put(&values, CStringGetTextDatum(row->tenant), true);
 	put(&values, CStringGetTextDatum(row->subject), true);
 	put(&values, row->attributes, row->attributes != 0);
+	put_event(&values, kind, row->clock.started_at, false, detail);
 	hd_spi_run(&insert_plan, values.values, values.nulls, false, 0);
 	return SPI_processed == 1;
+}
+
+void
+hd_sla_row_advance(const HdSlaRow *row, HdSlaInput input, TimestampTz at, Datum detail)
+{
+	const HdSlaClock *clock = &row->clock;
+	bool is_open = hd_sla_clock_is_open(clock);
+	bool runs = clock->state == HD_SLA_RUNNING;
+	int64 next_b = 0;
+	bool has_next = hd_sla_clock_next(clock, &next_b);
+	Values values = {0};
+
+	put(&values, Int64GetDatum(row->id), true);
+	put(&values, TimestampTzGetDatum(clock->last_at), true);
+	put(&values, TimestampTzGetDatum(clock->due_at), !is_open || clock->breached);
+	put(&values, TimestampTzGetDatum(clock->breached_at), clock->breached);
+	put(&values, Int64GetDatum(clock->due_b), runs);
+	put(&values, Int64GetDatum(clock->remaining), !runs);
+	put(&values, Int64GetDatum(next_b), has_next);
+	put(&values, Int16GetDatum(clock->next_step), true);
+	put(&values, BoolGetDatum(row->ahead || clock->last_at > hd_clock_now()), true);
+	put(&values, BoolGetDatum(clock->paused), true);
+	put(&values, CStringGetTextDatum(states[clock->state]), true);
+	put_event(&values, inputs[input], at, true, detail);
+	if (has_next)
+		hd_sla_scan_notice(hd_sla_lane_instant(clock->terms->lane, next_b));
+	put(&values, TimestampTzGetDatum(clock->closed_at), true);
+	hd_spi_run(is_open ? &advance_plan : &close_plan, values.values, values.nulls, false, 0);
 }
 
 void

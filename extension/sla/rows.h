@@ -16,8 +16,11 @@
 /*
  * hd_sla_input_of
  *		The input that a text of the log names.
+ * hd_sla_input_name
+ *		The reverse.
  */
 extern HdSlaInput hd_sla_input_of(const char *name);
+extern const char *hd_sla_input_name(HdSlaInput input);
 
 /*
  * hd_sla_rows_lock
@@ -28,13 +31,18 @@ extern int hd_sla_rows_lock(const HdSlaRow *last, HdSlaRow **rows);
 
 /*
  * hd_sla_row_insert
- *		Insert a row, which gets its id; false when its cycle is there already.
+ *		Insert a row, which gets its id, with the first line of its log; false when
+ *		its cycle is there already.
+ * hd_sla_row_advance
+ *		Write what an input that came in order has changed, and record it; not for
+ *		one that opens a clock again.
  * hd_sla_row_update
  *		Write what a clock has become.
  * hd_sla_row_delete
  *		Delete a clock that never was; its findings stay in the log of another.
  */
-extern bool hd_sla_row_insert(HdSlaRow *row);
+extern bool hd_sla_row_insert(HdSlaRow *row, const char *kind, Datum detail);
+extern void hd_sla_row_advance(const HdSlaRow *row, HdSlaInput input, TimestampTz at, Datum detail);
 extern void hd_sla_row_update(const HdSlaRow *row);
 extern void hd_sla_row_delete(int64 id, int64 heir);
 
