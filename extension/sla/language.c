@@ -195,11 +195,14 @@ dictionary_for(Dictionaries *all, const char *code, uint64 rows)
 
 	if (last != NULL && strcmp(last->code, code) == 0)
 		return last;
-	last = &all->each[all->n++];
+	all->n++;
+	all->each = (last == NULL) ? palloc(sizeof(Dictionary))
+							   : repalloc(all->each, sizeof(Dictionary) * all->n);
+	last = &all->each[all->n - 1];
 	strlcpy(last->code, code, CODE_SIZE);
 	last->config = config_of(code);
 	last->n = 0;
-	last->phrases = palloc(sizeof(Phrase) * rows);
+	last->phrases = palloc(sizeof(Phrase) * rows); /* more than there will be: there are few */
 	return last;
 }
 
@@ -208,12 +211,7 @@ static void
 compile(Dictionaries *all)
 {
 	uint64 rows = SPI_processed;
-	int codes = 1;
 
-	for (uint64 i = 1; i < rows; i++)
-		codes += !DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID,
-													   hd_spi_result(i, 1), hd_spi_result(i - 1, 1)));
-	all->each = palloc(sizeof(Dictionary) * codes);
 	for (uint64 i = 0; i < rows; i++)
 	{
 		Dictionary *dictionary =
