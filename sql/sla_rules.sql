@@ -183,14 +183,14 @@ CREATE FUNCTION hotdash._escalation_problem(rule jsonb) RETURNS text
 COMMENT ON FUNCTION hotdash._escalation_problem(jsonb) IS 'Why a rule of JsonLogic cannot be evaluated, NULL when it can';
 REVOKE ALL ON FUNCTION hotdash._escalation_problem(jsonb) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._escalation_parts(rule jsonb, path text) RETURNS TABLE (path text, part jsonb)
+CREATE FUNCTION hotdash._escalation_parts(rule jsonb, at text) RETURNS TABLE (path text, part jsonb)
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT path || '/' || (a.i - 1), a.part FROM jsonb_array_elements(
+		SELECT at || '/' || (a.i - 1), a.part FROM jsonb_array_elements(
 			CASE WHEN jsonb_typeof(rule) = 'array' THEN rule ELSE '[]' END) WITH ORDINALITY AS a (part, i)
 		UNION ALL
-		SELECT path || '/' || replace(replace(left(o.key, 64), '~', '~0'), '/', '~1'), o.value FROM jsonb_each(
+		SELECT at || '/' || replace(replace(left(o.key, 64), '~', '~0'), '/', '~1'), o.value FROM jsonb_each(
 			CASE WHEN jsonb_typeof(rule) = 'object' THEN rule ELSE '{}' END) AS o
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_parts(jsonb, text) IS 'What a rule consists of, with JSON pointers';
@@ -217,21 +217,21 @@ CREATE FUNCTION hotdash._escalation_find_problem(rule jsonb, path text) RETURNS 
 COMMENT ON FUNCTION hotdash._escalation_find_problem(jsonb, text) IS 'Raises 22023 with the path of what cannot be evaluated';
 REVOKE ALL ON FUNCTION hotdash._escalation_find_problem(jsonb, text) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._escalation_names(operator text, arguments jsonb, path text) RETURNS TABLE (path text, names text[])
+CREATE FUNCTION hotdash._escalation_names(operator text, arguments jsonb, at text) RETURNS TABLE (path text, names text[])
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 		/* What an operator reads, name by name from the outside in; {*} where that is known only when it is evaluated. */
 		WITH list AS (
-			SELECT path AS at, CASE jsonb_typeof(arguments) WHEN 'array' THEN arguments ELSE jsonb_build_array(arguments) END AS a
+			SELECT CASE jsonb_typeof(arguments) WHEN 'array' THEN arguments ELSE jsonb_build_array(arguments) END AS a
 		)
-		SELECT l.at, CASE
+		SELECT at, CASE
 			WHEN jsonb_array_length(l.a) = 0 OR jsonb_typeof(l.a -> 0) NOT IN ('string', 'number') THEN '{*}'
 			WHEN operator = 'var' THEN string_to_array(nullif(l.a ->> 0, ''), '.')
 			ELSE ARRAY(SELECT jsonb_array_elements_text(l.a)) END
 		FROM list AS l WHERE operator IN ('var', 'val', 'exists')
 		UNION ALL
-		SELECT l.at || '/' || (n.i - 1),
+		SELECT at || '/' || (n.i - 1),
 			CASE jsonb_typeof(n.name) WHEN 'string' THEN string_to_array(n.name #>> '{}', '.') ELSE '{*}' END
 		FROM list AS l, jsonb_array_elements(CASE operator WHEN 'missing' THEN l.a
 			WHEN 'missing_some' THEN CASE jsonb_typeof(l.a -> 1) WHEN 'array' THEN l.a -> 1 ELSE '[{}]' END
@@ -240,14 +240,14 @@ CREATE FUNCTION hotdash._escalation_names(operator text, arguments jsonb, path t
 COMMENT ON FUNCTION hotdash._escalation_names(text, jsonb, text) IS 'Facts that an operator reads by its arguments';
 REVOKE ALL ON FUNCTION hotdash._escalation_names(text, jsonb, text) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._escalation_reads(rule jsonb, path text) RETURNS TABLE (path text, names text[])
+CREATE FUNCTION hotdash._escalation_reads(rule jsonb, at text) RETURNS TABLE (path text, names text[])
 	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	#variable_conflict use_column
 	DECLARE
 		operator constant text := CASE jsonb_typeof(rule) WHEN 'object' THEN (SELECT min(k) FROM jsonb_object_keys(rule) AS k) END;
-		within constant text := path || '/' || operator;
+		within constant text := at || '/' || operator;
 		p record;
 	BEGIN
 		IF operator IN ('map', 'filter', 'reduce', 'all', 'some', 'none') AND jsonb_typeof(rule -> operator) = 'array' THEN
@@ -259,7 +259,7 @@ CREATE FUNCTION hotdash._escalation_reads(rule jsonb, path text) RETURNS TABLE (
 			RETURN;
 		END IF;
 		RETURN QUERY SELECT * FROM hotdash._escalation_names(operator, rule -> operator, within);
-		FOR p IN SELECT * FROM hotdash._escalation_parts(rule, _escalation_reads.path) LOOP
+		FOR p IN SELECT * FROM hotdash._escalation_parts(rule, at) LOOP
 			RETURN QUERY SELECT * FROM hotdash._escalation_reads(p.part, p.path);
 		END LOOP;
 	END

@@ -11,7 +11,8 @@
  * are read with the latest snapshot, so a session that is in an old one never
  * keeps what was true then.
  *
- * Bounds: the first 64 kB of a message, HD_SLA_PHRASES phrases of a language.
+ * Bounds: the first 64 kB of a message, and 2,000 phrases
+ * that an installation adds to a language.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -49,6 +50,9 @@
 #define FACES 0.5
 
 #define CODE_SIZE 4
+
+/* Phrases that a dictionary has room for at first; a power of two. */
+#define ROOM 128
 
 typedef struct Phrase
 {
@@ -189,43 +193,58 @@ is_there(const Dictionary *dictionary, TSQuery query)
 }
 
 static Dictionary *
-dictionary_for(Dictionaries *all, const char *code, uint64 rows)
+dictionary_for(Dictionaries *all, const char *code)
 {
 	Dictionary *last = (all->n > 0) ? &all->each[all->n - 1] : NULL;
 
 	if (last != NULL && strcmp(last->code, code) == 0)
 		return last;
-	last = &all->each[all->n++];
+	all->n++;
+	all->each = (last == NULL) ? MemoryContextAlloc(all->context, sizeof(Dictionary))
+							   : repalloc(all->each, sizeof(Dictionary) * all->n);
+	last = &all->each[all->n - 1];
 	strlcpy(last->code, code, CODE_SIZE);
 	last->config = config_of(code);
 	last->n = 0;
-	last->phrases = palloc(sizeof(Phrase) * rows);
+	last->phrases = MemoryContextAlloc(all->context, sizeof(Phrase) * ROOM);
 	return last;
 }
 
-/* The rows of the plan, in the current context. */
+/* A row of the plan; what it takes to compile it is left in the current context. */
+static void
+add_phrase(Dictionaries *all, uint64 row)
+{
+	Dictionary *dictionary = dictionary_for(all, TextDatumGetCString(hd_spi_result(row, 1)));
+	const char *said = TextDatumGetCString(hd_spi_result(row, 2));
+	TSQuery query = query_of_phrase(dictionary->config, said);
+	Phrase *phrase;
+
+	if (query == NULL || is_there(dictionary, query))
+		return;
+	/* it doubles */
+	if (dictionary->n >= ROOM && (dictionary->n & (dictionary->n - 1)) == 0)
+		dictionary->phrases = repalloc(dictionary->phrases, sizeof(Phrase) * dictionary->n * 2);
+	phrase = &dictionary->phrases[dictionary->n++];
+	phrase->phrase = MemoryContextStrdup(all->context, said);
+	phrase->weight = DatumGetFloat8(hd_spi_result(row, 3));
+	phrase->query = MemoryContextAlloc(all->context, VARSIZE(query));
+	memcpy(phrase->query, query, VARSIZE(query));
+}
+
 static void
 compile(Dictionaries *all)
 {
-	uint64 rows = SPI_processed;
-	int codes = 1;
+	MemoryContext scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "hotdash phrase", ALLOCSET_SMALL_SIZES);
+	MemoryContext saved = MemoryContextSwitchTo(scratch);
 
-	for (uint64 i = 1; i < rows; i++)
-		codes += !DatumGetBool(DirectFunctionCall2Coll(texteq, C_COLLATION_OID,
-													   hd_spi_result(i, 1), hd_spi_result(i - 1, 1)));
-	all->each = palloc(sizeof(Dictionary) * codes);
-	for (uint64 i = 0; i < rows; i++)
+	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		Dictionary *dictionary =
-			dictionary_for(all, TextDatumGetCString(hd_spi_result(i, 1)), rows);
-		Phrase *phrase = &dictionary->phrases[dictionary->n];
-
-		phrase->phrase = TextDatumGetCString(hd_spi_result(i, 2));
-		phrase->weight = DatumGetFloat8(hd_spi_result(i, 3));
-		phrase->query = query_of_phrase(dictionary->config, phrase->phrase);
-		if (phrase->query != NULL && !is_there(dictionary, phrase->query))
-			dictionary->n++;
+		add_phrase(all, i);
+		MemoryContextReset(scratch);
 	}
+	MemoryContextSwitchTo(saved);
+	MemoryContextDelete(scratch);
 }
 
 /* The dictionaries that are in force. */
@@ -234,7 +253,6 @@ dictionaries(void)
 {
 	Oid table = hd_spi_relation(&phrase_table);
 	MemoryContext context;
-	MemoryContext saved;
 	Dictionaries *all;
 	HdSpi spi;
 
@@ -259,9 +277,7 @@ dictionaries(void)
 	all->messages = messages;
 	hd_spi_begin(&spi);
 	hd_spi_run_latest(&phrases_plan, NULL, NULL);
-	saved = MemoryContextSwitchTo(context);
 	compile(all);
-	MemoryContextSwitchTo(saved);
 	hd_spi_end(&spi);
 	MemoryContextSetParent(context, CacheMemoryContext);
 	known = all;
