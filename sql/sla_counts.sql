@@ -138,10 +138,16 @@ COMMENT ON FUNCTION hotdash._sla_retire(timestamptz, int) IS
 	'Deletes clocks that were met or canceled before a time, with their events; returns how many';
 REVOKE ALL ON FUNCTION hotdash._sla_retire(timestamptz, int) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._sla_counts_tick() RETURNS bool
+	AS 'MODULE_PATHNAME', 'hd_sla_sql_counts_tick' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._sla_counts_tick() IS
+	'Deletes clocks that have been kept long enough, folds deltas; true when there may be more';
+REVOKE ALL ON FUNCTION hotdash._sla_counts_tick() FROM PUBLIC;
+
 CREATE FUNCTION hotdash._sla_counts_live()
 	RETURNS TABLE (policy int, metric text, tenant text, priority text, bucket timestamptz, started bigint, met bigint,
 		late bigint, breached bigint, canceled bigint, canceled_late bigint, paused bigint)
-	LANGUAGE sql VOLATILE PARALLEL UNSAFE ROWS 1000
+	LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 		SELECT c.policy, c.metric, c.tenant, c.priority, c.bucket, coalesce(sum(c.started), 0)::bigint,
@@ -166,7 +172,7 @@ REVOKE ALL ON FUNCTION hotdash._sla_counts_live() FROM PUBLIC;
 CREATE FUNCTION hotdash._sla_counts_found()
 	RETURNS TABLE (policy int, metric text, tenant text, priority text, bucket timestamptz, started bigint, met bigint,
 		late bigint, breached bigint, canceled bigint, canceled_late bigint, paused bigint)
-	LANGUAGE sql VOLATILE PARALLEL UNSAFE ROWS 1000
+	LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
 	SET search_path = pg_catalog, pg_temp
 	SET enable_seqscan = on
 	AS $$
@@ -189,7 +195,7 @@ REVOKE ALL ON FUNCTION hotdash._sla_counts_found() FROM PUBLIC;
 
 CREATE FUNCTION hotdash._sla_counts_audit()
 	RETURNS TABLE (policy int, metric text, tenant text, priority text, bucket timestamptz, counted bigint[], found bigint[])
-	LANGUAGE sql VOLATILE PARALLEL UNSAFE ROWS 10
+	LANGUAGE sql STABLE PARALLEL SAFE ROWS 10
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 		WITH counted AS (

@@ -99,8 +99,10 @@ CREATE FUNCTION hotdash._sla_counts_rows(from_ts timestamptz, to_ts timestamptz,
 	SET enable_seqscan = off
 	AS $$
 	#variable_conflict use_column
+	DECLARE
+		own_bucket constant timestamptz := date_bin('15 minutes', from_ts, '2000-01-01 00:00:00+00');
 	BEGIN
-		RETURN QUERY SELECT c.policy, c.metric, c.tenant, c.priority, min(date_bin('15 minutes', from_ts, '2000-01-01 00:00:00+00')),
+		RETURN QUERY SELECT c.policy, c.metric, c.tenant, c.priority, own_bucket,
 				count(*) FILTER (WHERE c.what = 's'), count(*) FILTER (WHERE c.what = 'm' AND NOT c.late),
 				count(*) FILTER (WHERE c.what = 'm' AND c.late), count(*) FILTER (WHERE c.what = 'b'),
 				count(*) FILTER (WHERE c.what = 'c'), count(*) FILTER (WHERE c.what = 'c' AND c.late)
@@ -261,6 +263,7 @@ REVOKE ALL ON FUNCTION hotdash._sla_numbers_json(hotdash._sla_numbers) FROM PUBL
 CREATE FUNCTION hotdash.sla_report(from_ts timestamptz, to_ts timestamptz, tenant text DEFAULT NULL) RETURNS jsonb
 	LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
+	SET jit = off
 	AS $$
 	/* STABLE, so that all of it sees one snapshot. */
 	DECLARE

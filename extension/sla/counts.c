@@ -45,8 +45,10 @@
 #define NOWHERE DT_NOBEGIN
 #define NO_QUARTER DT_NOEND
 
-/* Deltas are written when there are so many, at the latest. */
-#define MAX_PENDING 64
+/* Deltas are written when there are so many, at the latest; room is made for few at first. */
+#define MAX_PENDING 16384
+#define FIRST_PENDING 64
+#define HEADS 4096
 
 /* Blocks of deltas folded with one statement, and how many deltas with one call. */
 #define FOLD_BLOCKS 128
@@ -112,6 +114,8 @@ typedef struct Counted
 
 typedef struct Delta
 {
+	uint32 hash; /* of all that tells it from others */
+	int next;	 /* in the chain of its hash, -1: none */
 	SubTransactionId by;
 	bool gone; /* of clocks that retention has deleted */
 	Key key;
@@ -120,6 +124,7 @@ typedef struct Delta
 } Delta;
 
 PG_FUNCTION_INFO_V1(hd_sla_sql_counted);
+PG_FUNCTION_INFO_V1(hd_sla_sql_counts_tick);
 
 static int retention = 400 * 24 * 60; /* minutes */
 
@@ -127,6 +132,7 @@ static MemoryContext texts = NULL; /* of pending deltas */
 static Delta *pending = NULL;
 static int npending = 0;
 static int allocated = 0;
+static int heads[HEADS]; /* of chains, plus one */
 
 /* Rows that are being deleted are gone, but stay counted. */
 static bool retiring = false;
@@ -135,10 +141,12 @@ static bool retiring = false;
 static BlockNumber fold_from = 0;
 
 static HdSpiPlan truncated_plan = {
-	.sql = "INSERT INTO hotdash._sla_delta (bucket, started, met, late, breached, canceled, canceled_late, paused, "
-		   "policy, gone, metric, tenant, priority) "
-		   "SELECT c.bucket, -c.started, -c.met, -c.late, -c.breached, -c.canceled, -c.canceled_late, -c.paused, "
-		   "c.policy, false, c.metric, c.tenant, c.priority FROM hotdash._sla_counts_live() AS c",
+	.sql =
+		"INSERT INTO hotdash._sla_delta (policy, gone, metric, tenant, priority, bucket, started, "
+		"met, late, breached, canceled, canceled_late, paused) "
+		"SELECT c.policy, false, c.metric, c.tenant, c.priority, c.bucket, -c.started, -c.met, "
+		"-c.late, -c.breached, -c.canceled, -c.canceled_late, -c.paused "
+		"FROM hotdash._sla_counts_live() AS c",
 };
 
 static HdSpiPlan fold_plan = {
@@ -261,20 +269,39 @@ keep_text(const text *value)
 	return cstring_to_text_with_len(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
 
-/* Keep those that are not of subtransaction by, of which there are few. */
+static void
+link_delta(int i)
+{
+	int *head = &heads[pending[i].hash % HEADS];
+
+	pending[i].next = *head - 1;
+	*head = i + 1;
+}
+
+/* Forget those of subtransaction by, or all; rarely is there another. */
 static void
 drop_deltas(SubTransactionId by)
 {
 	int kept = 0;
 
 	for (int i = 0; i < npending; i++)
+		heads[pending[i].hash % HEADS] = 0;
+	for (int i = 0; i < npending; i++)
 	{
-		if (by != InvalidSubTransactionId && pending[i].by != by)
-			pending[kept++] = pending[i];
+		if (by == InvalidSubTransactionId || pending[i].by == by)
+			continue;
+		pending[kept] = pending[i];
+		link_delta(kept++);
 	}
 	npending = kept;
-	if (npending == 0)
-		MemoryContextReset(texts);
+	if (npending > 0)
+		return;
+	MemoryContextReset(texts);
+	if (allocated > FIRST_PENDING)
+	{
+		pfree(pending);
+		pending = NULL;
+	}
 }
 
 static void
@@ -337,44 +364,49 @@ make_room(void)
 		texts = AllocSetContextCreate(TopMemoryContext, "hotdash sla counts", ALLOCSET_SMALL_SIZES);
 	if (pending == NULL)
 	{
-		pending = MemoryContextAlloc(TopMemoryContext, MAX_PENDING * sizeof(Delta));
-		allocated = MAX_PENDING;
+		pending = MemoryContextAlloc(TopMemoryContext, FIRST_PENDING * sizeof(Delta));
+		allocated = FIRST_PENDING;
 	}
 	else if (npending == allocated)
 	{
-		/* All are of statements around this one. */
-		pending = repalloc(pending, 2 * allocated * sizeof(Delta));
+		pending = repalloc_huge(pending, 2 * allocated * sizeof(Delta));
 		allocated *= 2;
 	}
 }
 
 static Delta *
-delta_of(const Key *key, TimestampTz at, bool gone)
+add_delta(const Delta *like)
 {
-	SubTransactionId by = GetCurrentSubTransactionId();
 	MemoryContext caller;
 	Delta *delta;
 
-	for (int i = npending - 1; i >= 0; i--)
-	{
-		delta = &pending[i];
-		if (delta->at == at && delta->by == by && delta->gone == gone && same_key(&delta->key, key))
-			return delta;
-	}
 	make_room();
 	delta = &pending[npending];
-	memset(delta, 0, sizeof(*delta));
-	delta->by = by;
-	delta->gone = gone;
-	delta->at = at;
-	delta->key = *key;
+	*delta = *like;
 	caller = MemoryContextSwitchTo(texts);
-	delta->key.metric = keep_text(key->metric);
-	delta->key.tenant = keep_text(key->tenant);
-	delta->key.priority = keep_text(key->priority);
+	delta->key.metric = keep_text(like->key.metric);
+	delta->key.tenant = keep_text(like->key.tenant);
+	delta->key.priority = keep_text(like->key.priority);
 	MemoryContextSwitchTo(caller);
-	npending++;
+	link_delta(npending++);
 	return delta;
+}
+
+static Delta *
+delta_of(const Key *key, TimestampTz at, bool gone)
+{
+	Delta like = {.by = GetCurrentSubTransactionId(), .gone = gone, .key = *key, .at = at};
+
+	like.hash = hash_combine(key->hash, (uint32) (at / QUARTER_US) + gone);
+	for (int i = heads[like.hash % HEADS] - 1; i >= 0; i = pending[i].next)
+	{
+		Delta *delta = &pending[i];
+
+		if (delta->at == at && delta->by == like.by && delta->gone == gone &&
+			same_key(&delta->key, key))
+			return delta;
+	}
+	return add_delta(&like);
 }
 
 static void
@@ -549,6 +581,16 @@ hd_sla_counts_tick(void)
 }
 
 /*
+ * hd_sla_sql_counts_tick
+ *		SQL: _sla_counts_tick() -> bool.
+ */
+Datum
+hd_sla_sql_counts_tick(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(hd_sla_counts_tick());
+}
+
+/*
  * The end of transactions
  */
 
@@ -571,8 +613,8 @@ hd_sla_counts_define(void)
 {
 	DefineCustomIntVariable("hotdash.sla_retention",
 							"How long clocks are kept that were met or canceled.",
-							"Their counts stay.", &retention, 400 * 24 * 60, 1,
-							100 * 366 * 24 * 60, PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
+							"Their counts stay.", &retention, 400 * 24 * 60, 1, 100 * 366 * 24 * 60,
+							PGC_SIGHUP, GUC_UNIT_MIN, NULL, NULL, NULL);
 	RegisterXactCallback(transaction_ended, NULL);
 	RegisterSubXactCallback(subtransaction_ended, NULL);
 }
