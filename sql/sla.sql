@@ -172,7 +172,7 @@ CREATE UNIQUE INDEX _sla_event_step ON hotdash._sla_event (clock, step) WHERE st
 COMMENT ON TABLE hotdash._sla_event IS 'What happened to clocks: the inputs, from which all else follows, and what was found';
 COMMENT ON COLUMN hotdash._sla_event.at IS 'When it happened; of steps: when they were due';
 COMMENT ON COLUMN hotdash._sla_event.kind IS
-	'Inputs: start, pause, resume, meet, reopen, cancel. Found: warning, breach, escalation, withdrawn. Beside them: restart (the next cycle), retarget';
+	'Inputs: start, pause, resume, meet, reopen, cancel. Found: warning, breach, escalation, withdrawn. Beside them: restart (the next cycle), retarget, event (one that means nothing to its clocks)';
 COMMENT ON COLUMN hotdash._sla_event.step IS 'Number of a step, once for each clock';
 COMMENT ON COLUMN hotdash._sla_event.detail IS 'The event of the domain that brought it about; of steps: what their actions came to';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._sla_event', '');

@@ -158,7 +158,8 @@ CREATE FUNCTION hotdash._sla_explain_words(facts jsonb, zone text) RETURNS text
 					coalesce(' ' || (d ->> 'note'), '') || coalesce(', open '
 						|| (SELECT string_agg(o, ', ') FROM jsonb_array_elements_text(d -> 'open') AS o), '')),
 					E'\n' ORDER BY n)
-				FROM jsonb_array_elements(facts -> 'days') WITH ORDINALITY AS x (d, n)),
+				FROM jsonb_array_elements(facts -> 'days') WITH ORDINALITY AS x (d, n) WHERE n <= 14),
+			CASE WHEN jsonb_array_length(facts -> 'days') > 14 THEN 'Further days: see key days.' END,
 			format('Elapsed %s, remaining %s.', facts ->> 'elapsed', facts ->> 'remaining'),
 			CASE facts ->> 'state'
 				WHEN 'paused' THEN 'Paused: it has no due point until it goes on.'

@@ -12,6 +12,7 @@
 #include "catalog/pg_type.h"
 #include "core/clock.h"
 #include "core/spi.h"
+#include "sla/calendars.h"
 #include "sla/rows.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
@@ -284,6 +285,23 @@ hd_sla_replay(const HdSlaRow *row)
  * Either.
  */
 
+/*
+ * Whether an input comes later than all that its chain's last row says: the inputs before it, and
+ * the steps that a scan has found since.
+ */
+static bool
+in_order(const HdSlaRow *last, TimestampTz at)
+{
+	const HdSlaClock *clock = &last->clock;
+
+	if (at < clock->last_at)
+		return false;
+	if (clock->state != HD_SLA_RUNNING || clock->next_step == 0)
+		return true;
+	return clock->due_b + last->terms.offsets[clock->next_step - 1] <=
+		   hd_sla_lane_past(last->terms.lane, at);
+}
+
 static void
 out_of_order(const HdSlaRow *last, HdSlaInput input, TimestampTz at, Datum detail)
 {
@@ -303,7 +321,7 @@ hd_sla_input(const HdSlaKey *key, HdSlaInput input, TimestampTz at, Datum detail
 
 		if (!found && input != HD_SLA_START)
 			return 0;
-		if (found && at < last.clock.last_at)
+		if (found && !in_order(&last, at))
 		{
 			out_of_order(&last, input, at, detail);
 			return last.id;
@@ -319,7 +337,7 @@ hd_sla_input_last(HdSlaRow *last, HdSlaInput input, TimestampTz at, Datum detail
 	HdSlaKey key = hd_sla_key_of(last);
 	int64 belongs;
 
-	if (at < last->clock.last_at)
+	if (!in_order(last, at))
 		out_of_order(last, input, at, detail);
 	else if (!advance(&key, last, input, at, detail, &belongs))
 		elog(ERROR, "the cycle after SLA clock " INT64_FORMAT " is there already", last->id);

@@ -2,8 +2,9 @@
  * chain.h
  *		Chains of clocks in their tables.
  *
- * Model: an input that is not earlier than the last one of its chain is
- * applied to the chain's last row alone.  Any other has the whole chain
+ * Model: an input that is not earlier than the last one of its chain, nor than
+ * a step that was found since, is applied to the chain's last row alone.  Any
+ * other has the whole chain
  * computed anew: its rows are locked, all inputs that are recorded are applied
  * in order (clock.h), and the rows are made to say what comes out.  An input
  * may then belong to another clock than before, clocks may appear that nobody

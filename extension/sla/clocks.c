@@ -65,18 +65,48 @@ static HdSpiPlan event_plan = {
 		"FROM hotdash._sla_clock AS c WHERE c.tenant = $1 AND c.subject = $2 "
 		"ORDER BY c.policy, c.metric, c.cycle DESC) "
 		"SELECT n.policy, m.metric, $3 = ANY (m.resumes), $3 = ANY (m.pauses), $3 = ANY (m.meets), "
-		"$3 = ANY (m.cancels), $3 = ANY (m.reopens), $3 = ANY (m.starts) "
+		"$3 = ANY (m.cancels), $3 = ANY (m.reopens), $3 = ANY (m.starts), false "
 		"FROM mine AS n JOIN hotdash._sla_metric AS m "
 		"ON m.version_id = n.version_id AND m.metric = n.metric "
 		"WHERE $3 = ANY (m.resumes || m.pauses || m.meets || m.cancels || m.reopens || m.starts) "
 		"UNION ALL "
-		"SELECT p.id, m.metric, false, false, false, false, false, true "
+		"SELECT p.id, m.metric, false, false, false, false, false, true, true "
 		"FROM hotdash._sla_policy AS p JOIN hotdash._sla_metric AS m ON m.version_id = p.version_id "
 		"WHERE p.id IN (SELECT n.policy FROM mine AS n) AND $3 = ANY (m.starts) "
 		"AND NOT EXISTS (SELECT FROM mine AS n WHERE n.policy = p.id AND n.metric = m.metric) "
 		"ORDER BY 1, 2",
 	.nargs = 3,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID},
+	.generic = true,
+};
+
+/*
+ * What was told of a subject later than an instant, and what it means to one metric of a policy: for
+ * a chain that begins before things that happened when it was not there.
+ */
+static HdSpiPlan later_plan = {
+	.sql = "SELECT x.at, x.event, x.event = ANY (m.resumes), x.event = ANY (m.pauses), "
+		   "x.event = ANY (m.meets), x.event = ANY (m.cancels), x.event = ANY (m.reopens), "
+		   "x.event = ANY (m.starts) "
+		   "FROM (SELECT e.at, e.detail ->> 'event' AS event, min(e.id) AS id "
+		   "FROM hotdash._sla_clock AS c JOIN hotdash._sla_event AS e ON e.clock = c.id "
+		   "WHERE c.tenant = $1 AND c.subject = $2 AND e.detail ? 'event' AND e.at > $5 "
+		   "GROUP BY 1, 2) AS x "
+		   "JOIN hotdash._sla_policy AS p ON p.id = $3 "
+		   "JOIN hotdash._sla_metric AS m ON m.version_id = p.version_id AND m.metric = $4 "
+		   "WHERE x.event = ANY (m.resumes || m.pauses || m.meets || m.cancels || m.reopens || "
+		   "m.starts) ORDER BY x.at, x.id",
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID},
+	.generic = true,
+};
+
+/* A clock of the subject, to keep an event with that means nothing to any of them as yet. */
+static HdSpiPlan any_clock_plan = {
+	.sql = "SELECT min(c.id) FROM hotdash._sla_clock AS c WHERE c.tenant = $1 AND c.subject = $2 "
+		   "HAVING count(*) > 0",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID},
 	.generic = true,
 };
 
@@ -230,6 +260,53 @@ event_detail(const char *event)
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
+/* Read what an event means to a chain from a result's columns, from column on. */
+static void
+read_meaning(bool *means, uint64 row, int column)
+{
+	for (int k = 0; k < HD_SLA_INPUTS; k++)
+		means[event_order[k]] = DatumGetBool(hd_spi_result(row, column + k));
+}
+
+static int64
+apply_meaning(const HdSlaKey *key, const bool *means, TimestampTz at, Datum detail)
+{
+	int64 belongs = 0;
+
+	for (int k = 0; k < HD_SLA_INPUTS; k++)
+	{
+		if (means[event_order[k]])
+			belongs = hd_sla_input(key, event_order[k], at, detail);
+	}
+	return belongs;
+}
+
+/* Tell a chain that began in the past what was told of its subject when it was not there. */
+static void
+tell_later(const HdSlaKey *key, TimestampTz at)
+{
+	Datum values[5] = {CStringGetTextDatum(key->tenant), CStringGetTextDatum(key->subject),
+					   Int32GetDatum(key->policy), CStringGetTextDatum(key->metric),
+					   TimestampTzGetDatum(at)};
+	SPITupleTable *told;
+	uint64 n;
+
+	hd_spi_run(&later_plan, values, NULL, false, 0);
+	told = SPI_tuptable;
+	n = SPI_processed;
+	for (uint64 i = 0; i < n; i++)
+	{
+		bool means[HD_SLA_INPUTS];
+		Datum detail;
+
+		SPI_tuptable = told;
+		read_meaning(means, i, 3);
+		at = DatumGetTimestampTz(hd_spi_result(i, 1));
+		detail = event_detail(TextDatumGetCString(hd_spi_result(i, 2)));
+		(void) apply_meaning(key, means, at, detail);
+	}
+}
+
 /* Escalation rules look at what happened, in the same transaction. */
 static void
 tell_rules(const char *tenant, const char *subject, const char *event, Datum attributes,
@@ -274,6 +351,8 @@ hd_sla_sql_start(PG_FUNCTION_ARGS)
 
 		if (i == 0)
 			first = id;
+		if (!PG_ARGISNULL(4))
+			tell_later(&keys[i], at);
 	}
 	tell_rules(pattern.tenant, pattern.subject, "created", pattern.attributes, at);
 	hd_spi_end(&spi);
@@ -370,6 +449,7 @@ hd_sla_sql_cancel(PG_FUNCTION_ARGS)
 typedef struct Told
 {
 	HdSlaKey key;
+	bool is_new; /* the subject has no clock of this metric */
 	bool means[HD_SLA_INPUTS];
 } Told;
 
@@ -390,10 +470,21 @@ chains_of_event(const HdSlaKey *pattern, const char *event, Told **chains)
 		chain->key = *pattern;
 		chain->key.policy = DatumGetInt32(hd_spi_result(i, 1));
 		chain->key.metric = TextDatumGetCString(hd_spi_result(i, 2));
-		for (int k = 0; k < HD_SLA_INPUTS; k++)
-			chain->means[event_order[k]] = DatumGetBool(hd_spi_result(i, 3 + k));
+		read_meaning(chain->means, i, 3);
+		chain->is_new = DatumGetBool(hd_spi_result(i, 9));
 	}
 	return n;
+}
+
+/* What means nothing as yet may do so to a clock that turns out to have begun before it. */
+static void
+keep_for_later(const HdSlaKey *key, TimestampTz at, Datum detail)
+{
+	Datum values[2] = {CStringGetTextDatum(key->tenant), CStringGetTextDatum(key->subject)};
+
+	hd_spi_run(&any_clock_plan, values, NULL, false, 1);
+	if (SPI_processed > 0)
+		hd_sla_record(DatumGetInt64(hd_spi_result(0, 1)), "event", at, detail);
 }
 
 /*
@@ -427,15 +518,12 @@ hd_sla_sql_event(PG_FUNCTION_ARGS)
 	n = chains_of_event(&pattern, event, &chains);
 	for (int i = 0; i < n; i++)
 	{
-		int64 belongs = 0;
-
-		for (int k = 0; k < HD_SLA_INPUTS; k++)
-		{
-			if (chains[i].means[event_order[k]])
-				belongs = hd_sla_input(&chains[i].key, event_order[k], at, detail);
-		}
-		followed += (belongs != 0);
+		followed += (apply_meaning(&chains[i].key, chains[i].means, at, detail) != 0);
+		if (chains[i].is_new)
+			tell_later(&chains[i].key, at);
 	}
+	if (n == 0)
+		keep_for_later(&pattern, at, detail);
 	tell_rules(pattern.tenant, pattern.subject, event, attributes, at);
 	hd_spi_end(&spi);
 	PG_RETURN_INT32(followed);
