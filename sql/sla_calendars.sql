@@ -185,7 +185,7 @@ COMMENT ON FUNCTION hotdash._calendar_before(int, int, jsonb) IS
 REVOKE ALL ON FUNCTION hotdash._calendar_before(int, int, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._calendar_lock(name text) RETURNS hotdash._calendar
-	LANGUAGE plpgsql VOLATILE
+	LANGUAGE plpgsql VOLATILE STRICT
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	DECLARE

@@ -43,6 +43,37 @@ goal()
 	printf '  goal: %s: %s; %s: %s\n' "$1" "$2" "$3" "$verdict" | tee -a "$GOALS"
 }
 
+# time_row TABLE ROWS RUNS EXPRESSION NOOP: what an expression costs a row of a table of so many rows, beside one that
+# does nothing; the median of RUNS, taken in turns, of one session. Nanoseconds of both, and of the difference.
+time_row()
+{
+	sql -v table="$1" -v rows="$2" -v runs="$3" -v with="$4" -v without="$5" <<-'SQL'
+		SET max_parallel_workers_per_gather = 0;
+		SET jit = off;
+		SELECT set_config('bench.with', :'with', false), set_config('bench.without', :'without', false), set_config('bench.table', :'table', false),
+			set_config('bench.runs', :'runs', false), set_config('bench.rows', :'rows', false) \g /dev/null
+		CREATE TEMPORARY TABLE took (run int, what text, ns float8);
+		DO $$
+		DECLARE
+			began timestamptz;
+			what text;
+		BEGIN
+			FOR run IN 0 .. current_setting('bench.runs')::int LOOP
+				FOREACH what IN ARRAY ARRAY['without', 'with'] LOOP
+					began := clock_timestamp();
+					EXECUTE format('SELECT count(%s) FROM %s', current_setting('bench.' || what), current_setting('bench.table'));
+					-- the first of each finds nothing in memory
+					INSERT INTO took SELECT run, what, extract(epoch FROM clock_timestamp() - began) * 1e9 / current_setting('bench.rows')::int WHERE run > 0;
+				END LOOP;
+			END LOOP;
+		END
+		$$;
+		SELECT concat_ws(' ', round(percentile_cont(0.5) WITHIN GROUP (ORDER BY w.ns)::numeric, 1), round(percentile_cont(0.5) WITHIN GROUP (ORDER BY n.ns)::numeric, 1),
+			round(percentile_cont(0.5) WITHIN GROUP (ORDER BY w.ns - n.ns)::numeric, 1))
+		FROM took AS w JOIN took AS n USING (run) WHERE w.what = 'with' AND n.what = 'without';
+	SQL
+}
+
 # percentiles CONDITION FILE...: p50, p99 and mean of the lines of pgbench's transaction logs for which awk's
 # condition holds ($1 client, $2 number of its transaction, $5 second of its end), in milliseconds
 percentiles()
