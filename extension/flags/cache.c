@@ -7,23 +7,17 @@
  * rows of other kinds) is read with each flag that is compiled, and one more
  * entry tells whether it is still the same.
  *
- * An entry is known to be right in two ways: for one snapshot, as compared
- * with the table, or for all later than the one it was found newest in, as
- * long as no message comes.
+ * Until when an entry is right: core/seen.h.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "flags/cache.h"
 
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
-#include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_collation.h"
 #include "common/hashfn.h"
-#include "core/compat.h"
 #include "core/spi.h"
 #include "flags/flags.h"
 #include "lib/ilist.h"
@@ -49,29 +43,13 @@ enum
 /* What an entry takes beside the flag's own memory. */
 #define ENTRY_OVERHEAD 256
 
-/* For which snapshots something read from the table is right. */
-typedef struct Validity
-{
-	HdFlagsSnapshot seen; /* compared with the table under this one, */
-	uint64 messages;	  /* when so many messages had come, */
-	bool newest;		  /* and nothing newer was committed then */
-} Validity;
-
-/* A row of the table, known by where it is and who wrote it. */
-typedef struct RowPlace
-{
-	bool there;
-	ItemPointerData tid;
-	TransactionId xmin;
-} RowPlace;
-
 typedef struct Entry
 {
 	uint32 hash;
 	HdValue key;
 	dlist_node node; /* of lru */
-	Validity validity;
-	RowPlace place;
+	HdSeen seen;
+	HdSeenRow row;
 	HdFlag *flag;		   /* NULL: there is none */
 	uint64 shared_version; /* of what the set has in common, when it was compiled */
 	Size size;
@@ -80,7 +58,7 @@ typedef struct Entry
 /* What the flags of the set have in common: the rows of the other kinds. */
 typedef struct Shared
 {
-	Validity validity;
+	HdSeen seen;
 	uint64 version;		/* counts up with each that differs from the one before */
 	uint64 fingerprint; /* of the rows' places */
 	Jsonb *json;		/* NULL: nothing */
@@ -180,78 +158,6 @@ prepare(void)
 	messages++;
 }
 
-static HdFlagsSnapshot
-identity(Snapshot snapshot)
-{
-	HdFlagsSnapshot result = {
-		.running = hd_flags_running(snapshot),
-		.xmin = snapshot->xmin,
-		.xmax = snapshot->xmax,
-		.curcid = snapshot->curcid,
-		.lxid = HD_MY_LXID,
-	};
-
-	return result;
-}
-
-/* Whether two snapshots see the same of what others have done. */
-static bool
-same_others(const HdFlagsSnapshot *a, const HdFlagsSnapshot *b)
-{
-	return a->xmin == b->xmin && a->xmax == b->xmax && a->running == b->running;
-}
-
-static bool
-is_valid(const Validity *validity, const HdFlagsSnapshot *now)
-{
-	const HdFlagsSnapshot *seen = &validity->seen;
-
-	if (validity->messages != messages)
-		return false;
-	if (same_others(seen, now) && seen->curcid == now->curcid && seen->lxid == now->lxid)
-		return true;
-	/* a snapshot that is not older, in what others have committed and in what this one has done */
-	return validity->newest && now->completed != 0 && now->completed >= seen->completed &&
-		   (now->lxid != seen->lxid || now->curcid >= seen->curcid);
-}
-
-/*
- * How many transactions had ended when the snapshot in use was taken, if none
- * has since: active snapshots are copies, which do not know.
- */
-static uint64
-completed(const HdFlagsSnapshot *now)
-{
-	HdFlagsSnapshot newest;
-	Snapshot latest;
-
-	if (IsInParallelMode())
-		return 0;
-	latest = GetLatestSnapshot();
-	newest = identity(latest);
-	return same_others(now, &newest) ? latest->snapXactCompletionCount : 0;
-}
-
-/*
- * The newest snapshot there is, registered; NULL where none can be taken, or
- * the one in use is it.  *seen gets how many transactions had ended.
- */
-static Snapshot
-newer_snapshot(HdFlagsSnapshot *seen, bool *newest)
-{
-	HdFlagsSnapshot there;
-	Snapshot latest;
-
-	*newest = false;
-	if (IsInParallelMode() || RecoveryInProgress())
-		return NULL;
-	latest = GetLatestSnapshot();
-	seen->completed = latest->snapXactCompletionCount;
-	there = identity(latest);
-	*newest = same_others(seen, &there) && latest->curcid == seen->curcid;
-	return *newest ? NULL : RegisterSnapshot(latest);
-}
-
 /* A scan for the row of a flag, or, without a key, for all rows of a kind. */
 static SysScanDesc
 begin_scan(Relation rel, char kind, const HdValue *key, Snapshot snapshot)
@@ -270,57 +176,19 @@ begin_scan(Relation rel, char kind, const HdValue *key, Snapshot snapshot)
 	return systable_beginscan(rel, hd_spi_relation(&flag_index), true, snapshot, nkeys, keys);
 }
 
-/*
- * Whether a transaction other than this one has changed such rows and has not
- * ended.  Its message that it did so has come or will come, but what it did
- * becomes visible a moment before the message that it has ended.
- */
+static SysScanDesc
+begin_scan_for_flag(Relation rel, const void *key, Snapshot snapshot)
+{
+	return begin_scan(rel, KIND_FLAG, key, snapshot);
+}
+
 static bool
-being_changed(Relation rel, char kind, const HdValue *key)
+being_changed(Relation rel, char kind)
 {
 	SnapshotData dirty;
-	SysScanDesc scan;
-	bool found = false;
 
 	InitDirtySnapshot(dirty);
-	scan = begin_scan(rel, kind, key, &dirty);
-	while (!found && HeapTupleIsValid(systable_getnext(scan)))
-		found = TransactionIdIsValid(dirty.xmin) || TransactionIdIsValid(dirty.xmax);
-	systable_endscan(scan);
-	return found;
-}
-
-static HeapTuple
-fetch(Relation rel, const HdValue *key, Snapshot snapshot)
-{
-	SysScanDesc scan = begin_scan(rel, KIND_FLAG, key, snapshot);
-	HeapTuple tuple = systable_getnext(scan);
-
-	if (HeapTupleIsValid(tuple))
-		tuple = heap_copytuple(tuple);
-	systable_endscan(scan);
-	return HeapTupleIsValid(tuple) ? tuple : NULL;
-}
-
-static RowPlace
-place_of(HeapTuple tuple)
-{
-	RowPlace place = {.there = tuple != NULL};
-
-	if (tuple != NULL)
-	{
-		place.tid = tuple->t_self;
-		place.xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
-	}
-	return place;
-}
-
-static bool
-same_place(RowPlace *a, RowPlace *b)
-{
-	if (!a->there || !b->there)
-		return a->there == b->there;
-	return ItemPointerEquals(&a->tid, &b->tid) && a->xmin == b->xmin;
+	return hd_seen_being_changed(begin_scan(rel, kind, NULL, &dirty), &dirty);
 }
 
 static Jsonb *
@@ -353,10 +221,10 @@ fingerprint(const List *rows, uint64 start)
 
 	foreach (cell, rows)
 	{
-		RowPlace place = place_of(lfirst(cell));
+		HdSeenRow row = hd_seen_row(lfirst(cell));
 
-		start = hash_combine64(start, hash_bytes_extended((unsigned char *) &place.tid,
-														  sizeof(place.tid), place.xmin));
+		start = hash_combine64(
+			start, hash_bytes_extended((unsigned char *) &row.tid, sizeof(row.tid), row.xmin));
 	}
 	return start;
 }
@@ -413,27 +281,27 @@ load_shared(Relation rel, Snapshot snapshot)
 	}
 }
 
+/* In the order of hd_seen_read, with all rows of the other kinds for one. */
 static void
 verify_shared(Relation rel, Snapshot snapshot)
 {
-	uint64 before = messages;
-	bool changing =
-		being_changed(rel, KIND_EVALUATOR, NULL) || being_changed(rel, KIND_METADATA, NULL);
-	HdFlagsSnapshot seen = identity(snapshot);
-	bool newest;
-	Snapshot newer = newer_snapshot(&seen, &newest);
+	HdSeen seen = {.messages = messages};
+	bool changing = being_changed(rel, KIND_EVALUATOR) || being_changed(rel, KIND_METADATA);
+	Snapshot newer;
 
+	seen.snapshot = hd_seen_snapshot(snapshot);
+	newer = hd_seen_newer(&seen.snapshot, &seen.newest);
 	load_shared(rel, snapshot);
 	if (newer != NULL)
 	{
-		newest = fingerprint(rows_of_kind(rel, KIND_METADATA, newer),
-							 fingerprint(rows_of_kind(rel, KIND_EVALUATOR, newer), 0)) ==
-				 shared.fingerprint;
+		seen.newest = fingerprint(rows_of_kind(rel, KIND_METADATA, newer),
+								  fingerprint(rows_of_kind(rel, KIND_EVALUATOR, newer), 0)) ==
+					  shared.fingerprint;
 		UnregisterSnapshot(newer);
 	}
-	shared.validity.seen = seen;
-	shared.validity.messages = before;
-	shared.validity.newest = newest && !changing;
+	if (changing)
+		seen.newest = false;
+	shared.seen = seen;
 }
 
 /* Compile the flag of a row into its entry, which stays as it was when that fails. */
@@ -459,38 +327,21 @@ load(Entry *entry, Relation rel, HeapTuple tuple)
 				  ((flag != NULL) ? MemoryContextMemAllocated(flag->context, true) : 0);
 	used += entry->size;
 	entry->shared_version = shared.version;
-	entry->place = place_of(tuple);
+	entry->row = hd_seen_row(tuple);
 	hd_flags_generation++;
 }
 
-/*
- * In this order: messages that come from here on count against the entry, then
- * who is changing the row, then what the newest committed row is.  Whoever
- * changes it later has its message come.
- */
 static void
 verify(Entry *entry, Relation rel, Snapshot snapshot)
 {
-	uint64 before = messages;
-	bool changing = being_changed(rel, KIND_FLAG, &entry->key);
-	HeapTuple tuple = fetch(rel, &entry->key, snapshot);
-	RowPlace place = place_of(tuple);
-	HdFlagsSnapshot seen = identity(snapshot);
-	bool newest;
-	Snapshot newer;
+	HdSeen seen;
+	HeapTuple tuple =
+		hd_seen_read(rel, begin_scan_for_flag, &entry->key, snapshot, messages, &seen);
+	HdSeenRow row = hd_seen_row(tuple);
 
-	if (!same_place(&place, &entry->place) || entry->shared_version != shared.version)
+	if (!hd_seen_same_row(&row, &entry->row) || entry->shared_version != shared.version)
 		load(entry, rel, tuple);
-	newer = newer_snapshot(&seen, &newest);
-	if (newer != NULL)
-	{
-		place = place_of(fetch(rel, &entry->key, newer));
-		newest = same_place(&place, &entry->place);
-		UnregisterSnapshot(newer);
-	}
-	entry->validity.seen = seen;
-	entry->validity.messages = before;
-	entry->validity.newest = newest && !changing;
+	entry->seen = seen;
 }
 
 static Entry *
@@ -517,15 +368,15 @@ entry_of(const char *key, int length)
 }
 
 static bool
-is_right(const Entry *entry, const HdFlagsSnapshot *now)
+is_right(const Entry *entry, const HdSeenSnapshot *now)
 {
-	return is_valid(&entry->validity, now) && is_valid(&shared.validity, now) &&
+	return hd_seen_holds(&entry->seen, now, messages) && hd_seen_holds(&shared.seen, now, messages) &&
 		   entry->shared_version == shared.version;
 }
 
 /* Read the table for what is not known to be right for the snapshot in use. */
 static void
-refresh(Entry *entry, const HdFlagsSnapshot *now)
+refresh(Entry *entry, const HdSeenSnapshot *now)
 {
 	MemoryContext scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "hotdash flag lookup", ALLOCSET_DEFAULT_SIZES);
@@ -533,9 +384,9 @@ refresh(Entry *entry, const HdFlagsSnapshot *now)
 	Relation rel = table_open(cached_table, AccessShareLock);
 	Snapshot snapshot = GetActiveSnapshot();
 
-	if (!is_valid(&shared.validity, now))
+	if (!hd_seen_holds(&shared.seen, now, messages))
 		verify_shared(rel, snapshot);
-	if (!is_valid(&entry->validity, now) || entry->shared_version != shared.version)
+	if (!hd_seen_holds(&entry->seen, now, messages) || entry->shared_version != shared.version)
 		verify(entry, rel, snapshot);
 	table_close(rel, AccessShareLock);
 	MemoryContextSwitchTo(saved);
@@ -545,7 +396,7 @@ refresh(Entry *entry, const HdFlagsSnapshot *now)
 void
 hd_flags_find(const char *key, int length, HdFlagHandle *handle)
 {
-	HdFlagsSnapshot now = identity(GetActiveSnapshot());
+	HdSeenSnapshot now = hd_seen_snapshot(GetActiveSnapshot());
 	Entry *entry;
 
 	AcceptInvalidationMessages();
@@ -553,7 +404,7 @@ hd_flags_find(const char *key, int length, HdFlagHandle *handle)
 	entry = entry_of(key, length);
 	if (!is_right(entry, &now))
 	{
-		now.completed = completed(&now);
+		hd_seen_complete(&now);
 		if (!is_right(entry, &now))
 			refresh(entry, &now);
 	}
@@ -567,13 +418,13 @@ hd_flags_find(const char *key, int length, HdFlagHandle *handle)
 Jsonb *
 hd_flags_shared(void)
 {
-	HdFlagsSnapshot now = identity(GetActiveSnapshot());
+	HdSeenSnapshot now = hd_seen_snapshot(GetActiveSnapshot());
 	Relation rel;
 
 	AcceptInvalidationMessages();
 	prepare();
-	now.completed = completed(&now);
-	if (!is_valid(&shared.validity, &now))
+	hd_seen_complete(&now);
+	if (!hd_seen_holds(&shared.seen, &now, messages))
 	{
 		rel = table_open(cached_table, AccessShareLock);
 		verify_shared(rel, GetActiveSnapshot());

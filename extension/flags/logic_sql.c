@@ -8,14 +8,13 @@
 #include "commands/trigger.h"
 #include "core/compat.h"
 #include "core/errors.h"
+#include "core/seen.h"
 #include "flags/decide.h"
 #include "flags/flags.h"
 #include "fmgr.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "storage/sinval.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -282,26 +281,15 @@ hd_flags_sql_check(PG_FUNCTION_ARGS)
 }
 
 /*
- * Trigger of the tables that compiled flags come from: tell all sessions, at
- * once that somebody is changing them, and when this transaction ends that it
- * has (cache.h).
+ * Trigger of the tables that compiled flags come from: tells all sessions.
  */
 Datum
 hd_flags_sql_changed(PG_FUNCTION_ARGS)
 {
-	SharedInvalidationMessage message;
-	Relation rel;
-
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("_flags_changed is a trigger function")));
-	rel = ((TriggerData *) fcinfo->context)->tg_relation;
-	memset(&message, 0, sizeof(message));
-	message.rc.id = SHAREDINVALRELCACHE_ID;
-	message.rc.dbId = MyDatabaseId;
-	message.rc.relId = RelationGetRelid(rel);
-	SendSharedInvalidMessages(&message, 1);
-	CacheInvalidateRelcache(rel);
+	hd_seen_tell(((TriggerData *) fcinfo->context)->tg_relation);
 	return PointerGetDatum(NULL);
 }
 

@@ -48,14 +48,17 @@ is_holiday(const HdSlaHolidays *holidays, int32 date, const char **name)
 
 	if (i < holidays->n && holidays->days[i] == date)
 	{
-		*name = holidays->names[i];
+		*name = (holidays->names != NULL) ? holidays->names[i] : NULL;
 		return true;
 	}
 	if (!holidays->any_yearly)
 		return false;
 	j2date(date + POSTGRES_EPOCH_JDATE, &year, &month, &day);
-	*name = holidays->yearly_names[month - 1][day];
-	return (holidays->yearly[month - 1] & ((uint32) 1 << day)) != 0;
+	if ((holidays->yearly[month - 1] & ((uint32) 1 << day)) == 0)
+		return false;
+	if (holidays->yearly_names != NULL)
+		*name = holidays->yearly_names[HD_SLA_YEARLY(month, day)];
+	return true;
 }
 
 static HdSlaSpan

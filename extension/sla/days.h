@@ -60,17 +60,21 @@ typedef struct HdSlaHolidays
 {
 	int n;
 	int32 *days;		/* sorted */
-	const char **names; /* of each, or NULL */
+	const char **names; /* of each, or NULL; NULL: not wanted */
 	bool any_yearly;
-	uint32 yearly[MONTHS_PER_YEAR];							  /* a bit for each day */
-	const char *yearly_names[MONTHS_PER_YEAR][32]; /* or NULL */
+	uint32 yearly[MONTHS_PER_YEAR]; /* a bit for each day */
+	const char **yearly_names;		/* by HD_SLA_YEARLY, as names */
 } HdSlaHolidays;
+
+/* Place of a day of a month, from 1 both, among all of a year. */
+#define HD_SLA_YEARLY(month, day) (((month) - 1) * 32 + (day))
 
 typedef struct HdSlaRules
 {
 	pg_tz *zone;
 	bool has_from;
-	int32 from; /* the first date that they govern */
+	int32 from;			  /* the first date that they govern */
+	bool wall_when_empty; /* without open time they are the wall clock */
 	HdSlaSpans week[HD_SLA_WEEKDAYS]; /* from Monday */
 	HdSlaDated shifts;
 	HdSlaDated breaks;

@@ -27,6 +27,7 @@ typedef struct Gathering
 } Gathering;
 
 int hd_sla_setting_calendar_cache = 4096;
+Size hd_sla_timeline_used = 0;
 HdSlaCalendar hd_sla_wall_clock = {.always = true};
 
 HdSlaCalendar *
@@ -244,7 +245,15 @@ drop_chunks(HdSlaCalendar *calendar)
 			pfree(calendar->chunks[i]);
 		calendar->chunks[i] = NULL;
 	}
+	hd_sla_timeline_used -= calendar->size;
 	calendar->size = 0;
+}
+
+void
+hd_sla_timeline_free(HdSlaCalendar *calendar)
+{
+	hd_sla_timeline_used -= calendar->size;
+	MemoryContextDelete(calendar->context);
 }
 
 HdSlaChunk *
@@ -260,6 +269,7 @@ hd_sla_timeline_load(HdSlaCalendar *calendar, int chunk)
 	made = build(calendar->context, &gathering, chunk_start(chunk), calendar->base[chunk]);
 	pfree(gathering.spans);
 	calendar->size += GetMemoryChunkSpace(made);
+	hd_sla_timeline_used += GetMemoryChunkSpace(made);
 	calendar->chunks[chunk] = made;
 	reach(calendar, chunk, chunk + 1);
 	return made;

@@ -74,6 +74,9 @@ typedef struct HdSlaCalendar
 /* hotdash.calendar_cache: memory for compiled calendars in a session, in kB. */
 extern int hd_sla_setting_calendar_cache;
 
+/* Bytes of the chunks of all calendars of the session. */
+extern Size hd_sla_timeline_used;
+
 /* The wall clock. */
 extern HdSlaCalendar hd_sla_wall_clock;
 
@@ -82,8 +85,11 @@ extern HdSlaCalendar hd_sla_wall_clock;
  *		The calendar of some rules, the earliest first, each of which governs the
  *		dates up to where the next begins.  context: the calendar's own, in which
  *		the rules are too.
+ * hd_sla_timeline_free
+ *		Delete it with its context.
  */
 extern HdSlaCalendar *hd_sla_timeline_make(MemoryContext context, HdSlaRules **pieces, int npieces);
+extern void hd_sla_timeline_free(HdSlaCalendar *calendar);
 
 /*
  * hd_sla_timeline_load
