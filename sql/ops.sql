@@ -76,6 +76,7 @@ CREATE FUNCTION hotdash._access_rights() RETURNS TABLE (level text, object text)
 		UNION SELECT r.level, r.object FROM hotdash._flags_evaluate_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._flags_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._limits_rights() AS r
+		UNION SELECT r.level, r.object FROM hotdash._calendars_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._sla_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._sla_scan_rights() AS r
 		UNION SELECT r.level, r.object FROM hotdash._sla_counts_rights() AS r

@@ -15,6 +15,7 @@
 #include "core/settings.h"
 #include "core/tick.h"
 #include "core/worker.h"
+#include "sla/calendars.h"
 #include "sla/counts.h"
 #include "sla/language.h"
 #include "sla/rebase.h"
@@ -44,6 +45,7 @@ tick_task(void)
 void
 hd_sla_init(void)
 {
+	hd_sla_calendars_init();
 	hd_sla_scan_init();
 	hd_sla_counts_define();
 	hd_sla_language_init();
