@@ -144,7 +144,7 @@ CREATE FUNCTION hotdash._business_days(calendar int, version int, from_ts timest
 	RETURNS TABLE (day date, rule text, note text, opens timestamptz, closes timestamptz)
 	AS 'MODULE_PATHNAME', 'hd_sla_sql_business_days' LANGUAGE C STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION hotdash._business_days(int, int, timestamptz, timestamptz) IS
-	'What governs each date of a span, and when it is open within the span: rule hours (note: the weekday) or shift, a row for each open stretch, without times where it has none; holiday (note: its name), skipped; and break beside these';
+	'What governs each date of a span, and when it is open within the span: rule hours (note: the weekday) or shift, a row for each open stretch, without times where there is none; closed (note: the weekday), holiday (note: its name), skipped; and break beside these';
 REVOKE ALL ON FUNCTION hotdash._business_days(int, int, timestamptz, timestamptz) FROM PUBLIC;
 
 /*
@@ -209,23 +209,23 @@ CREATE FUNCTION hotdash._calendar_put(k hotdash._calendar, definition jsonb) RET
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	DECLARE
-		before int := hotdash._calendar_before(k.id, k.version, definition);
-		version int := k.version + 1;
-		epoch int := k.epoch;
+		past constant int := hotdash._calendar_before(k.id, k.version, definition);
+		next constant int := k.version + 1;
+		epoch_id int := k.epoch;
 		same bool := false;
 	BEGIN
 		IF k.version > 0 THEN
-			same := hotdash._calendar_same(k.id, k.version, definition, coalesce(before, 0),
+			same := hotdash._calendar_same(k.id, k.version, definition, coalesce(past, 0),
 				hotdash._now() + interval '1 hour');
 		END IF;
 		IF NOT same THEN
-			epoch := nextval('hotdash._calendar_epoch_seq');
+			epoch_id := nextval('hotdash._calendar_epoch_seq');
 		END IF;
 		INSERT INTO hotdash._calendar_version (calendar, version, before, definition, epoch, changed_at, changed_by)
-		VALUES (k.id, version, before, definition, epoch, hotdash._now(), hotdash._acting_role());
-		INSERT INTO hotdash._calendar_epoch AS e (id, calendar, version) VALUES (epoch, k.id, version)
+		VALUES (k.id, next, past, definition, epoch_id, hotdash._now(), hotdash._acting_role());
+		INSERT INTO hotdash._calendar_epoch AS e (id, calendar, version) VALUES (epoch_id, k.id, next)
 		ON CONFLICT ON CONSTRAINT _calendar_epoch_pkey DO UPDATE SET version = excluded.version;
-		UPDATE hotdash._calendar AS c SET version = _calendar_put.version, epoch = _calendar_put.epoch WHERE c.id = k.id;
+		UPDATE hotdash._calendar AS c SET version = next, epoch = epoch_id WHERE c.id = k.id;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._calendar_put(hotdash._calendar, jsonb) IS 'Makes the next version of a calendar that is locked';

@@ -34,6 +34,15 @@ static const char *const grounds[] = {
 	[HD_SLA_SKIPPED] = "skipped",
 };
 
+/* Of a date without open time: which rule leaves it closed. */
+static const char *
+rule_of(const HdSlaDay *day)
+{
+	if (day->ground == HD_SLA_HOURS && day->n == 0 && day->nbreaks == 0)
+		return "closed";
+	return grounds[day->ground];
+}
+
 /* One row; without a span its times are null. */
 static void
 put(Telling *telling, int32 date, const char *rule, const char *note, const HdSlaSpan *span)
@@ -82,7 +91,7 @@ tell(Telling *telling, const HdSlaDay *day, int32 date, bool within)
 		open = true;
 	}
 	if (!open && within)
-		put(telling, date, grounds[day->ground], note, NULL);
+		put(telling, date, rule_of(day), note, NULL);
 	for (int i = 0; i < day->nbreaks; i++)
 	{
 		HdSlaSpan span = day->breaks[i];
