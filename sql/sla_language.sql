@@ -388,9 +388,13 @@ CREATE FUNCTION hotdash._escalation_changed() RETURNS trigger
 COMMENT ON FUNCTION hotdash._escalation_changed() IS 'Trigger: what sessions know of the table is old';
 REVOKE ALL ON FUNCTION hotdash._escalation_changed() FROM PUBLIC;
 
+-- A subscription applies rows, and no statements: the trigger of rows is fired for it alone.
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._escalation_phrase
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._escalation_changed();
 ALTER TABLE hotdash._escalation_phrase ENABLE ALWAYS TRIGGER changed;
+CREATE TRIGGER applied AFTER INSERT OR UPDATE OR DELETE ON hotdash._escalation_phrase
+	FOR EACH ROW EXECUTE FUNCTION hotdash._escalation_changed();
+ALTER TABLE hotdash._escalation_phrase ENABLE REPLICA TRIGGER applied;
 
 CREATE FUNCTION hotdash._escalation_phrase_words(phrase text) RETURNS text
 	AS 'MODULE_PATHNAME', 'hd_sla_sql_phrase_words' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
