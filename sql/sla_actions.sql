@@ -346,6 +346,7 @@ CREATE FUNCTION hotdash._sla_fire(clock bigint, step smallint, due timestamptz) 
 					hotdash._sla_act(s.actions, hotdash._sla_facts(_sla_fire.clock, _sla_fire.step, due), s.tenant))
 				WHERE e.clock = _sla_fire.clock AND e.id = event;
 		END IF;
+		PERFORM hotdash._sla_rules_step(_sla_fire.clock, _sla_fire.step, due);
 		RETURN true;
 	END
 	$$;

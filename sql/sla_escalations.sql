@@ -247,8 +247,8 @@ CREATE FUNCTION hotdash._escalation_close(rule text, facts jsonb) RETURNS void
 	SET lock_timeout = '50ms'
 	AS $$
 		UPDATE hotdash._escalation AS e SET cleared_at = greatest(hotdash._now(), e.raised_at)
-		WHERE e.tenant = facts ->> 'tenant' AND e.subject = facts ->> 'subject' AND e.rule = _escalation_close.rule
-			AND e.cleared_at IS NULL
+		WHERE e.tenant = _escalation_close.facts ->> 'tenant' AND e.subject = _escalation_close.facts ->> 'subject'
+			AND e.rule = _escalation_close.rule AND e.cleared_at IS NULL
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_close(text, jsonb) IS 'Ends an escalation, if there is one';
 REVOKE ALL ON FUNCTION hotdash._escalation_close(text, jsonb) FROM PUBLIC;
@@ -275,17 +275,16 @@ CREATE FUNCTION hotdash._escalation_raise(rule text, actions jsonb, facts jsonb)
 COMMENT ON FUNCTION hotdash._escalation_raise(text, jsonb, jsonb) IS 'Raises an escalation and performs its actions, unless it is raised already';
 REVOKE ALL ON FUNCTION hotdash._escalation_raise(text, jsonb, jsonb) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._escalation_turn(rule text, actions jsonb, held bool, facts jsonb) RETURNS bool
+CREATE FUNCTION hotdash._escalation_turn(rule text, actions jsonb, held bool, facts jsonb, found_at timestamptz) RETURNS bool
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+	#variable_conflict use_variable
 	/* False: left for the tick. */
-	DECLARE
-		raised constant bool := EXISTS (SELECT FROM hotdash._escalation AS e
-			WHERE e.tenant = facts ->> 'tenant' AND e.subject = facts ->> 'subject' AND e.rule = _escalation_turn.rule
-				AND e.cleared_at IS NULL);
 	BEGIN
-		IF held = raised THEN
+		IF held = EXISTS (SELECT FROM hotdash._escalation AS e
+				WHERE e.tenant = facts ->> 'tenant' AND e.subject = facts ->> 'subject' AND e.rule = _escalation_turn.rule
+					AND e.cleared_at IS NULL) THEN
 			RETURN true;
 		END IF;
 		IF held THEN
@@ -297,16 +296,16 @@ CREATE FUNCTION hotdash._escalation_turn(rule text, actions jsonb, held bool, fa
 	EXCEPTION
 		WHEN transaction_rollback OR lock_not_available THEN
 			INSERT INTO hotdash._escalation_left
-				VALUES (hotdash._escalation_next_id(), hotdash._now(), held, rule, facts ->> 'tenant', facts ->> 'subject', facts);
+				VALUES (hotdash._escalation_next_id(), found_at, held, rule, facts ->> 'tenant', facts ->> 'subject', facts);
 			RETURN false;
 		WHEN OTHERS THEN
 			PERFORM hotdash._escalation_failed(rule, facts, 'escalation', SQLSTATE, SQLERRM);
 			RETURN true;
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._escalation_turn(text, jsonb, bool, jsonb) IS
+COMMENT ON FUNCTION hotdash._escalation_turn(text, jsonb, bool, jsonb, timestamptz) IS
 	'What a rule was found to be for a subject: raises, clears, or does nothing; whether it could be done now';
-REVOKE ALL ON FUNCTION hotdash._escalation_turn(text, jsonb, bool, jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION hotdash._escalation_turn(text, jsonb, bool, jsonb, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._escalation_holds(rule text, condition jsonb, facts jsonb) RETURNS bool
 	LANGUAGE plpgsql VOLATILE
@@ -334,7 +333,7 @@ CREATE FUNCTION hotdash._escalation_look(facts jsonb) RETURNS void
 			held := hotdash._escalation_holds(r.name, r.condition, facts);
 			-- Without a message nothing is said about its language.
 			IF held OR NOT held AND (facts ? 'language' OR NOT r.reads && '{language,*}') THEN
-				PERFORM hotdash._escalation_turn(r.name, r.actions, held, facts);
+				PERFORM hotdash._escalation_turn(r.name, r.actions, held, facts, hotdash._now());
 			END IF;
 		END LOOP;
 	END
@@ -356,9 +355,12 @@ CREATE FUNCTION hotdash._escalation_event(tenant text, subject text, event text,
 	BEGIN
 		PERFORM hotdash._escalation_look(hotdash._escalation_facts_of_event(tenant, subject, event, given, at,
 			hotdash._escalation_reads_of_rules()));
+	EXCEPTION WHEN OTHERS THEN
+		PERFORM hotdash._escalation_failed('', jsonb_build_object('tenant', tenant, 'subject', subject), 'facts', SQLSTATE, SQLERRM);
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._escalation_event(text, text, text, jsonb, timestamptz) IS 'Holds all rules against an event';
+COMMENT ON FUNCTION hotdash._escalation_event(text, text, text, jsonb, timestamptz) IS
+	'Holds all rules against an event, which no failure undoes';
 REVOKE ALL ON FUNCTION hotdash._escalation_event(text, text, text, jsonb, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._escalation_step(clock bigint, step smallint, due timestamptz) RETURNS void
@@ -368,9 +370,12 @@ CREATE FUNCTION hotdash._escalation_step(clock bigint, step smallint, due timest
 	BEGIN
 		PERFORM hotdash._escalation_look(hotdash._escalation_facts_of_step(clock, step, due,
 			hotdash._escalation_reads_of_rules()));
+	EXCEPTION WHEN OTHERS THEN
+		PERFORM hotdash._escalation_failed('', jsonb_build_object('tenant', '', 'subject', clock::text), 'facts', SQLSTATE, SQLERRM);
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._escalation_step(bigint, smallint, timestamptz) IS 'Holds all rules against a step that was fired';
+COMMENT ON FUNCTION hotdash._escalation_step(bigint, smallint, timestamptz) IS
+	'Holds all rules against a step that was fired, which no failure undoes';
 REVOKE ALL ON FUNCTION hotdash._escalation_step(bigint, smallint, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._sla_rules_event(tenant text, subject text, event text, attributes jsonb, at timestamptz) RETURNS void
@@ -396,9 +401,15 @@ CREATE FUNCTION hotdash._escalation_depth(depth jsonb) RETURNS bigint
 		SELECT CASE WHEN depth ? 'queue' THEN
 				coalesce((SELECT q.ready FROM hotdash.queues AS q WHERE q.queue = depth ->> 'queue'), 0)
 			ELSE
-				(SELECT count(*) FROM hotdash._sla_clock AS c
-				WHERE c.closed_at IS NULL AND c.tenant = coalesce(depth ->> 'tenant', c.tenant)
-					AND (NOT depth ? 'policy' OR c.policy = (SELECT p.id FROM hotdash._sla_policy AS p WHERE p.name = depth ->> 'policy')))
+				(SELECT coalesce(sum(c.started - c.met - c.late - c.canceled), 0) FROM (
+					SELECT t.policy, t.tenant, t.started, t.met, t.late, t.canceled
+					FROM hotdash._sla_tally AS t WHERE t.bucket = '-infinity'
+					UNION ALL
+					SELECT d.policy, d.tenant, coalesce(d.started, 0), coalesce(d.met, 0), coalesce(d.late, 0),
+						coalesce(d.canceled, 0)
+					FROM hotdash._sla_delta AS d) AS c
+				WHERE c.tenant = coalesce(depth ->> 'tenant', c.tenant) AND (NOT depth ? 'policy'
+					OR c.policy = (SELECT p.id FROM hotdash._sla_policy AS p WHERE p.name = depth ->> 'policy')))
 			END
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_depth(jsonb) IS 'Ready jobs of the queue, or open clocks of the policy and tenant, that a rule is about';
@@ -425,9 +436,9 @@ CREATE FUNCTION hotdash._escalation_depth_is(rule text, depth jsonb, actions jso
 				ELSE format('%s SLA clocks are pending%s', value, ' of policy ' || (depth ->> 'policy')) END,
 			facts -> 'depth' || jsonb_build_object('rule', rule), 'sla', facts ->> 'tenant');
 		IF value >= b.critical_at THEN
-			PERFORM hotdash._escalation_turn(rule, actions, true, facts);
+			PERFORM hotdash._escalation_turn(rule, actions, true, facts, hotdash._now());
 		ELSIF value < b.ease_below THEN
-			PERFORM hotdash._escalation_turn(rule, actions, false, facts);
+			PERFORM hotdash._escalation_turn(rule, actions, false, facts, hotdash._now());
 		END IF;
 	END
 	$$;
@@ -488,7 +499,7 @@ CREATE FUNCTION hotdash._escalation_catch_up(up_to int) RETURNS bool
 		LOOP
 			done := done + 1;
 			CONTINUE WHEN l.changed_at > l.at;
-			all_done := hotdash._escalation_turn(l.rule, l.actions, l.held, l.facts) AND all_done;
+			all_done := hotdash._escalation_turn(l.rule, l.actions, l.held, l.facts, l.at) AND all_done;
 		END LOOP;
 		RETURN done >= up_to AND all_done;
 	END
@@ -533,7 +544,7 @@ CREATE FUNCTION hotdash._health_escalations() RETURNS jsonb
 	AS $$
 		-- A session bound to a tenant learns nothing of the others' subjects or numbers.
 		SELECT CASE WHEN f.n = 0 THEN jsonb_build_object('status', 'healthy')
-				ELSE jsonb_build_object('status', 'degraded', 'detail', format('escalation rules failed within the hour: %s', f.rules)) END
+				ELSE jsonb_build_object('status', 'degraded', 'detail', concat_ws(': ', 'escalation rules failed within the hour', nullif(f.rules, ''))) END
 			|| CASE WHEN coalesce(current_setting('hotdash.tenant', true), '') <> '' THEN '{}' ELSE
 				jsonb_build_object('rules', (SELECT count(*) FROM hotdash._escalation_rules_in_force()),
 					'left', (SELECT count(*) FROM (SELECT FROM hotdash._escalation_left LIMIT 1000) AS l),

@@ -111,7 +111,7 @@ CREATE FUNCTION hotdash._escalation_phrases_shipped() RETURNS TABLE (language te
 				not good enough, lose me as a customer, lost a customer, my lawyer, my attorney, my solicitor, lawyer,
 				or i will, or i go, or i ll, you have until, speak to a manager, speak to your manager,
 				speak to the manager, give me my money, long enough, three times, another delay, third delay,
-				unprofessional, not acceptable, contacted you, emailed you, still have not, still haven t,
+				unprofessional, contacted you, emailed you, still have not, still haven t,
 				worse and worse, avoid this, stay away from, never arrived, no explanation'),
 			('en', 0.4, 'upset, disappointed, still waiting, still no, no response, no reply, ignored, how much longer,
 				hell, lie, social media, mad, unbelievable, right now, cancel my, weeks ago, second time, joke,
@@ -190,7 +190,7 @@ CREATE FUNCTION hotdash._escalation_phrases_shipped() RETURNS TABLE (language te
 			('fr', 0.7, 'troisième fois, quatrième fois, cinquième fois, combien de fois, combien de temps encore,
 				mensonge*, mentir, mécontent*, déplorable, catastrophique, désastreux, désastre, nul, exaspéré, énervé,
 				énervant, pas content, pas contente, pas sérieux, intolérable, aberrant, se foutre, arnaque, furieux,
-				furieuse, en colère, marre, avocat, la justice, ridicule, scandaleux, extrêmement mécontent,
+				furieuse, en colère, marre, avocat, la justice, ridicule, extrêmement mécontent,
 				nulle part ailleurs, honte, excuses, ma patience, plaisantez, vous plaisantez, pitoyable, médiocre,
 				quatre fois, cinq fois, promesses'),
 			('fr', 0.6, 'exige, avis négatif, mauvais avis, personne ne répond, personne ne me répond,
@@ -388,9 +388,13 @@ CREATE FUNCTION hotdash._escalation_changed() RETURNS trigger
 COMMENT ON FUNCTION hotdash._escalation_changed() IS 'Trigger: what sessions know of the table is old';
 REVOKE ALL ON FUNCTION hotdash._escalation_changed() FROM PUBLIC;
 
+-- A subscription applies rows, and no statements: the trigger of rows is fired for it alone.
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._escalation_phrase
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._escalation_changed();
 ALTER TABLE hotdash._escalation_phrase ENABLE ALWAYS TRIGGER changed;
+CREATE TRIGGER applied AFTER INSERT OR UPDATE OR DELETE ON hotdash._escalation_phrase
+	FOR EACH ROW EXECUTE FUNCTION hotdash._escalation_changed();
+ALTER TABLE hotdash._escalation_phrase ENABLE REPLICA TRIGGER applied;
 
 CREATE FUNCTION hotdash._escalation_phrase_words(phrase text) RETURNS text
 	AS 'MODULE_PATHNAME', 'hd_sla_sql_phrase_words' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;

@@ -16,7 +16,7 @@
  *
  * Once. At most one escalation of a rule, tenant and subject is open, by a unique index; who inserts the row performs
  * the actions, in the same subtransaction. Two transactions at the same subject wait for each other at its clocks
- * anyway; where they did not, the second waits LOCK_WAIT for the first. Who waits longer, or is in a snapshot in which what
+ * anyway; where they did not, the second waits for the first, but 50 ms at most. Who would wait longer, or is in a snapshot in which what
  * the first did cannot be seen, writes down what it found in _escalation_left instead, and the tick applies it. So no
  * rule makes an application wait, none takes part in a deadlock for longer than that, none raises twice, and none is lost.
  *
@@ -47,6 +47,9 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._escalation_rule', '');
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON hotdash._escalation_rule
 	FOR EACH STATEMENT EXECUTE FUNCTION hotdash._escalation_changed();
 ALTER TABLE hotdash._escalation_rule ENABLE ALWAYS TRIGGER changed;
+CREATE TRIGGER applied AFTER INSERT OR UPDATE OR DELETE ON hotdash._escalation_rule
+	FOR EACH ROW EXECUTE FUNCTION hotdash._escalation_changed();
+ALTER TABLE hotdash._escalation_rule ENABLE REPLICA TRIGGER applied;
 
 CREATE SEQUENCE hotdash._escalation_id AS bigint MAXVALUE 4503599627370495;
 COMMENT ON SEQUENCE hotdash._escalation_id IS 'Low 52 bits of the ids of escalations, and of what was left or failed';

@@ -263,6 +263,7 @@ dictionaries(void)
 		known_table = table;
 		messages++;
 	}
+	AcceptInvalidationMessages();
 	if (known != NULL && known->messages == messages)
 		return known;
 	if (known != NULL)

@@ -103,6 +103,8 @@ hd_sla_rules_any(void)
 	uint64 as_of;
 	HdSpi spi;
 
+	/* also in a transaction that has all the locks it needs, and so would not hear of it */
+	AcceptInvalidationMessages();
 	if (likely(known_messages == messages && table == known_table))
 		return any_rules;
 	if (!OidIsValid(known_table))

@@ -30,6 +30,7 @@
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "sla/due.h"
+#include "sla/rules.h"
 #include "utils/array.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
@@ -234,10 +235,14 @@ fire_with_actions(const HdSlaDueStep *step)
 	return fired ? 1 : 0;
 }
 
-/* In due order: steps without actions go together as far as none with actions lies between them. */
+/*
+ * In due order: steps without actions go together as far as none with actions lies between them.
+ * Escalation rules want to see each.
+ */
 static int
 fire(const Batch *batch)
 {
+	bool one_by_one = hd_sla_rules_any();
 	int fired = 0;
 	int from = 0;
 
@@ -246,7 +251,7 @@ fire(const Batch *batch)
 		int to = from;
 
 		CHECK_FOR_INTERRUPTS();
-		while (to < batch->nsteps && batch->steps[to].actions == 0)
+		while (!one_by_one && to < batch->nsteps && batch->steps[to].actions == 0)
 			to++;
 		if (to > from)
 			fired += fire_plain(batch, from, to);
