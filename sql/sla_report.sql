@@ -21,16 +21,15 @@ COMMENT ON FUNCTION hotdash._sla_adherence(numeric, numeric) IS 'Percent met in 
 REVOKE ALL ON FUNCTION hotdash._sla_adherence(numeric, numeric) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._sla_zones() RETURNS TABLE (policy int, name text, zone text, today date)
-	LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 10
+	LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER ROWS 10
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	#variable_conflict use_column
-	BEGIN
-		RETURN QUERY SELECT z.id, z.name, z.zone, (hotdash._now() AT TIME ZONE z.zone)::date
-			FROM (SELECT p.id, p.name, coalesce((SELECT c.definition ->> 'time_zone' FROM hotdash._calendar AS c
-					WHERE c.id = v.calendar), 'UTC') AS zone
-				FROM hotdash._sla_policy AS p JOIN hotdash._sla_policy_version AS v ON v.id = p.version_id) AS z;
-	END
+		SELECT z.id, z.name, z.zone, (hotdash._now() AT TIME ZONE z.zone)::date
+		FROM (SELECT p.id, p.name, coalesce(x.definition ->> 'time_zone', 'UTC') AS zone
+			FROM hotdash._sla_policy AS p
+			JOIN hotdash._sla_policy_version AS v ON v.id = p.version_id
+			LEFT JOIN hotdash._calendar AS c ON c.id = v.calendar
+			LEFT JOIN hotdash._calendar_version AS x ON x.calendar = c.id AND x.version = c.version) AS z
 	$$;
 COMMENT ON FUNCTION hotdash._sla_zones() IS 'Policies with their time zones, and what day it is there';
 REVOKE ALL ON FUNCTION hotdash._sla_zones() FROM PUBLIC;
@@ -252,10 +251,11 @@ CREATE FUNCTION hotdash._sla_numbers_json(n hotdash._sla_numbers) RETURNS jsonb
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT jsonb_build_object('started', n.started, 'met', n.met, 'met_late', n.late, 'resolved', n.met + n.late,
-				'breached', n.breached, 'canceled', n.canceled, 'adherence_pct', hotdash._sla_adherence(n.met, n.breached))
+		SELECT jsonb_build_object('started', coalesce(n.started, 0), 'met', coalesce(n.met, 0), 'met_late', coalesce(n.late, 0),
+				'resolved', coalesce(n.met + n.late, 0), 'breached', coalesce(n.breached, 0), 'canceled', coalesce(n.canceled, 0),
+				'adherence_pct', hotdash._sla_adherence(n.met, n.breached))
 			-- What was pending at the end is no number of a day.
-			|| CASE WHEN n.level = 30 THEN '{}' ELSE jsonb_build_object('pending', n.pending, 'overdue', n.overdue) END
+			|| CASE WHEN n.level = 30 THEN '{}' ELSE jsonb_build_object('pending', coalesce(n.pending, 0), 'overdue', coalesce(n.overdue, 0)) END
 	$$;
 COMMENT ON FUNCTION hotdash._sla_numbers_json(hotdash._sla_numbers) IS 'The counts of a report';
 REVOKE ALL ON FUNCTION hotdash._sla_numbers_json(hotdash._sla_numbers) FROM PUBLIC;
@@ -300,17 +300,17 @@ CREATE FUNCTION hotdash.sla_report(from_ts timestamptz, to_ts timestamptz, tenan
 		)
 		SELECT jsonb_build_object('from', first, 'to', last, 'tenant', of_tenant,
 			'totals', (SELECT n.json FROM n WHERE n.level = 31),
-			'by_policy', (SELECT jsonb_agg(jsonb_build_object('policy', n.policy) || n.json ORDER BY n.policy)
+			'by_policy', (SELECT coalesce(jsonb_agg(jsonb_build_object('policy', n.policy) || n.json ORDER BY n.policy), '[]')
 				FROM n WHERE n.level = 15),
-			'by_metric', (SELECT jsonb_agg(jsonb_build_object('metric', n.metric, 'median_seconds', t.median_seconds,
-					'p90_seconds', t.p90_seconds) || n.json ORDER BY n.metric)
+			'by_metric', (SELECT coalesce(jsonb_agg(jsonb_build_object('metric', n.metric, 'median_seconds', t.median_seconds,
+					'p90_seconds', t.p90_seconds) || n.json ORDER BY n.metric), '[]')
 				FROM n LEFT JOIN taken AS t ON t.metric = n.metric WHERE n.level = 23),
-			'by_priority', (SELECT jsonb_agg(jsonb_build_object('priority', n.priority) || n.json ORDER BY n.priority)
+			'by_priority', (SELECT coalesce(jsonb_agg(jsonb_build_object('priority', n.priority) || n.json ORDER BY n.priority), '[]')
 				FROM n WHERE n.level = 27),
-			'by_tenant', (SELECT jsonb_agg(jsonb_build_object('tenant', t.tenant) || t.json ORDER BY t.place)
+			'by_tenant', (SELECT coalesce(jsonb_agg(jsonb_build_object('tenant', t.tenant) || t.json ORDER BY t.place), '[]')
 				FROM tenants AS t WHERE t.place <= tenants_told),
 			'tenants', (SELECT count(*) FROM tenants),
-			'by_day', (SELECT jsonb_agg(jsonb_build_object('day', n.day) || n.json ORDER BY n.day)
+			'by_day', (SELECT coalesce(jsonb_agg(jsonb_build_object('day', n.day) || n.json ORDER BY n.day), '[]')
 				FROM n WHERE n.level = 30 AND n.day IS NOT NULL))
 		INTO report;
 		RETURN report;

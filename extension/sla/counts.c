@@ -545,9 +545,12 @@ fold(void)
 {
 	BlockNumber blocks = delta_blocks();
 	int64 rows = 0;
+	bool more;
 	LOCKTAG tag;
 	HdSpi spi;
 
+	if (fold_from >= blocks)
+		fold_from = 0;
 	if (blocks == 0)
 		return false;
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, (uint32) hd_spi_extension(), 0, LOCK_CLASS);
@@ -555,8 +558,6 @@ fold(void)
 		return false;
 
 	hd_spi_begin(&spi);
-	if (fold_from >= blocks)
-		fold_from = 0;
 	while (fold_from < blocks && rows < FOLD_ROWS)
 	{
 		BlockNumber next = Min(fold_from + FOLD_BLOCKS, blocks);
@@ -565,7 +566,10 @@ fold(void)
 		fold_from = next;
 	}
 	hd_spi_end(&spi);
-	return fold_from < blocks;
+	more = fold_from < blocks;
+	if (!more)
+		fold_from = 0;
+	return more;
 }
 
 bool
