@@ -74,7 +74,7 @@ sub test_other_database
 	$node->safe_psql($name, 'CREATE EXTENSION hotdash');
 	$node->safe_psql($name, q{SELECT hotdash.access_grant('ticker', 'worker')});
 	my $statements = $node->safe_psql($name, q{SELECT hotdash.cron_install('ticker')});
-	is(scalar(split(/\n/, $statements)), 2, 'in another database: the statements to run');
+	is(scalar(split(/\n/, $statements)), 3, 'in another database: the statements to run, one of which takes off what is not wanted');
 	is($node->safe_psql('home', 'SELECT count(*) FROM cron.job'), '2', 'and nothing is scheduled yet');
 
 	$node->safe_psql('home', $statements);
@@ -267,6 +267,57 @@ sub test_leaves_for_a_drop
 	return;
 }
 
+# pg_cron's own version, as a number that can be compared.
+sub cron_version
+{
+	my ($node) = @_;
+	my $version = $node->safe_psql('home', q{SELECT default_version FROM pg_available_extensions WHERE name = 'pg_cron'});
+
+	return $version =~ /^(\d+)\.(\d+)/ ? $1 * 100 + $2 : die "pg_cron $version";
+}
+
+sub set_seconds
+{
+	my ($node, $seconds) = @_;
+
+	$node->append_conf('postgresql.conf', "hotdash.cron_seconds = $seconds");
+	$node->reload;
+	poll_until(sub { $node->safe_psql('home', 'SELECT hotdash._cron_seconds()') eq $seconds }, 30, 'the setting');
+	return;
+}
+
+# How late steps of SLA clocks are found by pg_cron alone: half a second to the next look, and what that takes.
+sub test_scan_each_second
+{
+	my ($node) = @_;
+
+	set_seconds($node, 1);
+	if (cron_version($node) < 105)
+	{
+		my (undef, undef, $error) = $node->psql('home', q{SELECT hotdash.cron_install('ticker')});
+		like($error, qr/cannot run jobs each few seconds.*Install pg_cron 1\.5/s, 'pg_cron before 1.5 cannot look each second, and that is said');
+		is($node->sqlstate('home', q{SELECT hotdash.cron_install('ticker')}), '55000', 'with SQLSTATE 55000');
+		is($node->safe_psql('home', 'SELECT count(*) FROM cron.job'), '4', 'and nothing is changed');
+		set_seconds($node, 0);
+		return;
+	}
+	$node->safe_psql('home', q{SELECT hotdash.cron_install('ticker')});
+	is($node->safe_psql('home', q{SELECT schedule, username FROM cron.job WHERE jobname = 'hotdash scan home'}), '1 seconds|ticker', 'a third job, each second');
+	$node->safe_psql('home', q{SELECT hotdash.sla_policy_set('quick', '{"metrics":{"answer":{"target":"1 second"}}}');
+		SELECT hotdash.sla_start('quick', 'first', 'answer', at => hotdash._now() - interval '1 minute')});
+	my $found = q{SELECT count(*) FROM hotdash._sla_event WHERE step = 0};
+	poll_until(sub { $node->safe_psql('home', $found) eq '1' }, 90, 'pg_cron to take in its schedule');
+	$node->safe_psql('home', q{SELECT count(hotdash.sla_start('quick', 'spread' || i, 'answer', at => hotdash._now() + i * interval '50 ms')) FROM generate_series(1, 200) AS i});
+	poll_until(sub { $node->safe_psql('home', $found) eq '201' }, 60, 'the breaches');
+	cmp_ok($node->safe_psql('home', q{SELECT percentile_disc(0.99) WITHIN GROUP (ORDER BY extract(epoch FROM e.recorded_at - e.at))
+			FROM hotdash._sla_event AS e JOIN hotdash._sla_clock AS c ON c.id = e.clock WHERE e.step = 0 AND c.subject LIKE 'spread%'}),
+		'<=', 1.1, 'breaches are found within 1.1 s');
+	set_seconds($node, 0);
+	$node->safe_psql('home', q{SELECT hotdash.cron_install('ticker')});
+	is($node->safe_psql('home', q{SELECT count(*) FROM cron.job WHERE jobname = 'hotdash scan home'}), '0', 'switched off, the third job is gone');
+	return;
+}
+
 sub test_remove
 {
 	my ($node, $other) = @_;
@@ -295,6 +346,7 @@ test_leaves_for_a_drop_of_the_database($node);
 test_install($node);
 my $other = test_other_database($node);
 test_runs_without_a_gap($node, $other);
+test_scan_each_second($node);
 test_leaves_for_a_drop($node);
 test_remove($node, $other);
 $node->stop;

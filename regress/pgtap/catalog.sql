@@ -273,6 +273,7 @@ INSERT INTO contract VALUES
 	('limit_release', 'name text, key text', 'bool'),
 	('limit_headers', 'name text, key text, style text?', 'jsonb'),
 	('limit_enforce', 'name text, key text, cost int?', 'void'),
+	('sla_scan', 'up_to int?', 'int'),
 	('client_key', 'forwarded_for text?, trusted_hops int?', 'text'),
 	('trace_new', '', 'text'),
 	('trace_child', 'traceparent text', 'text'),

@@ -4,7 +4,7 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL hotdash.now_override = '2031-01-06 12:00:00+00';
-SELECT plan(71);
+SELECT plan(65);
 
 -- On a live database there may be others.
 DELETE FROM hotdash._sla_event;
@@ -82,7 +82,7 @@ SELECT is(hotdash.sla_scan(NULL), 3, 'NULL is the default');
 SELECT is(pg_temp.fired(), 'b warning, a warning, c warning, b warning, a warning, c warning, b breach', 'in due order');
 SELECT results_eq($$ SELECT e.at, e.recorded_at FROM hotdash._sla_event AS e WHERE e.kind = 'breach' $$,
 	$$ VALUES ('2031-01-06 12:10:00+00'::timestamptz, '2031-01-06 12:11:00+00'::timestamptz) $$, 'a step is where it was due, whenever it was found');
-SELECT results_eq($$ SELECT c.subject, c.breached_at, c.due_at, c.next_step FROM hotdash._sla_clock AS c WHERE c.next_step > 0 ORDER BY 1 $$,
+SELECT results_eq($$ SELECT c.subject COLLATE "default", c.breached_at, c.due_at, c.next_step FROM hotdash._sla_clock AS c WHERE c.next_step > 0 ORDER BY 1 $$,
 	$$ VALUES ('a', NULL::timestamptz, NULL::timestamptz, 2::smallint), ('b', '2031-01-06 12:10:00+00', '2031-01-06 12:10:00+00', 3::smallint), ('c', NULL, NULL, 2::smallint) $$,
 	'the clocks say so');
 SELECT pg_temp.at('1 day');
@@ -111,12 +111,11 @@ SELECT hotdash.sla_start('acts', 'vip', 'm', priority => 'high', attributes => '
 SELECT pg_temp.at('1 day 1 hour');
 SELECT is(hotdash.sla_scan(), 3, 'steps with actions');
 SELECT is((SELECT count(*) FROM hotdash._job WHERE kind = 'tell' AND tenant = 'acme'), 2::bigint, 'jobs belong to the clock''s tenant');
-SELECT is((SELECT payload || priority::text FROM (SELECT jsonb_set(payload, '{sla,clock}', '"?"') - '{}'::text[] AS p, payload ->> 'to' AS payload, priority FROM hotdash._job WHERE kind = 'tell' ORDER BY id LIMIT 1) AS x),
-	'us7', 'and say what the policy says');
+SELECT is((SELECT (payload ->> 'to') || priority FROM hotdash._job WHERE kind = 'tell' ORDER BY id LIMIT 1), 'us7', 'and say what the policy says');
 SELECT is((SELECT (payload -> 'sla') - 'clock' FROM hotdash._job WHERE kind = 'tell' ORDER BY id LIMIT 1),
 	'{"subject":"vip","tenant":"acme","policy":"acts","metric":"m","priority":"high","cycle":1,"step":1,"kind":"warning","name":"5 minutes",
 	"at":"2031-01-07T12:05:00+00:00","due_at":"2031-01-07T12:10:00+00:00","breached_at":null,"target":600,"elapsed":300,"attributes":{"plan":"gold"}}'::jsonb
-	|| jsonb_build_object('name', (SELECT name FROM hotdash._sla_step AS s JOIN hotdash._sla_policy AS p ON p.version_id = s.version_id AND p.name = 'acts' WHERE step = 1)),
+	|| jsonb_build_object('name', (SELECT s.name FROM hotdash._sla_step AS s JOIN hotdash._sla_policy AS p ON p.version_id = s.version_id AND p.name = 'acts' WHERE s.step = 1)),
 	'and what happened');
 SELECT is((SELECT (payload -> 'sla') - 'clock' - 'attributes' FROM hotdash._job WHERE kind = 'tell' ORDER BY id DESC LIMIT 1),
 	'{"subject":"vip","tenant":"acme","policy":"acts","metric":"m","priority":"high","cycle":1,"step":50,"kind":"escalation","name":"lead",
@@ -124,10 +123,10 @@ SELECT is((SELECT (payload -> 'sla') - 'clock' - 'attributes' FROM hotdash._job 
 	'an escalation names the breach');
 SELECT is((SELECT payload #>> '{sla,clock}' FROM hotdash._job WHERE kind = 'tell' ORDER BY id LIMIT 1), (SELECT id::text FROM hotdash._sla_clock WHERE subject = 'vip'),
 	'ids are texts');
-SELECT results_eq($$ SELECT event_type, tenant, order_key, convert_from(body, 'UTF8')::jsonb ->> 'x' FROM hotdash._message WHERE event_type = 'sla.breach' $$,
+SELECT results_eq($$ SELECT event_type COLLATE "default", tenant COLLATE "default", order_key COLLATE "default", convert_from(body, 'UTF8')::jsonb ->> 'x' FROM hotdash._message WHERE event_type = 'sla.breach' $$,
 	$$ SELECT 'sla.breach', 'acme', 'sla/' || id, '1' FROM hotdash._sla_clock WHERE subject = 'vip' $$, 'an event, in the order of its clock''s');
 SELECT is((SELECT count(*) FROM hotdash._delivery AS d JOIN hotdash._message AS m ON m.id = d.message_id WHERE m.event_type = 'sla.breach'), 1::bigint, 'and its delivery');
-SELECT results_eq($$ SELECT tenant, severity, fields #>> '{sla,subject}' FROM hotdash.alerts WHERE name = 'sla:late' $$,
+SELECT results_eq($$ SELECT tenant COLLATE "default", severity, fields #>> '{sla,subject}' FROM hotdash.alerts WHERE name = 'sla:late' $$,
 	$$ VALUES ('acme', 'critical', 'vip') $$, 'an alert');
 SELECT results_eq($$ SELECT tenant, method, headers ->> 'content-type', convert_from(body, 'UTF8')::jsonb #>> '{sla,kind}' FROM hotdash._http_request WHERE url = 'https://example.com/call' $$,
 	$$ VALUES ('acme', 'POST', 'application/json', 'breach') $$, 'a request');
@@ -136,7 +135,7 @@ SELECT results_eq($$ SELECT a ->> 'action', a ->> 'sqlstate', a ->> 'message', a
 	'what each came to is kept, and one that fails keeps none from happening');
 SELECT is((SELECT string_agg(e.detail::text, '') FROM hotdash._sla_event AS e) LIKE '%s3cret%', false, 'without its secrets');
 SELECT is((SELECT (h ->> 'status') || (h ->> 'failed_actions') FROM (SELECT hotdash._health_sla() AS h) AS x), 'degraded1', 'health counts what failed');
-SELECT is((SELECT set_config('hotdash.tenant', 'acme', true) || (hotdash._health_sla() ? 'failed_actions')), 'acmefalse', 'but tells a tenant nothing of it');
+SELECT is((SELECT set_config('hotdash.tenant', 'acme', true) || (hotdash._health_sla() ? 'failed_actions')::text), 'acmefalse', 'but tells a tenant nothing of it');
 SELECT set_config('hotdash.tenant', '', true);
 SELECT is(hotdash._sla_fire(c.id, 0::smallint, c.breached_at), false, 'a step that was fired is not fired again') FROM hotdash._sla_clock AS c WHERE c.subject = 'vip';
 SELECT is((SELECT count(*) FROM hotdash._message WHERE event_type = 'sla.breach'), 1::bigint, 'nor are its actions performed');
