@@ -19,7 +19,7 @@ SQL_PIECES = core core_parts core_secrets limits limits_durable limits_denied li
 	webhooks webhooks_endpoints webhooks_retention webhooks_publish webhooks_replay webhooks_delete webhooks_health webhooks_pace \
 	webhooks_egress webhooks_views webhooks_edge webhooks_request webhooks_hosts webhooks_outcomes webhooks_consent webhooks_inbound \
 	webhooks_secrets flags_evaluate flags flags_unleash flags_import flags_growthbook flags_segments flags_exposures flags_usage \
-	sla_calendars sla sla_policies sla_actions sla_clocks sla_scan sla_counts sla_views sla_report ops_alerts \
+	sla_calendars sla_ics sla sla_policies sla_actions sla_clocks sla_scan sla_counts sla_views sla_report ops_alerts \
 	sla_language sla_rules sla_escalations ops_spans ops_cron ops
 SQL_SCRIPT = sql/hotdash--$(HOTDASH_VERSION).sql
 DATA_built = $(SQL_SCRIPT)

@@ -374,7 +374,7 @@ CREATE FUNCTION hotdash._calendars_rights() RETURNS TABLE (level text, object te
 		SELECT l, 'view:calendars' FROM unnest(ARRAY['viewer', 'operator', 'admin']) AS l
 		UNION ALL
 		SELECT l, o FROM unnest(ARRAY['operator', 'admin']) AS l,
-			unnest(ARRAY['hotdash.calendar_set(text, jsonb)', 'hotdash.calendar_delete(text)']) AS o
+			unnest(ARRAY['hotdash.calendar_set(text, jsonb)', 'hotdash.calendar_delete(text)', 'hotdash.calendar_import_ics(text, text)']) AS o
 	$$;
 COMMENT ON FUNCTION hotdash._calendars_rights() IS 'What each access level may use of calendars';
 REVOKE ALL ON FUNCTION hotdash._calendars_rights() FROM PUBLIC;

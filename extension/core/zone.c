@@ -29,6 +29,33 @@ hd_zone_find(const char *name)
 	return zone;
 }
 
+/* Whether the database has the name; a rule that says what it means is none. */
+static bool
+is_listed(pg_tz *zone)
+{
+	const char *name = pg_get_timezone_name(zone);
+	pg_tzenum *list;
+	pg_tz *next;
+	bool found = false;
+
+	/* such a rule has an offset in it, and few names have digits */
+	if (strpbrk(name, "0123456789") == NULL)
+		return true;
+	list = pg_tzenumerate_start();
+	while (!found && (next = pg_tzenumerate_next(list)) != NULL)
+		found = strcmp(pg_get_timezone_name(next), name) == 0;
+	pg_tzenumerate_end(list);
+	return found;
+}
+
+pg_tz *
+hd_zone_named(const char *name)
+{
+	pg_tz *zone = pg_tzset(name);
+
+	return (zone != NULL && pg_tz_acceptable(zone) && is_listed(zone)) ? zone : NULL;
+}
+
 /* The last whole second before an instant, or at it. */
 static pg_time_t
 second_of(TimestampTz instant)

@@ -27,6 +27,12 @@
 extern pg_tz *hd_zone_find(const char *name);
 
 /*
+ * hd_zone_named
+ *		A time zone by its name in the IANA database alone; NULL when there is none.
+ */
+extern pg_tz *hd_zone_named(const char *name);
+
+/*
  * hd_zone_local / hd_zone_instant
  *		The local time of an instant; the instant of a local time.  Both finite and
  *		at least three days within the range of timestamps.

@@ -277,10 +277,7 @@ read_interval(const Place *list, int index, const JsonbValue *value)
 	if (given.span.from == USECS_PER_DAY)
 		fail(&start, "No interval starts at the end of a day.",
 			 "Write it as 00:00 of the next day.");
-	if (given.span.from == given.span.to)
-		fail(&place, "An interval must not end when it starts.",
-			 "A whole day is [\"00:00\", \"24:00\"].");
-	if (given.span.to < given.span.from)
+	if (given.span.to <= given.span.from)
 		given.span.to += USECS_PER_DAY;
 	return given;
 }
@@ -605,25 +602,6 @@ read_holidays(Reader *reader, const Place *place, const JsonbValue *value)
  * The whole
  */
 
-/* Whether the database of time zones has a name; a POSIX rule that says what it means is none. */
-static bool
-is_listed(const pg_tz *zone)
-{
-	const char *name = pg_get_timezone_name(unconstify(pg_tz *, zone));
-	pg_tzenum *list;
-	pg_tz *next;
-	bool found = false;
-
-	/* such a rule has an offset in it, and few names have digits */
-	if (strpbrk(name, "0123456789") == NULL)
-		return true;
-	list = pg_tzenumerate_start();
-	while (!found && (next = pg_tzenumerate_next(list)) != NULL)
-		found = strcmp(pg_get_timezone_name(next), name) == 0;
-	pg_tzenumerate_end(list);
-	return found;
-}
-
 static void
 read_time_zone(Reader *reader, const Place *place, const JsonbValue *value)
 {
@@ -632,9 +610,8 @@ read_time_zone(Reader *reader, const Place *place, const JsonbValue *value)
 	if (value->type != jbvString)
 		fail(place, "It is the name of a time zone.", "View pg_timezone_names lists those there are.");
 	name = pnstrdup(value->val.string.val, value->val.string.len);
-	reader->rules->zone = pg_tzset(name);
-	if (reader->rules->zone == NULL || !pg_tz_acceptable(reader->rules->zone) ||
-		!is_listed(reader->rules->zone))
+	reader->rules->zone = hd_zone_named(name);
+	if (reader->rules->zone == NULL)
 		fail(place,
 			 psprintf("There is no time zone \"%.*s\".",
 					  pg_mbcliplen(name, (int) strlen(name), NAMEDATALEN - 1), name),

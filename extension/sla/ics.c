@@ -212,8 +212,7 @@ make_whole(HdSlaIcsEvent *event)
 		event->start.clock == HD_SLA_ICS_FLOATING || event->start.clock == HD_SLA_ICS_ZONED;
 
 	if (!event->is_marked_whole || !is_local || event->start.second != 0 ||
-		(event->has_end &&
-		 (event->end.clock != event->start.clock || event->end.second != 0)) ||
+		(event->has_end && (event->end.clock != event->start.clock || event->end.second != 0)) ||
 		(event->has_length && event->length % SECS_PER_DAY != 0))
 		return;
 	event->start.clock = HD_SLA_ICS_DATE;

@@ -21,12 +21,14 @@
 
 #include "postgres.h"
 
+#include "sla/days.h"
+
 /* What a text may hold. */
 #define HD_SLA_ICS_BYTES (4 * 1024 * 1024)
-#define HD_SLA_ICS_LINE (64 * 1024)	  /* bytes of a line that is no longer folded */
+#define HD_SLA_ICS_LINE (64 * 1024) /* bytes of a line that is no longer folded */
 #define HD_SLA_ICS_EVENTS 10000
-#define HD_SLA_ICS_DAYS 50000		  /* that its events cover */
-#define HD_SLA_ICS_STEPS 50000000	  /* of looking for them */
+#define HD_SLA_ICS_DAYS 50000	  /* that its events cover */
+#define HD_SLA_ICS_STEPS 50000000 /* of looking for them */
 
 /* Years that rules are laid out in. */
 #define HD_SLA_ICS_FIRST_YEAR 1970
@@ -76,18 +78,18 @@ typedef struct HdSlaIcsRule
 	int count;
 	bool has_until;
 	HdSlaIcsTime until;
-	int week_begins; /* 0 is Monday */
-	uint32 months;	 /* a bit each, from 1 */
-	uint32 days;	 /* of a month, from its begin: a bit each, from 1 */
+	int week_begins;  /* 0 is Monday */
+	uint32 months;	  /* a bit each, from 1 */
+	uint32 days;	  /* of a month, from its begin: a bit each, from 1 */
 	uint32 last_days; /* and from its end */
 	int nweekdays;
-	int8 weekdays[HD_SLA_ICS_WEEKDAYS];	 /* 0 is Monday */
+	int8 weekdays[HD_SLA_ICS_WEEKDAYS]; /* 0 is Monday */
 	int8 ordinals[HD_SLA_ICS_WEEKDAYS]; /* of each in its month or year; 0: all */
 	int nyear_days;
 	int16 year_days[HD_SLA_ICS_POSITIONS];
 	int npositions;
 	int16 positions[HD_SLA_ICS_POSITIONS]; /* of those that a period has */
-	const char *unknown; /* a part of it that is not understood, or NULL */
+	const char *unknown;				   /* a part of it that is not understood, or NULL */
 } HdSlaIcsRule;
 
 typedef struct HdSlaIcsEvent
@@ -172,8 +174,7 @@ typedef struct HdSlaIcsZones
  *		The events of a text, which must outlive them not; false with an error.
  *		Memory is the caller's context.
  */
-extern bool hd_sla_ics_read(const char *text, int length, HdSlaIcsFeed *feed,
-							HdSlaIcsError *error);
+extern bool hd_sla_ics_read(const char *text, int length, HdSlaIcsFeed *feed, HdSlaIcsError *error);
 
 /*
  * hd_sla_ics_days

@@ -25,8 +25,9 @@ typedef struct Layout
 	const HdSlaIcsZones *zones;
 	HdSlaIcsDays *days;
 	HdSlaIcsError *error;
-	int replacing; /* events of the feed that replace occurrences */
 	bool is_partial; /* an occurrence was not of whole days */
+	int nreplacing;	 /* events of the feed that replace occurrences */
+	const HdSlaIcsEvent **replacing;
 } Layout;
 
 static bool
@@ -163,15 +164,14 @@ is_replaced(const Layout *layout, const HdSlaIcsTime *start)
 {
 	const HdSlaIcsEvent *event = layout->event;
 
-	if (layout->replacing == 0 || event->uid.length == 0)
+	if (event->replaces || event->uid.length == 0)
 		return false;
-	for (int i = 0; i < layout->feed->nevents; i++)
+	for (int i = 0; i < layout->nreplacing; i++)
 	{
-		const HdSlaIcsEvent *other = &layout->feed->events[i];
+		const HdSlaIcsEvent *other = layout->replacing[i];
 
 		layout->days->steps++;
-		if (other->replaces && same_text(other->uid, event->uid) &&
-			is_same(layout, &other->replaced, start))
+		if (same_text(other->uid, event->uid) && is_same(layout, &other->replaced, start))
 			return true;
 	}
 	return false;
@@ -184,8 +184,10 @@ take(Layout *layout, const HdSlaIcsTime *start)
 	int32 first;
 	int32 last;
 
-	if (is_excepted(layout, start) || (!layout->event->replaces && is_replaced(layout, start)))
+	if (is_excepted(layout, start) || is_replaced(layout, start))
 		return true;
+	if (days->steps > HD_SLA_ICS_STEPS)
+		return too_much(layout, "The events repeat too often.");
 	if (!whole_days(layout, start, &first, &last))
 	{
 		layout->is_partial = true;
@@ -231,7 +233,7 @@ first_period(const HdSlaIcsEvent *event)
 	const HdSlaIcsRule *rule = &event->rule;
 	int days = (rule->every == HD_SLA_ICS_YEARLY)	 ? 366
 			   : (rule->every == HD_SLA_ICS_MONTHLY) ? 31
-			   : (rule->every == HD_SLA_ICS_WEEKLY)	 ? DAYS_PER_WEEK
+			   : (rule->every == HD_SLA_ICS_WEEKLY)	 ? HD_SLA_WEEKDAYS
 													 : 1;
 	int64 number = (begin - event->start.date) / days / rule->interval - 2;
 
@@ -247,7 +249,7 @@ take_period(Layout *layout, const int32 *dates, int n, int *left)
 	HdSlaIcsTime time = layout->event->start;
 	int order;
 
-	for (int i = 0; i < n && *left > 0; i++)
+	for (int i = 0; i<n && * left> 0; i++)
 	{
 		time.date = dates[i];
 		if (dates[i] <= layout->event->start.date)
@@ -318,8 +320,12 @@ hd_sla_ics_days(const HdSlaIcsFeed *feed, const HdSlaIcsZones *zones, HdSlaIcsDa
 	memset(error, 0, sizeof(*error));
 	memset(days, 0, sizeof(*days));
 	days->days = palloc(HD_SLA_ICS_DAYS * sizeof(HdSlaIcsDay));
+	layout.replacing = palloc(Max(feed->nevents, 1) * sizeof(HdSlaIcsEvent *));
 	for (int i = 0; i < feed->nevents; i++)
-		layout.replacing += feed->events[i].replaces ? 1 : 0;
+	{
+		if (feed->events[i].replaces)
+			layout.replacing[layout.nreplacing++] = &feed->events[i];
+	}
 	for (int i = 0; i < feed->nevents; i++)
 	{
 		layout.event = &feed->events[i];

@@ -15,7 +15,8 @@
 #include "sla/ics_text.h"
 #include "utils/datetime.h"
 
-static const char *const weekday_names[DAYS_PER_WEEK] = {"MO", "TU", "WE", "TH", "FR", "SA", "SU"};
+static const char *const weekday_names[HD_SLA_WEEKDAYS] = {"MO", "TU", "WE", "TH",
+														   "FR", "SA", "SU"};
 static const char *const every_names[] = {"YEARLY", "MONTHLY", "WEEKLY", "DAILY"};
 
 /*
@@ -33,7 +34,7 @@ typedef struct Part
 static int
 find_weekday(HdSlaIcsText text)
 {
-	for (int i = 0; i < DAYS_PER_WEEK; i++)
+	for (int i = 0; i < HD_SLA_WEEKDAYS; i++)
 	{
 		if (hd_sla_ics_is(text, weekday_names[i]))
 			return i;
@@ -178,15 +179,9 @@ read_positions(HdSlaIcsRule *rule, HdSlaIcsText value)
 }
 
 static const Part parts[] = {
-	{"FREQ", read_every},
-	{"INTERVAL", read_interval},
-	{"COUNT", read_count},
-	{"UNTIL", read_until},
-	{"WKST", read_week_begins},
-	{"BYMONTH", read_months},
-	{"BYMONTHDAY", read_days},
-	{"BYDAY", read_weekdays},
-	{"BYYEARDAY", read_year_days},
+	{"FREQ", read_every},		  {"INTERVAL", read_interval}, {"COUNT", read_count},
+	{"UNTIL", read_until},		  {"WKST", read_week_begins},  {"BYMONTH", read_months},
+	{"BYMONTHDAY", read_days},	  {"BYDAY", read_weekdays},	   {"BYYEARDAY", read_year_days},
 	{"BYSETPOS", read_positions},
 };
 
@@ -290,9 +285,9 @@ month_days(const Day *day)
 static int
 weekday_of(int32 date)
 {
-	int rest = (date + 5) % DAYS_PER_WEEK;
+	int rest = (date + 5) % HD_SLA_WEEKDAYS;
 
-	return (rest < 0) ? rest + DAYS_PER_WEEK : rest;
+	return (rest < 0) ? rest + HD_SLA_WEEKDAYS : rest;
 }
 
 /* Is it the position-th of so many, counted from the begin or, below 0, from the end? */
@@ -320,8 +315,8 @@ fits_weekdays(const HdSlaIcsRule *rule, const Day *day)
 	bool by_month = rule->every == HD_SLA_ICS_MONTHLY || rule->months != 0;
 	int32 begin = date_of(day->year, by_month ? day->month : 1, 1);
 	int length = by_month ? month_days(day) : (isleap(day->year) ? 366 : 365);
-	int place = (day->date - begin) / DAYS_PER_WEEK;
-	int after = (begin + length - 1 - day->date) / DAYS_PER_WEEK;
+	int place = (day->date - begin) / HD_SLA_WEEKDAYS;
+	int after = (begin + length - 1 - day->date) / HD_SLA_WEEKDAYS;
 	int weekday = weekday_of(day->date);
 
 	for (int i = 0; i < rule->nweekdays; i++)
@@ -409,8 +404,8 @@ period_of(const HdSlaIcsRule *rule, const Day *start, int number, int32 *from, i
 			return true;
 		case HD_SLA_ICS_WEEKLY:
 			at = start->date -
-				 (weekday_of(start->date) + DAYS_PER_WEEK - rule->week_begins) % DAYS_PER_WEEK +
-				 units * DAYS_PER_WEEK;
+				 (weekday_of(start->date) + HD_SLA_WEEKDAYS - rule->week_begins) % HD_SLA_WEEKDAYS +
+				 units * HD_SLA_WEEKDAYS;
 			break;
 		default:
 			at = start->date + units;
@@ -418,7 +413,7 @@ period_of(const HdSlaIcsRule *rule, const Day *start, int number, int32 *from, i
 	if (at > last)
 		return false;
 	*from = at;
-	*to = at + ((rule->every == HD_SLA_ICS_WEEKLY) ? DAYS_PER_WEEK : 1);
+	*to = at + ((rule->every == HD_SLA_ICS_WEEKLY) ? HD_SLA_WEEKDAYS : 1);
 	return true;
 }
 

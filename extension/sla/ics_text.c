@@ -22,6 +22,9 @@ hd_sla_ics_fail(HdSlaIcsError *error, HdSlaIcsTrouble trouble, int line, const c
 	return false;
 }
 
+/* Ten thousand years. */
+#define LENGTH_MOST (INT64CONST(3652425) * SECS_PER_DAY)
+
 /*
  * Lines
  */
@@ -140,8 +143,7 @@ hd_sla_ics_parameter(const HdSlaIcsLine *line, const char *name, HdSlaIcsText *v
 		part.length = end - part.at;
 		rest = (HdSlaIcsText){end, rest.length - part.length - 1};
 		equals = memchr(part.at, '=', part.length);
-		if (equals == NULL ||
-			!hd_sla_ics_is((HdSlaIcsText){part.at, equals - part.at}, name))
+		if (equals == NULL || !hd_sla_ics_is((HdSlaIcsText){part.at, equals - part.at}, name))
 			continue;
 		*value = (HdSlaIcsText){equals + 1, end - equals - 1};
 		if (value->length >= 2 && value->at[0] == '"' && value->at[value->length - 1] == '"')
@@ -271,7 +273,7 @@ unit_of(char unit, bool is_time)
 	switch (unit)
 	{
 		case 'W':
-			return is_time ? 0 : DAYS_PER_WEEK * SECS_PER_DAY;
+			return is_time ? 0 : HD_SLA_WEEKDAYS * SECS_PER_DAY;
 		case 'D':
 			return is_time ? 0 : SECS_PER_DAY;
 		case 'H':
@@ -316,6 +318,8 @@ hd_sla_ics_length(HdSlaIcsText text, int64 *seconds)
 		if (unit == 0)
 			return false;
 		*seconds += (int64) number * unit;
+		if (*seconds > LENGTH_MOST)
+			return false;
 	}
 	return true;
 }

@@ -2,7 +2,7 @@
  * calendar.c
  *	  Calendars at random: of the kinds that people keep, and of the kinds that go wrong.
  *
- * Hours of neighbouring dates never overlap, since such a calendar is refused.
+ * Hours of neighbouring weekdays never overlap, since such a calendar is refused; a night may run into the shifts of a date.
  */
 #include "oracle.h"
 
@@ -168,9 +168,6 @@ special_random(Calendar *calendar, int64_t date)
 		spans_random(&special->breaks);
 	special->has_breaks = special->has_breaks && special->breaks.count > 0;
 	calendar->special_count++;
-	if (overlap(calendar_hours(calendar, date - 1), calendar_hours(calendar, date)) ||
-		overlap(calendar_hours(calendar, date), calendar_hours(calendar, date + 1)))
-		special->has_shifts = false;
 	if (!special->is_holiday && !special->has_shifts && !special->has_breaks)
 		special->is_holiday = true;
 }

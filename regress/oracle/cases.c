@@ -126,7 +126,7 @@ ask_between(FILE *out, const char *calendar, int64_t number)
 	}
 	print_head(out, number, calendar, "between", from_us);
 	print_instant(to_us, out);
-	fprintf(out, "\t" NONE "\t" NONE "\t");
+	fprintf(out, "\t" NONE "\t" NONE "\t" NONE "\t");
 	print_amount(window_elapsed(window, from_us, to_us), out);
 	fprintf(out, "\t" NONE "\t" NONE "\n");
 	return true;
@@ -138,7 +138,7 @@ ask_open(FILE *out, const char *calendar, int64_t number)
 	int64_t at_us = random_instant();
 
 	print_head(out, number, calendar, "open", at_us);
-	fprintf(out, NONE "\t" NONE "\t" NONE "\t" NONE "\t" NONE "\t%c\n",
+	fprintf(out, NONE "\t" NONE "\t" NONE "\t" NONE "\t" NONE "\t" NONE "\t%c\n",
 			window_open(window, at_us) ? 't' : 'f');
 	return true;
 }
@@ -159,7 +159,23 @@ ask_add(FILE *out, const char *calendar, int64_t number)
 	print_head(out, number, calendar, "add", from_us);
 	fprintf(out, NONE "\t");
 	print_amount(forward ? amount_us : -amount_us, out);
-	fprintf(out, "\t%s\t" NONE "\t", rule);
+	fprintf(out, "\t%s\t" NONE "\t" NONE "\t", rule);
+	print_instant(at_us, out);
+	fprintf(out, "\t" NONE "\n");
+	return true;
+}
+
+static bool
+ask_days(FILE *out, const char *calendar, int64_t number)
+{
+	int64_t from_us = random_instant();
+	int days = (int) random_between(-6, 6);
+	int64_t at_us;
+
+	if (!window_days_after(window, zone, from_us, days, &at_us))
+		return false;
+	print_head(out, number, calendar, "days", from_us);
+	fprintf(out, NONE "\t" NONE "\t" NONE "\t%d\t" NONE "\t", days);
 	print_instant(at_us, out);
 	fprintf(out, "\t" NONE "\n");
 	return true;
@@ -177,6 +193,7 @@ cases_write(FILE *out, const char *calendar, const Zone *of_zone, const Window *
 
 		if (kind < 30	? ask_between(out, calendar, *number)
 			: kind < 45 ? ask_open(out, calendar, *number)
+			: kind < 53 ? ask_days(out, calendar, *number)
 						: ask_add(out, calendar, *number))
 		{
 			count--;

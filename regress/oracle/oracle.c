@@ -153,7 +153,7 @@ read_options(Run *run, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	Run run = {.seed = 1, .cases = 100000, .per_window = 50, .first_year = 1990, .last_year = 2037};
+	Run run = {.seed = 1, .cases = 100000, .per_window = 80, .first_year = 1990, .last_year = 2037};
 
 	if (!read_options(&run, argc, argv))
 		return usage();

@@ -138,6 +138,10 @@ extern bool window_after(const Window *window, int64_t from_us, int64_t amount_u
 						 int64_t *at_us);
 extern bool window_before(const Window *window, int64_t from_us, int64_t amount_us, int64_t *at_us);
 
+/* The same local time so many dates with open seconds later, or earlier; false when that lies outside. */
+extern bool window_days_after(const Window *window, const Zone *zone, int64_t from_us, int days,
+							  int64_t *at_us);
+
 /* The next second, from at on, that is open where the one before is not, or the reverse; false for none. */
 extern bool window_edge(const Window *window, int64_t at, int64_t *edge);
 

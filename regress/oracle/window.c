@@ -264,6 +264,42 @@ window_before(const Window *window, int64_t from_us, int64_t amount_us, int64_t 
 	return false;
 }
 
+/* A date begins with the first instant of its midnight. */
+static bool
+opens_on(const Window *window, int64_t date)
+{
+	return count_open(window, window->base + instant_of(window, date * DAY),
+					  window->base + instant_of(window, (date + 1) * DAY)) > 0;
+}
+
+bool
+window_days_after(const Window *window, const Zone *zone, int64_t from_us, int days, int64_t *at_us)
+{
+	int64_t second = floor_div(from_us, SECOND_US);
+	int64_t until;
+	int64_t local = second + zone_offset(zone, second, &until);
+	int64_t date = floor_div(local, DAY);
+	int step = days < 0 ? -1 : 1;
+
+	*at_us = from_us;
+	if (days == 0)
+		return true;
+	for (int left = days; left != 0;)
+	{
+		int64_t begins;
+
+		date += step;
+		begins = window->base + instant_of(window, date * DAY);
+		if (begins < window->from || begins + DAY > window->to)
+			return false;
+		if (opens_on(window, date))
+			left -= step;
+	}
+	local += (date - floor_div(local, DAY)) * DAY;
+	*at_us = (window->base + instant_of(window, local)) * SECOND_US + from_us - second * SECOND_US;
+	return true;
+}
+
 bool
 window_edge(const Window *window, int64_t at, int64_t *edge)
 {

@@ -5,7 +5,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL TimeZone = 'UTC';
 SET LOCAL intervalstyle = 'postgres';
-SELECT plan(229);
+SELECT plan(236);
 
 CREATE TEMPORARY TABLE zone_of (name text PRIMARY KEY, zone text, days text[], intervals text[], other jsonb);
 
