@@ -45,6 +45,12 @@ COMMENT ON FUNCTION hotdash.sla_retarget(bigint, text, text) IS
 	'Holds an open clock to another policy, priority, or to what its policy says now; elapsed time and pauses are kept';
 REVOKE ALL ON FUNCTION hotdash.sla_retarget(bigint, text, text) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._sla_replay(clock bigint) RETURNS void
+	AS 'MODULE_PATHNAME', 'hd_sla_sql_replay' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION hotdash._sla_replay(bigint) IS
+	'Computes a clock, with those of the same metric of its subject, anew from the log; what is shown stays as it is';
+REVOKE ALL ON FUNCTION hotdash._sla_replay(bigint) FROM PUBLIC;
+
 /*
  * Calendars that change. A clock whose calendar has another past than when its coordinates were computed is computed
  * anew in the new ones, and so is one that begins later than the change.

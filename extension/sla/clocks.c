@@ -130,6 +130,7 @@ PG_FUNCTION_INFO_V1(hd_sla_sql_meet);
 PG_FUNCTION_INFO_V1(hd_sla_sql_cancel);
 PG_FUNCTION_INFO_V1(hd_sla_sql_event);
 PG_FUNCTION_INFO_V1(hd_sla_sql_retarget);
+PG_FUNCTION_INFO_V1(hd_sla_sql_replay);
 
 /*
  * Arguments.
@@ -615,6 +616,28 @@ hd_sla_sql_retarget(PG_FUNCTION_ARGS)
 						errmsg("the SLA policy has no metric \"%s\"", row.metric)));
 	hd_sla_record(row.id, "retarget", hd_clock_now(), retarget_detail(&row, before));
 	hd_sla_replay(&row);
+	hd_spi_end(&spi);
+	PG_RETURN_VOID();
+}
+
+/*
+ * hd_sla_sql_replay
+ *		SQL: _sla_replay(clock): what is kept must be what comes out.
+ */
+Datum
+hd_sla_sql_replay(PG_FUNCTION_ARGS)
+{
+	HdSlaRow row;
+	HdSlaRow last;
+	HdSlaKey key;
+	HdSpi spi;
+
+	hd_require_arg(fcinfo, 0, "clock");
+	hd_spi_begin(&spi);
+	lock_clock(PG_GETARG_INT64(0), &row);
+	key = hd_sla_key_of(&row);
+	if (hd_sla_row_lock_last(&key, &last))
+		hd_sla_replay(&last);
 	hd_spi_end(&spi);
 	PG_RETURN_VOID();
 }
