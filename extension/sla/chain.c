@@ -257,6 +257,8 @@ run_replay(Replay *replay)
 		/* what came before the start is kept with the first clock */
 		input->clock = Max(belongs, 0);
 	}
+	/* what a scan has found is not forgotten, nor has it to be found again */
+	hd_sla_chain_settle(&chain, hd_clock_now());
 	if (chain.nclocks == 0)
 		elog(ERROR, "SLA clock " INT64_FORMAT " was never started", first->id);
 	rows = write_rows(replay, &chain);

@@ -74,6 +74,15 @@ settle(HdSlaChain *chain, HdSlaClock *clock, TimestampTz at)
 	}
 }
 
+void
+hd_sla_chain_settle(HdSlaChain *chain, TimestampTz at)
+{
+	HdSlaClock *clock = hd_sla_chain_open(chain);
+
+	if (clock != NULL)
+		settle(chain, clock, at);
+}
+
 static void
 stop(HdSlaClock *clock, HdSlaState state, TimestampTz at)
 {
@@ -142,8 +151,7 @@ hd_sla_chain_apply(HdSlaChain *chain, HdSlaInput input, TimestampTz at)
 	HdSlaClock *clock = hd_sla_chain_open(chain);
 	int mine;
 
-	if (clock != NULL)
-		settle(chain, clock, at);
+	hd_sla_chain_settle(chain, at);
 
 	/* The clock whose end an input is has that input, not the one which it begins. */
 	mine = chain->nclocks - 1;

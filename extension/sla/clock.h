@@ -121,6 +121,12 @@ typedef struct HdSlaChain
 extern int hd_sla_chain_apply(HdSlaChain *chain, HdSlaInput input, TimestampTz at);
 
 /*
+ * hd_sla_chain_settle
+ *		Reach the steps of the open clock that were due before an instant.
+ */
+extern void hd_sla_chain_settle(HdSlaChain *chain, TimestampTz at);
+
+/*
  * hd_sla_chain_open
  *		The clock of a chain that is open, NULL when none is.
  */

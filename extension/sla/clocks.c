@@ -38,14 +38,20 @@
 static const HdSlaInput event_order[] = {HD_SLA_RESUME, HD_SLA_PAUSE,  HD_SLA_MEET,
 										 HD_SLA_CANCEL, HD_SLA_REOPEN, HD_SLA_START};
 
-/* Metrics to start: the one that was named, else all that begin with the subject. */
+/*
+ * Metrics to start: the one that was named, else all that begin with the subject; and whether that
+ * has clocks, but none of this metric.
+ */
 static HdSpiPlan metrics_plan = {
-	.sql = "SELECT p.id, m.metric FROM hotdash._sla_policy AS p "
+	.sql = "SELECT p.id, m.metric, EXISTS (SELECT FROM hotdash._sla_clock AS c "
+		   "WHERE c.tenant = $3 AND c.subject = $4) AND NOT EXISTS (SELECT FROM hotdash._sla_clock AS c "
+		   "WHERE c.tenant = $3 AND c.subject = $4 AND c.policy = p.id AND c.metric = m.metric) "
+		   "FROM hotdash._sla_policy AS p "
 		   "LEFT JOIN hotdash._sla_metric AS m ON m.version_id = p.version_id "
 		   "AND CASE WHEN $2 IS NULL THEN 'created' = ANY (m.starts) ELSE m.metric = $2 END "
 		   "WHERE p.name = $1 ORDER BY m.metric",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID},
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID},
 	.generic = true,
 };
 
@@ -70,7 +76,8 @@ static HdSpiPlan event_plan = {
 		"ON m.version_id = n.version_id AND m.metric = n.metric "
 		"WHERE $3 = ANY (m.resumes || m.pauses || m.meets || m.cancels || m.reopens || m.starts) "
 		"UNION ALL "
-		"SELECT p.id, m.metric, false, false, false, false, false, true, true "
+		"SELECT p.id, m.metric, $3 = ANY (m.resumes), $3 = ANY (m.pauses), $3 = ANY (m.meets), "
+		"$3 = ANY (m.cancels), $3 = ANY (m.reopens), true, true "
 		"FROM hotdash._sla_policy AS p JOIN hotdash._sla_metric AS m ON m.version_id = p.version_id "
 		"WHERE p.id IN (SELECT n.policy FROM mine AS n) AND $3 = ANY (m.starts) "
 		"AND NOT EXISTS (SELECT FROM mine AS n WHERE n.policy = p.id AND n.metric = m.metric) "
@@ -81,23 +88,23 @@ static HdSpiPlan event_plan = {
 };
 
 /*
- * What was told of a subject later than an instant, and what it means to one metric of a policy: for
- * a chain that begins before things that happened when it was not there.
+ * What was told of a subject but for one event, and what it means to one metric of a policy: for
+ * a chain that was not there when it was told.
  */
-static HdSpiPlan later_plan = {
+static HdSpiPlan told_plan = {
 	.sql = "SELECT x.at, x.event, x.event = ANY (m.resumes), x.event = ANY (m.pauses), "
 		   "x.event = ANY (m.meets), x.event = ANY (m.cancels), x.event = ANY (m.reopens), "
 		   "x.event = ANY (m.starts) "
 		   "FROM (SELECT e.at, e.detail ->> 'event' AS event, min(e.id) AS id "
 		   "FROM hotdash._sla_clock AS c JOIN hotdash._sla_event AS e ON e.clock = c.id "
-		   "WHERE c.tenant = $1 AND c.subject = $2 AND e.detail ? 'event' AND e.at > $5 "
-		   "GROUP BY 1, 2) AS x "
+		   "WHERE c.tenant = $1 AND c.subject = $2 AND e.detail ? 'event' "
+		   "GROUP BY 1, 2 HAVING (e.at, e.detail ->> 'event') IS DISTINCT FROM ($5, $6)) AS x "
 		   "JOIN hotdash._sla_policy AS p ON p.id = $3 "
 		   "JOIN hotdash._sla_metric AS m ON m.version_id = p.version_id AND m.metric = $4 "
 		   "WHERE x.event = ANY (m.resumes || m.pauses || m.meets || m.cancels || m.reopens || "
 		   "m.starts) ORDER BY x.at, x.id",
-	.nargs = 5,
-	.argtypes = {TEXTOID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID},
+	.nargs = 6,
+	.argtypes = {TEXTOID, TEXTOID, INT4OID, TEXTOID, TIMESTAMPTZOID, TEXTOID},
 	.generic = true,
 };
 
@@ -122,6 +129,14 @@ static HdSpiPlan rules_plan = {
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID},
 };
+
+/* A chain that is told something. */
+typedef struct Told
+{
+	HdSlaKey key;
+	bool is_new; /* its subject has clocks, but none of this metric */
+	bool means[HD_SLA_INPUTS];
+} Told;
 
 PG_FUNCTION_INFO_V1(hd_sla_sql_start);
 PG_FUNCTION_INFO_V1(hd_sla_sql_pause);
@@ -221,25 +236,29 @@ refuse_metrics(const char *policy, const char *metric)
 
 /* The chains to start; the policies and metrics are copied out of the result, which others follow. */
 static int
-keys_to_start(const char *policy, const char *metric, const HdSlaKey *pattern, HdSlaKey **keys)
+chains_to_start(const char *policy, const char *metric, const HdSlaKey *pattern, Told **chains)
 {
-	Datum values[2] = {CStringGetTextDatum(policy),
-					   (metric != NULL) ? CStringGetTextDatum(metric) : 0};
+	Datum values[4] = {CStringGetTextDatum(policy),
+					   (metric != NULL) ? CStringGetTextDatum(metric) : 0,
+					   CStringGetTextDatum(pattern->tenant), CStringGetTextDatum(pattern->subject)};
 	bool isnull;
 	int n;
 
-	hd_spi_run(&metrics_plan, values, (metric == NULL) ? " n" : NULL, false, 0);
+	hd_spi_run(&metrics_plan, values, (metric == NULL) ? " n  " : NULL, false, 0);
 	n = (int) SPI_processed;
 	if (n > 0)
 		(void) SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
 	if (n == 0 || isnull)
 		refuse_metrics(policy, metric);
-	*keys = palloc(n * sizeof(HdSlaKey));
+	*chains = palloc0(n * sizeof(Told));
 	for (int i = 0; i < n; i++)
 	{
-		(*keys)[i] = *pattern;
-		(*keys)[i].policy = DatumGetInt32(hd_spi_result(i, 1));
-		(*keys)[i].metric = TextDatumGetCString(hd_spi_result(i, 2));
+		Told *chain = &(*chains)[i];
+
+		chain->key = *pattern;
+		chain->key.policy = DatumGetInt32(hd_spi_result(i, 1));
+		chain->key.metric = TextDatumGetCString(hd_spi_result(i, 2));
+		chain->is_new = DatumGetBool(hd_spi_result(i, 3));
 	}
 	return n;
 }
@@ -282,24 +301,26 @@ apply_meaning(const HdSlaKey *key, const bool *means, TimestampTz at, Datum deta
 	return belongs;
 }
 
-/* Tell a chain that began in the past what was told of its subject when it was not there. */
+/* Tell a new chain what was told of its subject when it was not there, but for what began it. */
 static void
-tell_later(const HdSlaKey *key, TimestampTz at)
+tell_earlier(const HdSlaKey *key, TimestampTz but_at, const char *but_event)
 {
-	Datum values[5] = {CStringGetTextDatum(key->tenant), CStringGetTextDatum(key->subject),
-					   Int32GetDatum(key->policy), CStringGetTextDatum(key->metric),
-					   TimestampTzGetDatum(at)};
+	Datum values[6] = {CStringGetTextDatum(key->tenant), CStringGetTextDatum(key->subject),
+					   Int32GetDatum(key->policy),		 CStringGetTextDatum(key->metric),
+					   TimestampTzGetDatum(but_at),		 CStringGetTextDatum(but_event)};
 	SPITupleTable *told;
 	uint64 n;
 
-	hd_spi_run(&later_plan, values, NULL, false, 0);
+	hd_spi_run(&told_plan, values, NULL, false, 0);
 	told = SPI_tuptable;
 	n = SPI_processed;
 	for (uint64 i = 0; i < n; i++)
 	{
 		bool means[HD_SLA_INPUTS];
+		TimestampTz at;
 		Datum detail;
 
+		/* the statements of the last round have left their own */
 		SPI_tuptable = told;
 		read_meaning(means, i, 3);
 		at = DatumGetTimestampTz(hd_spi_result(i, 1));
@@ -338,22 +359,22 @@ hd_sla_sql_start(PG_FUNCTION_ARGS)
 						.priority = name_arg(fcinfo, 3, "priority", MAX_NAME, true),
 						.attributes = attributes_arg(fcinfo, 5),
 						.tenant = tenant_arg(fcinfo, 6)};
-	HdSlaKey *keys;
+	Told *chains;
 	int64 first = 0;
 	HdSpi spi;
 	int n;
 
 	hd_instance_use();
 	hd_spi_begin(&spi);
-	n = keys_to_start(policy, metric, &pattern, &keys);
+	n = chains_to_start(policy, metric, &pattern, &chains);
 	for (int i = 0; i < n; i++)
 	{
-		int64 id = hd_sla_input(&keys[i], HD_SLA_START, at, (Datum) 0);
+		int64 id = hd_sla_input(&chains[i].key, HD_SLA_START, at, (Datum) 0);
 
 		if (i == 0)
 			first = id;
-		if (!PG_ARGISNULL(4))
-			tell_later(&keys[i], at);
+		if (chains[i].is_new)
+			tell_earlier(&chains[i].key, at, "");
 	}
 	tell_rules(pattern.tenant, pattern.subject, "created", pattern.attributes, at);
 	hd_spi_end(&spi);
@@ -447,13 +468,6 @@ hd_sla_sql_cancel(PG_FUNCTION_ARGS)
  * An event of the domain.
  */
 
-typedef struct Told
-{
-	HdSlaKey key;
-	bool is_new; /* the subject has no clock of this metric */
-	bool means[HD_SLA_INPUTS];
-} Told;
-
 static int
 chains_of_event(const HdSlaKey *pattern, const char *event, Told **chains)
 {
@@ -521,7 +535,7 @@ hd_sla_sql_event(PG_FUNCTION_ARGS)
 	{
 		followed += (apply_meaning(&chains[i].key, chains[i].means, at, detail) != 0);
 		if (chains[i].is_new)
-			tell_later(&chains[i].key, at);
+			tell_earlier(&chains[i].key, at, event);
 	}
 	if (n == 0)
 		keep_for_later(&pattern, at, detail);
