@@ -121,8 +121,8 @@ hd_seen_same_row(const HdSeenRow *a, const HdSeenRow *b)
 {
 	if (!a->there || !b->there)
 		return a->there == b->there;
-	return a->xmin == b->xmin &&
-		   ItemPointerEquals(unconstify(ItemPointerData *, &a->tid), unconstify(ItemPointerData *, &b->tid));
+	return a->xmin == b->xmin && ItemPointerEquals(unconstify(ItemPointerData *, &a->tid),
+												   unconstify(ItemPointerData *, &b->tid));
 }
 
 /*

@@ -223,8 +223,8 @@ fingerprint(const List *rows, uint64 start)
 	{
 		HdSeenRow row = hd_seen_row(lfirst(cell));
 
-		start = hash_combine64(
-			start, hash_bytes_extended((unsigned char *) &row.tid, sizeof(row.tid), row.xmin));
+		start = hash_combine64(start, hash_bytes_extended((unsigned char *) &row.tid,
+														  sizeof(row.tid), row.xmin));
 	}
 	return start;
 }
@@ -370,8 +370,8 @@ entry_of(const char *key, int length)
 static bool
 is_right(const Entry *entry, const HdSeenSnapshot *now)
 {
-	return hd_seen_holds(&entry->seen, now, messages) && hd_seen_holds(&shared.seen, now, messages) &&
-		   entry->shared_version == shared.version;
+	return hd_seen_holds(&entry->seen, now, messages) &&
+		   hd_seen_holds(&shared.seen, now, messages) && entry->shared_version == shared.version;
 }
 
 /* Read the table for what is not known to be right for the snapshot in use. */

@@ -189,8 +189,7 @@ opens_on(HdSlaCalendar *calendar, const pg_tz *zone, HdZoneStretch *stretch, int
 	TimestampTz from = hd_zone_instant_within(zone, stretch, date * USECS_PER_DAY);
 	TimestampTz to = hd_zone_instant_within(zone, stretch, (date + 1) * USECS_PER_DAY);
 
-	return from < to &&
-		   hd_sla_business_at(calendar, to) > hd_sla_business_at(calendar, from);
+	return from < to && hd_sla_business_at(calendar, to) > hd_sla_business_at(calendar, from);
 }
 
 /*

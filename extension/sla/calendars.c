@@ -52,12 +52,12 @@ typedef struct Key
 
 typedef struct Entry
 {
-	Key key; /* must be first */
+	Key key;		 /* must be first */
 	dlist_node node; /* of lru */
 	HdSeen seen;
 	HdSeenRow row;
 	HdSlaCalendar *calendar; /* NULL: not read yet */
-	Size size; /* but for the chunks of its timeline */
+	Size size;				 /* but for the chunks of its timeline */
 } Entry;
 
 typedef struct Recent
@@ -76,7 +76,7 @@ static HdSpiRelation epoch_index = {.name = "_calendar_epoch_pkey"};
 static MemoryContext cache_context = NULL;
 static HTAB *entries = NULL;
 static dlist_head lru = DLIST_STATIC_INIT(lru);
-static Size used = 0; /* bytes, of all entries but for chunks */
+static Size used = 0;					 /* bytes, of all entries but for chunks */
 static Oid known_calendars = InvalidOid; /* tables that the entries are of */
 static Oid known_epochs = InvalidOid;
 static uint64 messages = 0; /* about these, or about all tables */
@@ -135,8 +135,8 @@ prepare(void)
 	{
 		HASHCTL control = {.keysize = sizeof(Key), .entrysize = sizeof(Entry)};
 
-		cache_context = AllocSetContextCreate(CacheMemoryContext, "hotdash calendars",
-											  ALLOCSET_DEFAULT_SIZES);
+		cache_context =
+			AllocSetContextCreate(CacheMemoryContext, "hotdash calendars", ALLOCSET_DEFAULT_SIZES);
 		control.hcxt = cache_context;
 		entries =
 			hash_create("hotdash calendars", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -187,9 +187,11 @@ static void
 load(Entry *entry, Relation rel, HeapTuple tuple)
 {
 	bool by_name = entry->key.epoch == 0;
-	HdSlaCalendar *calendar = hd_sla_versions_load(
-		int_column(rel, tuple, by_name ? CALENDAR_COL_ID : EPOCH_COL_CALENDAR),
-		int_column(rel, tuple, by_name ? CALENDAR_COL_VERSION : EPOCH_COL_VERSION), false);
+	HdSlaCalendar *calendar =
+		hd_sla_versions_load(int_column(rel, tuple, by_name ? CALENDAR_COL_ID : EPOCH_COL_CALENDAR),
+							 int_column(rel, tuple,
+										by_name ? CALENDAR_COL_VERSION : EPOCH_COL_VERSION),
+							 false);
 
 	MemoryContextSetParent(calendar->context, cache_context);
 	forget(entry);
@@ -210,9 +212,9 @@ fail_missing(Entry *entry)
 	if (key.epoch != 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("epoch %d of business time does not exist", key.epoch)));
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-					errmsg("calendar \"%s\" does not exist", key.name),
-					errhint("View calendars lists those there are; calendar_set defines one.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("calendar \"%s\" does not exist", key.name),
+			 errhint("View calendars lists those there are; calendar_set defines one.")));
 }
 
 /* Read the table for what is not known to be right for the snapshot in use. */
@@ -225,9 +227,8 @@ refresh(Entry *entry)
 	MemoryContext saved = MemoryContextSwitchTo(scratch);
 	Relation rel = table_open(by_name ? known_calendars : known_epochs, AccessShareLock);
 	HdSeen seen;
-	HeapTuple tuple =
-		hd_seen_read(rel, by_name ? begin_scan_by_name : begin_scan_by_epoch, &entry->key,
-					 GetActiveSnapshot(), messages, &seen);
+	HeapTuple tuple = hd_seen_read(rel, by_name ? begin_scan_by_name : begin_scan_by_epoch,
+								   &entry->key, GetActiveSnapshot(), messages, &seen);
 	HdSeenRow row = hd_seen_row(tuple);
 
 	if (tuple == NULL)
@@ -282,11 +283,10 @@ hd_sla_calendar_find(const char *name, int length, HdSlaHandle *handle)
 	Key key = {0};
 
 	if (length == 0 || length >= HD_SLA_NAME_SIZE || memchr(name, '\0', length) != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("calendar \"%.*s\" does not exist",
-						pg_mbcliplen(name, length, HD_SLA_NAME_SIZE - 1), name),
-				 errdetail("A name has 1 to %d bytes.", HD_SLA_NAME_SIZE - 1)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("calendar \"%.*s\" does not exist",
+							   pg_mbcliplen(name, length, HD_SLA_NAME_SIZE - 1), name),
+						errdetail("A name has 1 to %d bytes.", HD_SLA_NAME_SIZE - 1)));
 	memcpy(key.name, name, length);
 	find(&key, handle);
 }

@@ -25,9 +25,9 @@
 #include "sla/timeline.h"
 
 /* Lanes are twice the epoch, and one more where a point at closing time means the next opening. */
-#define HD_SLA_LANE(epoch, at_open) ((epoch) * 2 + ((at_open) ? 1 : 0))
+#define HD_SLA_LANE(epoch, at_open) ((epoch) *2 + ((at_open) ? 1 : 0))
 #define HD_SLA_LANE_EPOCH(lane) ((lane) >> 1)
-#define HD_SLA_LANE_AT_OPEN(lane) (((lane) & 1) != 0)
+#define HD_SLA_LANE_AT_OPEN(lane) (((lane) &1) != 0)
 
 /* Most bytes of a name, and one. */
 #define HD_SLA_NAME_SIZE 64

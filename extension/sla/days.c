@@ -88,19 +88,54 @@ map_all(const HdSlaRules *rules, HdZoneStretch *stretch, int32 date, const HdSla
 	return n;
 }
 
+static int
+compare_spans(const void *a, const void *b)
+{
+	int64 from_a = ((const HdSlaSpan *) a)->from;
+	int64 from_b = ((const HdSlaSpan *) b)->from;
+
+	return (from_a > from_b) - (from_a < from_b);
+}
+
+int
+hd_sla_spans_join(HdSlaSpan *spans, int n)
+{
+	bool sorted = true;
+	int left = 0;
+
+	for (int i = 1; i < n && sorted; i++)
+		sorted = spans[i - 1].from <= spans[i].from;
+	if (!sorted)
+		qsort(spans, n, sizeof(HdSlaSpan), compare_spans);
+	for (int i = 0; i < n; i++)
+	{
+		if (left > 0 && spans[i].from <= spans[left - 1].to)
+			spans[left - 1].to = Max(spans[left - 1].to, spans[i].to);
+		else
+			spans[left++] = spans[i];
+	}
+	return left;
+}
+
 /* Take a span off the first n open ones of a day; how many are left. */
 static int
 take_off(HdSlaSpan *open, int n, const HdSlaSpan *off)
 {
-	HdSlaSpan left[HD_SLA_MAX_SPANS];
+	HdSlaSpan left[HD_SLA_MAX_SPANS] = {{0}};
 	int nleft = 0;
 
 	for (int i = 0; i < n; i++)
 	{
 		if (open[i].from < off->from)
-			left[nleft++] = (HdSlaSpan){open[i].from, Min(open[i].to, off->from)};
+		{
+			left[nleft].from = open[i].from;
+			left[nleft++].to = Min(open[i].to, off->from);
+		}
 		if (open[i].to > off->to)
-			left[nleft++] = (HdSlaSpan){Max(open[i].from, off->to), open[i].to};
+		{
+			left[nleft].from = Max(open[i].from, off->to);
+			left[nleft++].to = open[i].to;
+		}
 	}
 	memcpy(open, left, nleft * sizeof(HdSlaSpan));
 	return nleft;
@@ -143,7 +178,8 @@ hd_sla_day(const HdSlaRules *rules, HdZoneStretch *stretch, int32 date, HdSlaDay
 		day->ground = HD_SLA_SHIFT;
 		hours = shift;
 	}
-	day->n = map_all(rules, stretch, date, hours, day->open);
+	/* apart, so that a break makes at most one more of them: near a change they may overlap */
+	day->n = hd_sla_spans_join(day->open, map_all(rules, stretch, date, hours, day->open));
 	breaks = find_dated(&rules->breaks, date);
 	if (breaks == NULL)
 		return;

@@ -67,14 +67,14 @@ typedef struct HdSlaHolidays
 } HdSlaHolidays;
 
 /* Place of a day of a month, from 1 both, among all of a year. */
-#define HD_SLA_YEARLY(month, day) (((month) - 1) * 32 + (day))
+#define HD_SLA_YEARLY(month, day) (((month) -1) * 32 + (day))
 
 typedef struct HdSlaRules
 {
 	pg_tz *zone;
 	bool has_from;
-	int32 from;			  /* the first date that they govern */
-	bool wall_when_empty; /* without open time they are the wall clock */
+	int32 from;						  /* the first date that they govern */
+	bool wall_when_empty;			  /* without open time they are the wall clock */
 	HdSlaSpans week[HD_SLA_WEEKDAYS]; /* from Monday */
 	HdSlaDated shifts;
 	HdSlaDated breaks;
@@ -95,7 +95,7 @@ typedef struct HdSlaDay
 	HdSlaGround ground;
 	const char *name; /* of the holiday, or NULL */
 	int n;
-	HdSlaSpan open[HD_SLA_MAX_SPANS]; /* instants; sorted as a rule, may overlap near a change */
+	HdSlaSpan open[HD_SLA_MAX_SPANS]; /* instants; sorted, apart */
 	int nbreaks;
 	HdSlaSpan breaks[HD_SLA_MAX_INTERVALS];
 } HdSlaDay;
@@ -106,6 +106,13 @@ typedef struct HdSlaDay
  *		caller from date to date; zeroed at first.
  */
 extern void hd_sla_day(const HdSlaRules *rules, HdZoneStretch *stretch, int32 date, HdSlaDay *day);
+
+/*
+ * hd_sla_spans_join
+ *		Put spans in order and make those one that touch or overlap; how many are
+ *		left.
+ */
+extern int hd_sla_spans_join(HdSlaSpan *spans, int n);
 
 /*
  * hd_sla_days_same

@@ -16,9 +16,10 @@
 #include "utils/datetime.h"
 #include "utils/timestamp.h"
 
-#define HINT_DATE "Write dates as \"2026-12-25\", from 1800 to 2399."
-#define HINT_TIME "Write times as \"09:00\", to the microsecond if need be; the end of a day is \"24:00\"."
-#define HINT_INTERVALS "Write intervals as [[\"09:00\", \"12:00\"], [\"13:00\", \"17:00\"]]."
+#define HINT_DATE "Write dates as \"2026-12-25\", from 1800 to 2399"
+#define HINT_TIME \
+	"Write times as \"09:00\", to the microsecond if need be; the end of a day is \"24:00\""
+#define HINT_INTERVALS "Write intervals as [[\"09:00\", \"12:00\"], [\"13:00\", \"17:00\"]]"
 
 #define MAX_NAME 255
 
@@ -66,6 +67,7 @@ append_place(StringInfo path, const Place *place)
 						 pg_mbcliplen(place->key, place->length, NAMEDATALEN - 1), place->key);
 }
 
+/* detail: a sentence; hint: one without its full stop, or NULL. */
 static void fail(const Place *place, const char *detail, const char *hint) pg_attribute_noreturn();
 
 static void
@@ -76,19 +78,19 @@ fail(const Place *place, const char *detail, const char *hint)
 	initStringInfo(&path);
 	if (place != NULL)
 		append_place(&path, place);
-	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					(place != NULL) ? errmsg("invalid definition of a calendar at \"%s\"", path.data)
-									: errmsg("invalid definition of a calendar"),
-					errdetail_internal("%s", detail),
-					(hint != NULL) ? errhint("%s", hint) : 0));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 (place != NULL) ? errmsg("invalid definition of a calendar at \"%s\"", path.data)
+							 : errmsg("invalid definition of a calendar"),
+			 errdetail_internal("%s", detail), (hint != NULL) ? errhint("%s.", hint) : 0));
 }
 
 static void
 fail_too_much(const char *detail)
 {
-	ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					errmsg("definition of a calendar is too large"),
-					errdetail_internal("%s", detail)));
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("definition of a calendar is too large"), errdetail_internal("%s", detail)));
 }
 
 /*
@@ -246,7 +248,7 @@ read_time(const Place *place, const JsonbValue *value)
 		fail(place, "This is no time of a day.", HINT_TIME);
 	if (time > USECS_PER_DAY)
 		fail(place, "A day ends at 24:00.",
-			 "An interval that ends at or before its start runs into the next day.");
+			 "An interval that ends at or before its start runs into the next day");
 	return time;
 }
 
@@ -271,12 +273,11 @@ read_interval(const Place *list, int index, const JsonbValue *value)
 
 	if (!is_array(value) || JsonContainerSize(value->val.binary.data) != 2)
 		fail(&place, "An interval has a start and an end.", HINT_INTERVALS);
-	given.span.from =
-		read_time(&start, getIthJsonbValueFromContainer(value->val.binary.data, 0));
+	given.span.from = read_time(&start, getIthJsonbValueFromContainer(value->val.binary.data, 0));
 	given.span.to = read_time(&end, getIthJsonbValueFromContainer(value->val.binary.data, 1));
 	if (given.span.from == USECS_PER_DAY)
 		fail(&start, "No interval starts at the end of a day.",
-			 "Write it as 00:00 of the next day.");
+			 "Write it as 00:00 of the next day");
 	if (given.span.to <= given.span.from)
 		given.span.to += USECS_PER_DAY;
 	return given;
@@ -316,8 +317,9 @@ read_intervals(const Place *place, const JsonbValue *value)
 		Place later = {.up = place, .index = sorted[i].index};
 
 		if (i > 0 && sorted[i - 1].span.to > sorted[i].span.from)
-			fail(&later, psprintf("It overlaps with interval [%d] of the list.", sorted[i - 1].index),
-				 "State each time once; an interval may begin where another ends.");
+			fail(&later,
+				 psprintf("It overlaps with interval [%d] of the list.", sorted[i - 1].index),
+				 "State each time once; an interval may begin where another ends");
 		list.spans[i] = sorted[i].span;
 	}
 	return list;
@@ -335,7 +337,7 @@ read_weekday(Reader *reader, const Place *place, const JsonbValue *value)
 			return;
 		}
 	}
-	fail(place, "There is no such day.", "Days are mon, tue, wed, thu, fri, sat and sun.");
+	fail(place, "There is no such day.", "Days are mon, tue, wed, thu, fri, sat and sun");
 }
 
 /* The night of a weekday must be over when the hours of the next one begin. */
@@ -353,7 +355,7 @@ check_nights(const HdSlaRules *rules, const Place *hours)
 			fail(&place,
 				 psprintf("Its last interval runs into the hours of %s.",
 						  weekdays[(i + 1) % HD_SLA_WEEKDAYS]),
-				 "State each time once; an interval may begin where another ends.");
+				 "State each time once; an interval may begin where another ends");
 	}
 }
 
@@ -362,7 +364,7 @@ read_hours(Reader *reader, const Place *place, const JsonbValue *value)
 {
 	if (!is_object(value))
 		fail(place, "Hours are an object with a list of intervals for each weekday.",
-			 "Write them as {\"mon\": [[\"09:00\", \"17:00\"]]}.");
+			 "Write them as {\"mon\": [[\"09:00\", \"17:00\"]]}");
 	each(reader, place, value, read_weekday);
 	check_nights(reader->rules, place);
 }
@@ -407,7 +409,7 @@ read_dated(Reader *reader, HdSlaDated *dated, const Place *place, const JsonbVal
 
 	if (!is_object(value))
 		fail(place, "It is an object with a list of intervals for each date.",
-			 "Write it as {\"2026-12-24\": [[\"09:00\", \"12:00\"]]}.");
+			 "Write it as {\"2026-12-24\": [[\"09:00\", \"12:00\"]]}");
 	n = JsonContainerSize(value->val.binary.data);
 	dated->days = palloc(Max(n, 1) * sizeof(int32));
 	dated->spans = palloc(Max(n, 1) * sizeof(HdSlaSpans));
@@ -454,9 +456,9 @@ add_yearly(Reader *reader, const Place *place, const Holiday *holiday)
 	/* a year that has all days */
 	if (!is_day_of(2000, month, day))
 		fail(place, "There is no such day of a year.",
-			 "Write what comes every year as \"12-25\", with \"yearly\": true.");
+			 "Write what comes every year as \"12-25\", with \"yearly\": true");
 	if ((holidays->yearly[month - 1] & ((uint32) 1 << day)) != 0)
-		fail(place, "The list has this day already.", "State each holiday once.");
+		fail(place, "The list has this day already.", "State each holiday once");
 	holidays->yearly[month - 1] |= (uint32) 1 << day;
 	holidays->any_yearly = true;
 	if (reader->names)
@@ -483,8 +485,7 @@ add_holiday(Reader *reader, const Place *place, const Holiday *holiday)
 static const char *
 read_name(const Place *place, const JsonbValue *value)
 {
-	if (value->type != jbvString || value->val.string.len == 0 ||
-		value->val.string.len > MAX_NAME)
+	if (value->type != jbvString || value->val.string.len == 0 || value->val.string.len > MAX_NAME)
 		fail(place, "A name is a string of 1 to 255 bytes.", NULL);
 	return pnstrdup(value->val.string.val, value->val.string.len);
 }
@@ -513,7 +514,7 @@ read_holiday_object(const Place *place, const JsonbValue *value, Holiday *holida
 		else if (equals(&key, "yearly"))
 			fail(&member, "It is true or false.", NULL);
 		else
-			fail(&member, "A holiday has no such key.", "Its keys are date, name and yearly.");
+			fail(&member, "A holiday has no such key.", "Its keys are date, name and yearly");
 	}
 }
 
@@ -531,7 +532,7 @@ read_holiday(Reader *reader, const Place *place, const JsonbValue *value)
 	if (holiday.date.type != jbvString)
 		fail(place, "A holiday is a date, or an object that has one.",
 			 "Write \"2026-12-25\", {\"date\": \"2026-12-25\", \"name\": \"Christmas\"} or "
-			 "{\"date\": \"12-25\", \"yearly\": true}.");
+			 "{\"date\": \"12-25\", \"yearly\": true}");
 	add_holiday(reader, place, &holiday);
 }
 
@@ -568,7 +569,7 @@ sort_holidays(const Reader *reader, const Place *list)
 		if (names != NULL)
 			names[i] = holidays->names[order[i]];
 		if (i > 0 && days[i] == days[i - 1])
-			fail(&place, "The list has this date already.", "State each holiday once.");
+			fail(&place, "The list has this date already.", "State each holiday once");
 	}
 	pfree(order);
 	pfree(holidays->days);
@@ -583,15 +584,14 @@ read_holidays(Reader *reader, const Place *place, const JsonbValue *value)
 	int n;
 
 	if (!is_array(value))
-		fail(place, "Holidays are a list.", "Write them as [\"2026-12-25\"].");
+		fail(place, "Holidays are a list.", "Write them as [\"2026-12-25\"]");
 	n = Max(JsonContainerSize(value->val.binary.data), 1);
 	holidays->days = palloc(n * sizeof(int32));
 	reader->holiday_index = palloc(n * sizeof(int));
 	if (reader->names)
 	{
 		holidays->names = palloc0(n * sizeof(char *));
-		holidays->yearly_names =
-			palloc0(HD_SLA_YEARLY(MONTHS_PER_YEAR + 1, 0) * sizeof(char *));
+		holidays->yearly_names = palloc0(HD_SLA_YEARLY(MONTHS_PER_YEAR + 1, 0) * sizeof(char *));
 	}
 	each(reader, place, value, read_holiday);
 	sort_holidays(reader, place);
@@ -608,14 +608,15 @@ read_time_zone(Reader *reader, const Place *place, const JsonbValue *value)
 	char *name;
 
 	if (value->type != jbvString)
-		fail(place, "It is the name of a time zone.", "View pg_timezone_names lists those there are.");
+		fail(place, "It is the name of a time zone.",
+			 "View pg_timezone_names lists those there are");
 	name = pnstrdup(value->val.string.val, value->val.string.len);
 	reader->rules->zone = hd_zone_named(name);
 	if (reader->rules->zone == NULL)
 		fail(place,
 			 psprintf("There is no time zone \"%.*s\".",
 					  pg_mbcliplen(name, (int) strlen(name), NAMEDATALEN - 1), name),
-			 "View pg_timezone_names lists those there are.");
+			 "View pg_timezone_names lists those there are");
 }
 
 static void
@@ -632,19 +633,15 @@ read_when_empty(Reader *reader, const Place *place, const JsonbValue *value)
 {
 	if (!equals(value, "wall_clock"))
 		fail(place, "What a calendar without open time may be is \"wall_clock\".",
-			 "Without this key such a calendar is refused.");
+			 "Without this key such a calendar is refused");
 	reader->rules->wall_when_empty = true;
 }
 
 static const Member members[] = {
-	{"time_zone", read_time_zone},
-	{"hours", read_hours},
-	{"holidays", read_holidays},
-	{"shifts", read_shifts},
-	{"breaks", read_breaks},
-	{"from", read_from},
-	{"when_empty", read_when_empty},
-	{NULL, NULL},
+	{"time_zone", read_time_zone},	 {"hours", read_hours},
+	{"holidays", read_holidays},	 {"shifts", read_shifts},
+	{"breaks", read_breaks},		 {"from", read_from},
+	{"when_empty", read_when_empty}, {NULL, NULL},
 };
 
 static void
@@ -654,7 +651,7 @@ read_member(Reader *reader, const Place *place, const JsonbValue *value)
 
 	if (member == NULL)
 		fail(place, "A calendar has no such key.",
-			 "Its keys are time_zone, hours, holidays, shifts, breaks, from and when_empty.");
+			 "Its keys are time_zone, hours, holidays, shifts, breaks, from and when_empty");
 	member->read(reader, place, value);
 }
 
@@ -667,12 +664,13 @@ hd_sla_definition_read(Jsonb *definition, bool names)
 	if (VARSIZE(definition) > HD_SLA_MAX_DEFINITION)
 		fail_too_much("It has more than 4 MB.");
 	if (!JB_ROOT_IS_OBJECT(definition))
-		fail(NULL, "It is an object.", "See calendar_set() in docs/sla.md.");
+		fail(NULL, "It is an object.", "See calendar_set() in docs/sla.md");
 	whole.val.binary.data = &definition->root;
 	whole.val.binary.len = VARSIZE(definition) - VARHDRSZ;
 	reader.rules = palloc0(sizeof(HdSlaRules));
 	each(&reader, NULL, &whole, read_member);
 	if (reader.rules->zone == NULL)
-		fail(NULL, "It has no time_zone.", "Add \"time_zone\", as in \"America/New_York\" or \"UTC\".");
+		fail(NULL, "It has no time_zone.",
+			 "Add \"time_zone\", as in \"America/New_York\" or \"UTC\"");
 	return reader.rules;
 }

@@ -22,7 +22,6 @@ typedef struct Gathering
 	TimestampTz to;
 	int n;
 	int room;
-	bool sorted;
 	HdSlaSpan *spans;
 } Gathering;
 
@@ -87,8 +86,6 @@ add_span(Gathering *gathering, HdSlaSpan span)
 		gathering->room *= 2;
 		gathering->spans = repalloc_huge(gathering->spans, gathering->room * sizeof(HdSlaSpan));
 	}
-	if (gathering->n > 0 && gathering->spans[gathering->n - 1].from > span.from)
-		gathering->sorted = false;
 	gathering->spans[gathering->n++] = span;
 }
 
@@ -107,33 +104,6 @@ gather(Gathering *gathering, const HdSlaRules *rules, int32 from, int32 until)
 	}
 }
 
-static int
-compare_spans(const void *a, const void *b)
-{
-	int64 from_a = ((const HdSlaSpan *) a)->from;
-	int64 from_b = ((const HdSlaSpan *) b)->from;
-
-	return (from_a > from_b) - (from_a < from_b);
-}
-
-static void
-join_spans(Gathering *gathering)
-{
-	HdSlaSpan *spans = gathering->spans;
-	int n = 0;
-
-	if (!gathering->sorted)
-		qsort(spans, gathering->n, sizeof(HdSlaSpan), compare_spans);
-	for (int i = 0; i < gathering->n; i++)
-	{
-		if (n > 0 && spans[i].from <= spans[n - 1].to)
-			spans[n - 1].to = Max(spans[n - 1].to, spans[i].to);
-		else
-			spans[n++] = spans[i];
-	}
-	gathering->n = n;
-}
-
 /* The open spans of a chunk, for the caller to pfree; their sum. */
 static int64
 spans_of(const HdSlaCalendar *calendar, int chunk, Gathering *gathering)
@@ -146,7 +116,6 @@ spans_of(const HdSlaCalendar *calendar, int chunk, Gathering *gathering)
 	gathering->to = Min(chunk_start(chunk + 1), HD_SLA_LAST_INSTANT);
 	gathering->n = 0;
 	gathering->room = 1024;
-	gathering->sorted = true;
 	gathering->spans = palloc(gathering->room * sizeof(HdSlaSpan));
 	first = date_of(gathering->from) - HD_SLA_REACH;
 	end = date_of(gathering->to) + HD_SLA_REACH;
@@ -157,7 +126,7 @@ spans_of(const HdSlaCalendar *calendar, int chunk, Gathering *gathering)
 
 		gather(gathering, calendar->pieces[i], from, until);
 	}
-	join_spans(gathering);
+	gathering->n = hd_sla_spans_join(gathering->spans, gathering->n);
 	for (int i = 0; i < gathering->n; i++)
 		sum += gathering->spans[i].to - gathering->spans[i].from;
 	return sum;
@@ -183,8 +152,8 @@ static HdSlaChunk *
 build(MemoryContext context, const Gathering *gathering, TimestampTz start, int64 base)
 {
 	int n = gathering->n + 1;
-	HdSlaChunk *chunk = MemoryContextAllocHuge(
-		context, offsetof(HdSlaChunk, points) + (2 * n + 1) * sizeof(int64));
+	HdSlaChunk *chunk =
+		MemoryContextAllocHuge(context, offsetof(HdSlaChunk, points) + (2 * n + 1) * sizeof(int64));
 	int64 *opens = chunk->points;
 	int64 *bases = chunk->points + n;
 

@@ -52,21 +52,21 @@
 typedef struct HdSlaChunk
 {
 	int n;
-	int base_bits;					   /* so wide are the slots of open time */
-	uint16 by_time[HD_SLA_SLOTS + 1];  /* the last segment that begins with the slot or before */
-	uint16 by_base[HD_SLA_SLOTS + 1];  /* the same, of open time */
+	int base_bits;						 /* so wide are the slots of open time */
+	uint16 by_time[HD_SLA_SLOTS + 1];	 /* the last segment that begins with the slot or before */
+	uint16 by_base[HD_SLA_SLOTS + 1];	 /* the same, of open time */
 	int64 points[FLEXIBLE_ARRAY_MEMBER]; /* n openings, then B of each, then B of the end */
 } HdSlaChunk;
 
 typedef struct HdSlaCalendar
 {
 	MemoryContext context;
-	bool always;	/* the wall clock: nothing below is used */
-	int npieces;	/* parts of time with rules of their own, the earliest first */
+	bool always; /* the wall clock: nothing below is used */
+	int npieces; /* parts of time with rules of their own, the earliest first */
 	HdSlaRules **pieces;
-	int low;		/* base is known from here */
-	int high;		/* to here */
-	Size size;		/* of the chunks */
+	int low;					   /* base is known from here */
+	int high;					   /* to here */
+	Size size;					   /* of the chunks */
 	int64 base[HD_SLA_CHUNKS + 1]; /* B where each chunk begins; of the last, where it ends */
 	HdSlaChunk *chunks[HD_SLA_CHUNKS];
 } HdSlaCalendar;

@@ -123,8 +123,7 @@ read_chain(HdSlaRules **end, int n, int32 calendar, int32 version, bool names)
 static MemoryContext
 make_context(void)
 {
-	return AllocSetContextCreate(CurrentMemoryContext, "hotdash calendar",
-								 ALLOCSET_SMALL_SIZES);
+	return AllocSetContextCreate(CurrentMemoryContext, "hotdash calendar", ALLOCSET_SMALL_SIZES);
 }
 
 HdSlaCalendar *
@@ -132,8 +131,8 @@ hd_sla_versions_load(int32 calendar, int32 version, bool names)
 {
 	MemoryContext context = make_context();
 	MemoryContext saved = MemoryContextSwitchTo(context);
-	HdSlaRules **end = (HdSlaRules **) palloc(HD_SLA_MAX_PIECES * sizeof(HdSlaRules *)) +
-					   HD_SLA_MAX_PIECES;
+	HdSlaRules **end =
+		(HdSlaRules **) palloc(HD_SLA_MAX_PIECES * sizeof(HdSlaRules *)) + HD_SLA_MAX_PIECES;
 	int n = read_chain(end, 0, calendar, version, names);
 
 	MemoryContextSwitchTo(saved);
@@ -145,17 +144,17 @@ hd_sla_versions_propose(Jsonb *definition, int32 calendar, int32 before)
 {
 	MemoryContext context = make_context();
 	MemoryContext saved = MemoryContextSwitchTo(context);
-	HdSlaRules **end = (HdSlaRules **) palloc(HD_SLA_MAX_PIECES * sizeof(HdSlaRules *)) +
-					   HD_SLA_MAX_PIECES;
+	HdSlaRules **end =
+		(HdSlaRules **) palloc(HD_SLA_MAX_PIECES * sizeof(HdSlaRules *)) + HD_SLA_MAX_PIECES;
 	int n;
 
 	*(end - 1) = read_rules(definition, false);
 	if (!(*(end - 1))->wall_when_empty && !ever_opens(*(end - 1)))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("invalid definition of a calendar"),
-						errdetail("It has no open time."),
-						errhint("State hours, or \"when_empty\": \"wall_clock\" for a calendar that "
-								"is always open then.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid definition of a calendar"), errdetail("It has no open time."),
+				 errhint("State hours, or \"when_empty\": \"wall_clock\" for a calendar that "
+						 "is always open then.")));
 	n = read_chain(end, 1, calendar, before, false);
 	MemoryContextSwitchTo(saved);
 	return hd_sla_timeline_make(context, end - n, n);

@@ -144,6 +144,8 @@ SELECT is((SELECT string_agg(concat_ws(' ', d.day, d.rule, d.note, to_char(d.ope
 SELECT is((SELECT sum(d.closes - d.opens) FROM hotdash._calendar AS c, hotdash._business_days(c.id, c.version, '2026-12-20 23:00Z', '2027-01-02 23:00Z') AS d
 		WHERE c.name = 'tap-given' AND d.rule <> 'break'),
 	hotdash.business_time_between('tap-given', '2026-12-20 23:00Z', '2027-01-02 23:00Z'), 'whose sum is the time between');
+SELECT is(pg_temp.refusal(pg_temp.with_monday('[["10:00", "10:00"]]')), NULL, 'an interval that ends when it starts');
+SELECT is(hotdash.business_time_between('tap-refused', '2026-01-01Z', '2026-01-08Z'), interval '24 hours', 'runs into the next day');
 SELECT is(pg_temp.refusal(pg_temp.with_part(jsonb_build_object('holidays', (SELECT jsonb_agg((date '1900-01-01' + i * 2)::text) FROM generate_series(1, 20000) AS i)))), NULL, '20000 holidays');
 
 /*
@@ -152,7 +154,7 @@ SELECT is(pg_temp.refusal(pg_temp.with_part(jsonb_build_object('holidays', (SELE
 
 SELECT is((SELECT array_agg(v.version ORDER BY v.version) FROM hotdash._calendar_version AS v JOIN hotdash._calendar AS c ON c.id = v.calendar WHERE c.name = 'tap-given'),
 	'{1}', 'one version');
-SELECT is((SELECT version FROM hotdash.calendars WHERE name = 'tap-refused'), 2, 'two of another');
+SELECT is((SELECT version FROM hotdash.calendars WHERE name = 'tap-refused'), 3, 'three of another');
 SELECT lives_ok('SELECT hotdash.calendar_delete(''tap-given'')', 'a calendar is deleted');
 SELECT throws_ok($$SELECT hotdash.business_open('tap-given', now())$$, '42704', 'calendar "tap-given" does not exist', 'and is not there');
 SELECT throws_ok($$SELECT hotdash.calendar_delete('tap-given')$$, '42704', 'calendar "tap-given" does not exist', 'nor to be deleted again');
