@@ -3,7 +3,7 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL hotdash.now_override = '2041-03-04 10:00:00+00';
-SELECT plan(123);
+SELECT plan(124);
 
 CREATE FUNCTION pg_temp.at(later interval) RETURNS text LANGUAGE sql AS $$
 	SELECT set_config('hotdash.now_override', ('2041-03-04 10:00:00+00'::timestamptz + later)::text, true)
@@ -365,6 +365,9 @@ INSERT INTO hotdash._escalation_left VALUES
 SELECT is(hotdash._escalation_catch_up(100), false, 'what is older than the escalation');
 SELECT ok(pg_temp.raised() LIKE '%later l1%', 'says nothing about it');
 SELECT is_empty($$SELECT FROM hotdash._escalation_left$$, 'nothing is left');
+DELETE FROM hotdash._escalation_rule WHERE name = 'later';
+SELECT hotdash._escalation_sweep(1000) \g /dev/null
+SELECT ok(pg_temp.raised() NOT LIKE '%later l1%', 'what is raised of a rule that is gone ends');
 
 SELECT * FROM finish();
 ROLLBACK;
