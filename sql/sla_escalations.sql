@@ -455,7 +455,11 @@ CREATE FUNCTION hotdash._escalation_depths() RETURNS void
 	BEGIN
 		FOR r IN SELECT x.name, x.condition -> 'depth' AS depth, x.actions
 				FROM hotdash._escalation_rules_in_force() AS x WHERE x.condition ? 'depth' ORDER BY x.name LOOP
-			PERFORM hotdash._escalation_depth_is(r.name, r.depth, r.actions, hotdash._escalation_depth(r.depth));
+			BEGIN
+				PERFORM hotdash._escalation_depth_is(r.name, r.depth, r.actions, hotdash._escalation_depth(r.depth));
+			EXCEPTION WHEN OTHERS THEN
+				PERFORM hotdash._escalation_failed(r.name, jsonb_build_object('tenant', '', 'subject', ''), 'depth', SQLSTATE, SQLERRM);
+			END;
 		END LOOP;
 		PERFORM hotdash._alert_clear(a.name, a.tenant)
 			FROM hotdash._alert AS a
@@ -512,11 +516,18 @@ CREATE FUNCTION hotdash._escalation_sweep(up_to int) RETURNS bool
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	/* One that is still raised is kept as long as its subject has an open clock. */
+	/*
+	 * One that is still raised is kept as long as its subject has an open clock. A transaction may have raised it that
+	 * had not ended when the rule was switched off.
+	 */
 	DECLARE
 		old constant timestamptz := hotdash._now() - current_setting('hotdash.escalation_retention')::interval;
+		rules constant text[] := ARRAY(SELECT r.name FROM hotdash._escalation_rules_in_force() AS r);
 		gone int;
 	BEGIN
+		UPDATE hotdash._escalation AS e SET cleared_at = greatest(hotdash._now(), e.raised_at) WHERE e.id IN (
+			SELECT x.id FROM hotdash._escalation AS x
+			WHERE x.cleared_at IS NULL AND x.rule <> ALL (rules) LIMIT up_to FOR UPDATE SKIP LOCKED);
 		DELETE FROM hotdash._escalation AS e WHERE e.id IN (
 			SELECT x.id FROM hotdash._escalation AS x
 			WHERE x.raised_at < old AND (x.cleared_at < old OR x.cleared_at IS NULL
@@ -531,7 +542,7 @@ CREATE FUNCTION hotdash._escalation_sweep(up_to int) RETURNS bool
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_sweep(int) IS
-	'Deletes escalations and failures older than hotdash.escalation_retention; true when that may not be all';
+	'Clears escalations of rules that are gone, deletes those and failures older than hotdash.escalation_retention; true when that may not be all';
 REVOKE ALL ON FUNCTION hotdash._escalation_sweep(int) FROM PUBLIC;
 
 /*

@@ -144,7 +144,7 @@ CREATE FUNCTION hotdash._escalation_phrases_shipped() RETURNS TABLE (language te
 				anwalt übergeben, von meinem anwalt, rechtsanwalt einschalten, zum anwalt, vor gericht, zum gericht,
 				gericht sehen, rechtlich gegen sie, rechtlich vorgehen, gegen sie vor, ihre letzte chance,
 				eine letzte chance, das letzte mal, zum letzten mal, das ist betrug, ist doch betrug, reiner betrug,
-				anwaltlich, einschalte, lasse ich mir nicht bieten, lasse mir das nicht, nicht bieten lassen,
+				einschalte, lasse ich mir nicht bieten, lasse mir das nicht, nicht bieten lassen,
 				für ein verein, was für ein laden, finger weg, wollen sie mich, ernsthaft verärgert,
 				ist das euer ernst, ist das ihr ernst, keiner fühlt sich zuständig, niemand fühlt sich zuständig,
 				absolut enttäuscht, maßlos enttäuscht, an die presse, reinste'),
