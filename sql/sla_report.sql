@@ -242,6 +242,10 @@ CREATE FUNCTION hotdash._sla_numbers_between(from_ts timestamptz, to_ts timestam
 			sum(p.started), sum(p.met), sum(p.late), sum(p.breached), sum(p.canceled), sum(p.pending), sum(p.overdue)
 		FROM part AS p JOIN zone AS z ON z.policy = p.policy
 		GROUP BY GROUPING SETS ((), (z.name), (p.metric), (p.priority), (p.tenant), ((p.bucket AT TIME ZONE z.zone)::date))
+		-- What was counted and moved elsewhere is nothing.
+		HAVING GROUPING(z.name, p.metric, p.priority, p.tenant, (p.bucket AT TIME ZONE z.zone)::date) = 31
+			OR ROW(sum(p.started), sum(p.met), sum(p.late), sum(p.breached), sum(p.canceled), sum(p.pending), sum(p.overdue))
+				<> ROW(0, 0, 0, 0, 0, 0, 0)
 	$$;
 COMMENT ON FUNCTION hotdash._sla_numbers_between(timestamptz, timestamptz, text) IS
 	'Counts of a window: 31 all, 15 by policy, 23 by metric, 27 by priority, 29 by tenant, 30 by day';

@@ -37,7 +37,10 @@ hd_tick_call(bool atomic)
 
 		do
 		{
+			/* As in a task; a procedure that commits holds none of its own. */
+			PushActiveSnapshot(GetTransactionSnapshot());
 			more = hd_instance_is_ours() && ticks[i]();
+			PopActiveSnapshot();
 			if (!atomic)
 				SPI_commit();
 		} while (more && !atomic);

@@ -265,6 +265,7 @@ INSERT INTO contract VALUES
 	('limit_take', 'name text, key text, cost int?', 'record'),
 	('limit_take_with', 'key text, count int, period interval, burst int?, cost int?, algorithm text?', 'record'),
 	('limit_take_many', 'name text, keys text[], cost int?', 'bool[]'),
+	('sla_report', 'from_ts timestamptz, to_ts timestamptz, tenant text?', 'jsonb'),
 	('limit_take_all', 'names text[], key text, cost int?', 'bool'),
 	('limit_refund', 'name text, key text, cost int', 'int'),
 	('limit_reset', 'name text, key text', 'void'),
