@@ -196,7 +196,10 @@ hd_sla_due_open(TimestampTz now)
 
 	due->rel = table_open(relid, RowExclusiveLock);
 	due->index = index_open(hd_spi_relation(&due_index), AccessShareLock);
-	due->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+
+	/* Calendars are looked up by the active snapshot, and in a procedure that has committed there is none. */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	due->snapshot = GetActiveSnapshot();
 	due->locked = table_slot_create(due->rel, NULL);
 	for (int i = 0; i < COLUMNS; i++)
 		due->columns[i] = get_attnum(relid, column_names[i]);
@@ -220,7 +223,7 @@ hd_sla_due_close(HdSlaDue *due)
 		index_endscan(cursor->scan);
 	}
 	ExecDropSingleTupleTableSlot(due->locked);
-	UnregisterSnapshot(due->snapshot);
+	PopActiveSnapshot();
 	index_close(due->index, AccessShareLock);
 	table_close(due->rel, NoLock);
 }

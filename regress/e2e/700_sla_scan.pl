@@ -189,6 +189,15 @@ sub test_nobody_scans
 	sql('CALL hotdash._tick()');
 	is(sql("SELECT count(*) $EVENTS AND c.subject = 'forgotten'"), '1', 'the tick finds it');
 	is(sql(q{SELECT hotdash.health() #>> '{checks,sla,status}'}), 'healthy', 'and all is well');
+
+	# More than a batch, which commits in between; and in a transaction, where it cannot.
+	my $many = q{SELECT count(hotdash.sla_start('quick', 'many' || i, 'answer', at => hotdash._now() - interval '1 minute')) FROM generate_series(1, 2500) AS i};
+	sql($many);
+	sql('CALL hotdash._sla_scan_tick()');
+	is(sql("SELECT count(*), count(DISTINCT e.xmin::text) > 2 $EVENTS AND c.subject LIKE 'many%'"), '2500|t', 'and so does the procedure for pg_cron, in batches');
+	sql("BEGIN; $many; ROLLBACK");
+	sql('BEGIN; CALL hotdash._sla_scan_tick(); COMMIT');
+	pass('also in a transaction');
 	return;
 }
 
