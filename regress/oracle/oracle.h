@@ -142,7 +142,7 @@ extern bool window_before(const Window *window, int64_t from_us, int64_t amount_
 extern bool window_days_after(const Window *window, const Zone *zone, int64_t from_us, int days,
 							  int64_t *at_us);
 
-/* The next second, from at on, that is open where the one before is not, or the reverse; false for none. */
+/* The first second after one that is open where that is not, or the reverse; false for none. */
 extern bool window_edge(const Window *window, int64_t at, int64_t *edge);
 
 /* ---- cases.c ---- */

@@ -303,12 +303,11 @@ window_days_after(const Window *window, const Zone *zone, int64_t from_us, int d
 bool
 window_edge(const Window *window, int64_t at, int64_t *edge)
 {
-	for (*edge = at; *edge < window->to; (*edge)++)
-	{
-		const uint8_t *open = &window->open[*edge - window->base];
+	const uint8_t *open = &window->open[at - window->base];
+	const uint8_t *other = memchr(open, open[0] != 0 ? 0 : OPEN, (size_t) (window->to - at));
 
-		if (*edge > window->from && open[0] != open[-1])
-			return true;
-	}
-	return false;
+	if (other == NULL)
+		return false;
+	*edge = at + (other - open);
+	return true;
 }
