@@ -1,10 +1,10 @@
 /*
  * story.sql: the SQL of the demo, in the chapters that regress/demo/run plays.
  *
- * A shop takes a thousand orders. What has to follow from an order, mail, stock and webhooks to four
+ * A shop takes a thousand orders. What has to follow from an order, mail, stock and webhooks to several
  * receivers, is said in the transaction that inserts it.
  *
- * Chapters 4 to 6 run as the application's role, shop, which has no more rights than that takes;
+ * Chapters 4 to 6, 9 and 10 run as the application's role, shop, which has no more rights than that takes;
  * the others as a superuser. :receiver is the receiver's URL.
  */
 
@@ -74,12 +74,13 @@ SELECT hotdash.job_kind_set('send-email', 'shop.send_email(jsonb)', run_as => 's
 	backoff => '{"type": "list", "delays": ["1s", "2s", "4s"]}');
 SELECT hotdash.job_kind_set('sync-inventory', 'shop.sync_inventory(jsonb)', run_as => 'shop');
 
--- Chapter 3: Four receivers
+-- Chapter 3: Five receivers
 --
 -- accounting  is well
 -- warehouse   is busy: it answers 429 with Retry-After: 2 once
 -- carrier     answers 503 twice to each message; it has an endpoint for each of its twenty depots
 -- loyalty     is broken: it answers 500, always; it only wants orders over 400
+-- on-call     is well; it wants to know when somebody waits too long for an answer
 --
 -- What is told of them stays true with a circuit breaker that stops sending to an endpoint after
 -- three failures in five minutes, without using up attempts. A depot gets one message, so it fails
@@ -109,6 +110,9 @@ SELECT 'loyalty', '/broken',
 		filter => '$.total > 400',
 		max_attempts => 3, max_age => '15 s',
 		backoff => '{"type": "list", "delays": ["1s", "2s"]}')
+UNION ALL
+SELECT 'on-call', '/healthy/on-call',
+	hotdash.endpoint_create(:'receiver' || '/healthy/on-call', '{support.breached}', timeout => '2 s')
 UNION ALL
 SELECT 'carrier', '/flaky/' || depot,
 	hotdash.endpoint_create(:'receiver' || '/flaky/' || depot, ARRAY['parcel.depot-' || depot],
@@ -216,7 +220,48 @@ SELECT hotdash.flag_set('seo-pulse-refinement',
 	'{"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "on"}');
 ROLLBACK;
 
--- Chapter 8: What came of it
+-- Chapter 8: An answer within fifteen minutes
+--
+-- Of business time: support is in New York, from nine to five. Who chats is answered within two seconds, at any
+-- hour, or those on call are told, in the transaction that finds it.
+
+SELECT hotdash.calendar_set('support', '{
+	"time_zone": "America/New_York",
+	"hours": {
+		"mon": [["09:00", "17:00"]], "tue": [["09:00", "17:00"]], "wed": [["09:00", "17:00"]],
+		"thu": [["09:00", "17:00"]], "fri": [["09:00", "17:00"]]
+	}
+}');
+SELECT hotdash.sla_policy_set('mail', '{
+	"calendar": "support",
+	"metrics": {"first_response": {"target": "15 minutes"}}
+}');
+SELECT hotdash.sla_policy_set('chat', '{
+	"metrics": {"first_response": {
+		"target": "2 seconds", "pause": ["pending"], "resume": ["open"],
+		"breach": {"actions": [{"event": {"type": "support.breached", "payload": {"tell": "who is on call"}}}]}
+	}}
+}');
+
+-- Chapter 9: Three messages
+--
+-- One comes on the next Friday at 16:50 in New York, whatever the clocks there show by then: ten minutes of its
+-- fifteen are left for Monday. The other two come now; one of them asks the customer something, and waits.
+
+SELECT hotdash.sla_start('mail', 'friday', 'first_response',
+	at => (today + 1 + (11 - extract(dow FROM today)::int) % 7 + time '16:50') AT TIME ZONE 'America/New_York') AS friday
+	FROM (SELECT (now() AT TIME ZONE 'America/New_York')::date AS today) AS x \gset
+SELECT hotdash.sla_start('chat', 'nobody answers', 'first_response') AS unanswered \gset
+SELECT hotdash.sla_start('chat', 'waits for the customer', 'first_response') AS waiting \gset
+SELECT hotdash.sla_event('waits for the customer', 'pending') AS paused \gset
+SELECT hotdash.sla_explain(:friday) ->> 'words';
+
+-- Chapter 10: The customer is back, and is answered
+
+SELECT hotdash.sla_event('waits for the customer', 'open');
+SELECT hotdash.sla_event('waits for the customer', 'agent_reply');
+
+-- Chapter 11: What came of it
 
 \pset footer off
 \pset border 0
@@ -231,7 +276,7 @@ SELECT r.name AS "Webhooks to", w.answers AS "which answers", count(*) AS publis
 	count(*) FILTER (WHERE d.state = 'dead') AS dead
 FROM story.receivers AS r
 JOIN (VALUES ('accounting', '200'), ('warehouse', '429 once, then 200'),
-	('carrier', '503 twice, then 200'), ('loyalty', '500, always')) AS w (name, answers) USING (name)
+	('carrier', '503 twice, then 200'), ('loyalty', '500, always'), ('on-call', '200')) AS w (name, answers) USING (name)
 JOIN hotdash.deliveries AS d USING (endpoint_id)
 CROSS JOIN LATERAL (SELECT count(*) AS attempts FROM hotdash.delivery_attempts AS a
 	WHERE a.delivery_id = d.id AND a.reason = 'lost') AS l
@@ -260,7 +305,12 @@ SELECT f.key AS "Flags",
 FROM hotdash.flags AS f
 ORDER BY f.key;
 
--- Chapter 9: Does it add up
+SELECT policy || ', ' || translate(metric, '_', ' ') AS "Service levels", pending, paused, overdue, started, met AS "met in time", breached,
+	adherence_pct AS "adherence %", resolved_today AS "resolved today"
+FROM hotdash.sla_summary
+ORDER BY policy;
+
+-- Chapter 12: Does it add up
 --
 -- Everything that differs, a line each; nothing when the database and the receiver agree.
 -- :stats is what the receiver counted in all.
@@ -333,6 +383,22 @@ WITH here AS (
 	UNION ALL
 	SELECT 'jobs for later that are not scheduled',
 		abs((SELECT count(*) FROM hotdash.jobs WHERE 'ask-for-review' = ANY (tags) AND state = 'scheduled') - 1)
+	UNION ALL
+	SELECT 'messages of Friday 16:50 that are not due on Monday 09:05, New York',
+		abs((SELECT count(*) FROM hotdash.sla_clocks WHERE subject = 'friday'
+			AND to_char(started_at AT TIME ZONE 'America/New_York', 'Dy HH24:MI:SS') = 'Fri 16:50:00'
+			AND to_char(due_at AT TIME ZONE 'America/New_York', 'Dy HH24:MI:SS') = 'Mon 09:05:00'
+			AND due_at - started_at BETWEEN interval '63 hours' AND interval '66 hours') - 1)
+	UNION ALL
+	SELECT 'chats that did not come to what they should',
+		abs((SELECT count(*) FROM hotdash.sla_clocks WHERE (subject, state, breached) IN
+			(('nobody answers', 'running', true), ('waits for the customer', 'met', false))) - 2)
+	UNION ALL
+	SELECT 'breaches that those on call were not told of once',
+		abs((SELECT count(*) FROM here WHERE path = '/healthy/on-call' AND state = 'completed') - 1)
+	UNION ALL
+	SELECT 'counts of service levels that are not those of the clocks',
+		(SELECT count(*) FROM hotdash._sla_counts_audit())
 	UNION ALL
 	SELECT 'full counts beside the one',
 		abs((SELECT count(*) FROM hotdash.jobs WHERE 'full-count' = ANY (tags) AND state = 'completed') - 1)
