@@ -29,22 +29,26 @@ hd_tick_register(HdTick tick)
 }
 
 void
+hd_tick_repeat(HdTick tick, bool atomic)
+{
+	bool more;
+
+	do
+	{
+		/* As in a task; a procedure that commits holds none of its own. */
+		PushActiveSnapshot(GetTransactionSnapshot());
+		more = hd_instance_is_ours() && tick();
+		PopActiveSnapshot();
+		if (!atomic)
+			SPI_commit();
+	} while (more && !atomic);
+}
+
+void
 hd_tick_call(bool atomic)
 {
 	for (int i = 0; i < nticks; i++)
-	{
-		bool more;
-
-		do
-		{
-			/* As in a task; a procedure that commits holds none of its own. */
-			PushActiveSnapshot(GetTransactionSnapshot());
-			more = hd_instance_is_ours() && ticks[i]();
-			PopActiveSnapshot();
-			if (!atomic)
-				SPI_commit();
-		} while (more && !atomic);
-	}
+		hd_tick_repeat(ticks[i], atomic);
 }
 
 TimestampTz

@@ -29,8 +29,11 @@ extern void hd_tick_register(HdTick tick);
  * hd_tick_call
  *		Run what was registered, committing after each step unless atomic.  The
  *		caller has connected to SPI.
+ * hd_tick_repeat
+ *		The same of one alone.
  */
 extern void hd_tick_call(bool atomic);
+extern void hd_tick_repeat(HdTick tick, bool atomic);
 
 /*
  * hd_tick_task

@@ -44,8 +44,9 @@ typedef enum Column
 	COLUMNS
 } Column;
 
-static const char *const column_names[COLUMNS] = {
-	"id", "lane", "next_b", "last_at", "due_b", "next_step", "version_id", "metric", "priority"};
+static const char *const column_names[COLUMNS] = {"id",			"lane",	  "next_b",
+												  "last_at",	"due_b",  "next_step",
+												  "version_id", "metric", "priority"};
 
 /* A lane in which something is due; its slot holds the first row that was not taken yet. */
 typedef struct Cursor
@@ -129,8 +130,8 @@ advance(HdSlaDue *due, Cursor *cursor)
 		ExecDropSingleTupleTableSlot(cursor->slot);
 		return;
 	}
-	cursor->at = hd_sla_lane_instant(cursor->lane,
-									 DatumGetInt64(column(due, cursor->slot, COL_NEXT_B)));
+	cursor->at =
+		hd_sla_lane_instant(cursor->lane, DatumGetInt64(column(due, cursor->slot, COL_NEXT_B)));
 	pairingheap_add(due->cursors, &cursor->node);
 }
 
@@ -197,7 +198,7 @@ hd_sla_due_open(TimestampTz now)
 	due->rel = table_open(relid, RowExclusiveLock);
 	due->index = index_open(hd_spi_relation(&due_index), AccessShareLock);
 
-	/* Calendars are looked up by the active snapshot, and in a procedure that has committed there is none. */
+	/* Calendars are looked up by the active snapshot: they are to be of the same as the clocks. */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	due->snapshot = GetActiveSnapshot();
 	due->locked = table_slot_create(due->rel, NULL);
@@ -253,7 +254,6 @@ bring(HdSlaDue *due)
 	clock->lane = cursor->lane;
 	clock->past = cursor->past;
 	clock->breached_at = DT_NOEND;
-	clock->place = -1;
 	clock->at = instant_of(clock);
 	pairingheap_add(due->clocks, &clock->node);
 	due->nclocks++;
@@ -292,9 +292,9 @@ static bool
 lock_clock(HdSlaDue *due, HdSlaDueClock *clock)
 {
 	TM_FailureData failure;
-	TM_Result result =
-		table_tuple_lock(due->rel, &clock->tid, due->snapshot, due->locked,
-						 GetCurrentCommandId(true), LockTupleNoKeyExclusive, LockWaitSkip, 0, &failure);
+	TM_Result result = table_tuple_lock(due->rel, &clock->tid, due->snapshot, due->locked,
+										GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+										LockWaitSkip, 0, &failure);
 
 	if (result != TM_Ok)
 	{
@@ -372,6 +372,5 @@ hd_sla_due_first(const HdSlaDue *due)
 {
 	if (pairingheap_is_empty(due->cursors))
 		return due->next;
-	return Min(due->next,
-			   pairingheap_container(Cursor, node, pairingheap_first(due->cursors))->at);
+	return Min(due->next, pairingheap_container(Cursor, node, pairingheap_first(due->cursors))->at);
 }

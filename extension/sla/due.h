@@ -50,7 +50,7 @@ typedef struct HdSlaDueClock
 	int next_step;			 /* of the ladder */
 	bool is_last;			 /* none comes after it */
 	TimestampTz breached_at; /* DT_NOEND: it was not found breached here */
-	int place;				 /* the caller's; -1 at first */
+	bool is_listed;			 /* the caller's */
 } HdSlaDueClock;
 
 /* A step that was taken. */

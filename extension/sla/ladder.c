@@ -57,8 +57,8 @@ hd_sla_ladders(void)
 static uint64
 hash_text(const text *value, uint64 seed)
 {
-	return hash_bytes_extended((const unsigned char *) VARDATA_ANY(value),
-							   VARSIZE_ANY_EXHDR(value), seed);
+	return hash_bytes_extended((const unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value),
+							   seed);
 }
 
 static bool

@@ -128,6 +128,22 @@ array_of(Datum *values, bool *nulls, int n, Oid type)
 	}
 }
 
+static void
+remember(Batch *batch, const HdSlaDueStep *step)
+{
+	if (batch->nsteps == batch->allocated)
+	{
+		batch->allocated *= 2;
+		batch->steps = repalloc(batch->steps, sizeof(HdSlaDueStep) * batch->allocated);
+		batch->clocks = repalloc(batch->clocks, sizeof(HdSlaDueClock *) * batch->allocated);
+	}
+	batch->steps[batch->nsteps++] = *step;
+	if (step->clock->is_listed)
+		return;
+	step->clock->is_listed = true;
+	batch->clocks[batch->nclocks++] = step->clock;
+}
+
 /* Take steps, and lock their clocks, until there are enough. */
 static void
 take(Batch *batch)
@@ -136,26 +152,13 @@ take(Batch *batch)
 	HdSlaDueStep step;
 	int cost = 0;
 
+	batch->allocated = 64;
+	batch->steps = palloc(sizeof(HdSlaDueStep) * batch->allocated);
+	batch->clocks = palloc(sizeof(HdSlaDueClock *) * batch->allocated);
 	while (batch->nsteps < batch->max_steps && cost < batch->max_cost &&
 		   hd_sla_due_take(due, batch->max_steps - batch->nsteps, &step))
 	{
-		if (batch->nsteps == batch->allocated)
-		{
-			batch->allocated = Max(64, batch->allocated * 2);
-			batch->steps = batch->steps == NULL
-							   ? palloc(sizeof(HdSlaDueStep) * batch->allocated)
-							   : repalloc(batch->steps, sizeof(HdSlaDueStep) * batch->allocated);
-			batch->clocks = batch->clocks == NULL
-								? palloc(sizeof(HdSlaDueClock *) * batch->allocated)
-								: repalloc(batch->clocks,
-										   sizeof(HdSlaDueClock *) * batch->allocated);
-		}
-		batch->steps[batch->nsteps++] = step;
-		if (step.clock->place < 0)
-		{
-			step.clock->place = batch->nclocks;
-			batch->clocks[batch->nclocks++] = step.clock;
-		}
+		remember(batch, &step);
 		cost += 1 + ACTION_COST * step.actions;
 	}
 	batch->passed = hd_sla_due_passed(due);
@@ -406,16 +409,10 @@ hd_sla_sql_scan_tick(PG_FUNCTION_ARGS)
 {
 	bool atomic = fcinfo->context == NULL || !IsA(fcinfo->context, CallContext) ||
 				  castNode(CallContext, fcinfo->context)->atomic;
-	bool more;
 
 	PreventCommandIfReadOnly("CALL hotdash._sla_scan_tick()");
 	SPI_connect_ext(atomic ? 0 : SPI_OPT_NONATOMIC);
-	do
-	{
-		more = hd_instance_is_ours() && hd_sla_scan_tick();
-		if (!atomic)
-			SPI_commit();
-	} while (more && !atomic);
+	hd_tick_repeat(hd_sla_scan_tick, atomic);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
