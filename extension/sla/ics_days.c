@@ -134,8 +134,9 @@ whole_days(const Layout *layout, const HdSlaIcsTime *start, int32 *first, int32 
 	if (start->clock == HD_SLA_ICS_DATE)
 	{
 		*first = start->date;
-		*last = end_of(layout->event, start, &end) ? end.date : 0;
-		*last = Max(*last, *first + 1);
+		*last = *first + 1;
+		if (end_of(layout->event, start, &end))
+			*last = Max(*last, end.date);
 	}
 	else if (!end_of(layout->event, start, &end) || !zones->instant(zones->arg, start, &from) ||
 			 !zones->instant(zones->arg, &end, &to) || !zones->midnight(zones->arg, from, first) ||
@@ -246,6 +247,7 @@ take_period(Layout *layout, const int32 *dates, int n, int *left)
 {
 	const HdSlaIcsRule *rule = &layout->event->rule;
 	int32 begin = hd_sla_ics_year_begins(HD_SLA_ICS_FIRST_YEAR);
+	int32 end = hd_sla_ics_year_begins(HD_SLA_ICS_LAST_YEAR + 1);
 	HdSlaIcsTime time = layout->event->start;
 	int order;
 
@@ -254,7 +256,8 @@ take_period(Layout *layout, const int32 *dates, int n, int *left)
 		time.date = dates[i];
 		if (dates[i] <= layout->event->start.date)
 			continue;
-		if (rule->has_until && (!compare(layout, &time, &rule->until, &order) || order > 0))
+		if (dates[i] >= end ||
+			(rule->has_until && (!compare(layout, &time, &rule->until, &order) || order > 0)))
 		{
 			*left = 0;
 			return true;

@@ -2,7 +2,7 @@
  * shim.c
  *	  What the extension's parsers want of a server, without one.
  *
- * Memory comes from malloc, so that the sanitizer sees each block; it is freed after the call. Of an
+ * Memory comes from malloc, so that the sanitizer sees each block; it is freed once 64 others were asked for. Of an
  * error nothing is expected here: none of these parsers raises one for what it reads.
  */
 #include "postgres.h"
@@ -85,7 +85,7 @@ errfinish(const char *filename, int lineno, const char *funcname)
 /* ---- memory ---- */
 
 static void *blocks[64];
-static int block_count;
+static int oldest;
 
 void *
 palloc(Size size)
@@ -94,10 +94,9 @@ palloc(Size size)
 
 	if (block == NULL)
 		abort();
-	for (int i = 0; block_count == lengthof(blocks) && i < lengthof(blocks); i++)
-		free(blocks[i]);
-	block_count %= lengthof(blocks);
-	blocks[block_count++] = block;
+	free(blocks[oldest]);
+	blocks[oldest] = block;
+	oldest = (oldest + 1) % lengthof(blocks);
 	return block;
 }
 
