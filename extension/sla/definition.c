@@ -13,8 +13,7 @@
 
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
-#include "utils/datetime.h"
-#include "utils/timestamp.h"
+#include "sla/dates.h"
 
 #define HINT_DATE "Write dates as \"2026-12-25\", from 1800 to 2399"
 #define HINT_TIME \
@@ -158,91 +157,22 @@ find_member(const Member *members, const Place *place)
  * Times and dates
  */
 
-/* So many digits; -1: there are not. */
-static int
-digits(const char *text, int n)
-{
-	int number = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		if (text[i] < '0' || text[i] > '9')
-			return -1;
-		number = number * 10 + (text[i] - '0');
-	}
-	return number;
-}
-
-static bool
-is_day_of(int year, int month, int day)
-{
-	return month >= 1 && month <= MONTHS_PER_YEAR && day >= 1 &&
-		   day <= day_tab[isleap(year)][month - 1];
-}
-
-bool
-hd_sla_definition_date(const char *text, int length, int32 *date)
-{
-	int year;
-	int month;
-	int day;
-
-	if (length != 10 || text[4] != '-' || text[7] != '-')
-		return false;
-	year = digits(text, 4);
-	month = digits(text + 5, 2);
-	day = digits(text + 8, 2);
-	if (year < 1800 || year > 2399 || !is_day_of(year, month, day))
-		return false;
-	*date = date2j(year, month, day) - POSTGRES_EPOCH_JDATE;
-	return true;
-}
-
 static int32
 read_date(const Place *place, const char *text, int length)
 {
 	int32 date;
 
-	if (!hd_sla_definition_date(text, length, &date))
+	if (!hd_sla_dates_date(text, length, &date))
 		fail(place, "There is no such date.", HINT_DATE);
 	return date;
-}
-
-/* Microseconds of HH:MM[:SS[.ffffff]]; -1: it is none. */
-static int64
-parse_time(const char *text, int length)
-{
-	int64 micros = 0;
-	int hours;
-	int minutes;
-	int seconds = 0;
-
-	if (length < 5 || text[2] != ':')
-		return -1;
-	hours = digits(text, 2);
-	minutes = digits(text + 3, 2);
-	if (length > 5)
-	{
-		if (length < 8 || length == 9 || length > 15 || text[5] != ':')
-			return -1;
-		seconds = digits(text + 6, 2);
-		if (length > 9)
-		{
-			micros = (text[8] == '.') ? digits(text + 9, length - 9) : -1;
-			for (int i = length; i < 15; i++)
-				micros *= 10;
-		}
-	}
-	if (hours < 0 || minutes < 0 || minutes > 59 || seconds < 0 || seconds > 59 || micros < 0)
-		return -1;
-	return ((hours * 60 + minutes) * 60 + seconds) * USECS_PER_SEC + micros;
 }
 
 static int64
 read_time(const Place *place, const JsonbValue *value)
 {
-	int64 time =
-		(value->type == jbvString) ? parse_time(value->val.string.val, value->val.string.len) : -1;
+	int64 time = (value->type == jbvString)
+					 ? hd_sla_dates_time(value->val.string.val, value->val.string.len)
+					 : -1;
 
 	if (time < 0)
 		fail(place, "This is no time of a day.", HINT_TIME);
@@ -444,17 +374,11 @@ static void
 add_yearly(Reader *reader, const Place *place, const Holiday *holiday)
 {
 	HdSlaHolidays *holidays = &reader->rules->holidays;
-	const char *text = holiday->date.val.string.val;
-	int month = -1;
-	int day = -1;
+	int month;
+	int day;
 
-	if (holiday->date.val.string.len == 5 && text[2] == '-')
-	{
-		month = digits(text, 2);
-		day = digits(text + 3, 2);
-	}
-	/* a year that has all days */
-	if (!is_day_of(2000, month, day))
+	if (!hd_sla_dates_yearly(holiday->date.val.string.val, holiday->date.val.string.len, &month,
+							 &day))
 		fail(place, "There is no such day of a year.",
 			 "Write what comes every year as \"12-25\", with \"yearly\": true");
 	if ((holidays->yearly[month - 1] & ((uint32) 1 << day)) != 0)

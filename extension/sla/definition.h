@@ -30,11 +30,4 @@
  */
 extern HdSlaRules *hd_sla_definition_read(Jsonb *definition, bool names);
 
-/*
- * hd_sla_definition_date
- *		A date written as 2026-12-25, of the time that calendars know of; false: it
- *		is none.
- */
-extern bool hd_sla_definition_date(const char *text, int length, int32 *date);
-
 #endif /* HD_SLA_DEFINITION_H */

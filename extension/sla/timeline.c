@@ -340,6 +340,7 @@ hd_sla_timeline_same(HdSlaCalendar *a, HdSlaCalendar *b, TimestampTz until)
 {
 	bool same = true;
 
+	until = Min(until, HD_SLA_LAST_INSTANT);
 	if (same_rules(a, b, date_of(until) + HD_SLA_REACH))
 		return true;
 	/* they may be the same all the same; where they are not, it is more likely to show late */
