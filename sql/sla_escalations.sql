@@ -275,37 +275,88 @@ CREATE FUNCTION hotdash._escalation_raise(rule text, actions jsonb, facts jsonb)
 COMMENT ON FUNCTION hotdash._escalation_raise(text, jsonb, jsonb) IS 'Raises an escalation and performs its actions, unless it is raised already';
 REVOKE ALL ON FUNCTION hotdash._escalation_raise(text, jsonb, jsonb) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._escalation_turn(rule text, actions jsonb, held bool, facts jsonb, found_at timestamptz) RETURNS bool
+CREATE FUNCTION hotdash._escalation_apply(rule text, actions jsonb, held bool, facts jsonb) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
 	#variable_conflict use_variable
-	/* False: left for the tick. */
 	BEGIN
 		IF held = EXISTS (SELECT FROM hotdash._escalation AS e
-				WHERE e.tenant = facts ->> 'tenant' AND e.subject = facts ->> 'subject' AND e.rule = _escalation_turn.rule
+				WHERE e.tenant = facts ->> 'tenant' AND e.subject = facts ->> 'subject' AND e.rule = _escalation_apply.rule
 					AND e.cleared_at IS NULL) THEN
-			RETURN true;
+			RETURN;
 		END IF;
 		IF held THEN
 			PERFORM hotdash._escalation_raise(rule, actions, facts);
 		ELSE
 			PERFORM hotdash._escalation_close(rule, facts);
 		END IF;
-		RETURN true;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._escalation_apply(text, jsonb, bool, jsonb) IS
+	'What a rule was found to be for a subject: raises, clears, or does nothing';
+REVOKE ALL ON FUNCTION hotdash._escalation_apply(text, jsonb, bool, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._escalation_take(rule text, facts jsonb) RETURNS SETOF hotdash._escalation_left
+	LANGUAGE sql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	SET lock_timeout = '50ms'
+	AS $$
+		WITH gone AS (
+			DELETE FROM hotdash._escalation_left AS l
+			WHERE l.tenant = _escalation_take.facts ->> 'tenant' AND l.subject = _escalation_take.facts ->> 'subject'
+				AND l.rule = _escalation_take.rule
+			RETURNING l.*
+		)
+		SELECT * FROM gone ORDER BY id
+	$$;
+COMMENT ON FUNCTION hotdash._escalation_take(text, jsonb) IS 'Takes what was left of a rule and subject, in order';
+REVOKE ALL ON FUNCTION hotdash._escalation_take(text, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._escalation_drain(rule text, actions jsonb, facts jsonb) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	#variable_conflict use_variable
+	/*
+	 * What others had to leave comes before what is found now. What was found earlier than the escalation began or ended that
+	 * is there says nothing about it any more.
+	 */
+	DECLARE
+		l hotdash._escalation_left;
+	BEGIN
+		IF NOT EXISTS (SELECT FROM hotdash._escalation_left AS x
+				WHERE x.tenant = facts ->> 'tenant' AND x.subject = facts ->> 'subject' AND x.rule = _escalation_drain.rule) THEN
+			RETURN;
+		END IF;
+		FOR l IN SELECT * FROM hotdash._escalation_take(rule, facts) LOOP
+			CONTINUE WHEN l.at < (SELECT max(greatest(e.raised_at, e.cleared_at)) FROM hotdash._escalation AS e
+				WHERE e.tenant = l.tenant AND e.subject = l.subject AND e.rule = l.rule);
+			PERFORM hotdash._escalation_apply(l.rule, actions, l.held, l.facts);
+		END LOOP;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._escalation_drain(text, jsonb, jsonb) IS 'Applies what was left of a rule and subject';
+REVOKE ALL ON FUNCTION hotdash._escalation_drain(text, jsonb, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._escalation_turn(rule text, actions jsonb, held bool, facts jsonb) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		PERFORM hotdash._escalation_drain(rule, actions, facts);
+		PERFORM hotdash._escalation_apply(rule, actions, held, facts);
 	EXCEPTION
 		WHEN transaction_rollback OR lock_not_available THEN
 			INSERT INTO hotdash._escalation_left
-				VALUES (hotdash._escalation_next_id(), found_at, held, rule, facts ->> 'tenant', facts ->> 'subject', facts);
-			RETURN false;
+				VALUES (hotdash._escalation_next_id(), hotdash._now(), held, rule, facts ->> 'tenant', facts ->> 'subject', facts);
 		WHEN OTHERS THEN
 			PERFORM hotdash._escalation_failed(rule, facts, 'escalation', SQLSTATE, SQLERRM);
-			RETURN true;
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._escalation_turn(text, jsonb, bool, jsonb, timestamptz) IS
-	'What a rule was found to be for a subject: raises, clears, or does nothing; whether it could be done now';
-REVOKE ALL ON FUNCTION hotdash._escalation_turn(text, jsonb, bool, jsonb, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION hotdash._escalation_turn(text, jsonb, bool, jsonb) IS
+	'Applies what a rule was found to be for a subject, or leaves it for later';
+REVOKE ALL ON FUNCTION hotdash._escalation_turn(text, jsonb, bool, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._escalation_holds(rule text, condition jsonb, facts jsonb) RETURNS bool
 	LANGUAGE plpgsql VOLATILE
@@ -333,7 +384,7 @@ CREATE FUNCTION hotdash._escalation_look(facts jsonb) RETURNS void
 			held := hotdash._escalation_holds(r.name, r.condition, facts);
 			-- Without a message nothing is said about its language.
 			IF held OR NOT held AND (facts ? 'language' OR NOT r.reads && '{language,*}') THEN
-				PERFORM hotdash._escalation_turn(r.name, r.actions, held, facts, hotdash._now());
+				PERFORM hotdash._escalation_turn(r.name, r.actions, held, facts);
 			END IF;
 		END LOOP;
 	END
@@ -436,9 +487,9 @@ CREATE FUNCTION hotdash._escalation_depth_is(rule text, depth jsonb, actions jso
 				ELSE format('%s SLA clocks are pending%s', value, ' of policy ' || (depth ->> 'policy')) END,
 			facts -> 'depth' || jsonb_build_object('rule', rule), 'sla', facts ->> 'tenant');
 		IF value >= b.critical_at THEN
-			PERFORM hotdash._escalation_turn(rule, actions, true, facts, hotdash._now());
+			PERFORM hotdash._escalation_turn(rule, actions, true, facts);
 		ELSIF value < b.ease_below THEN
-			PERFORM hotdash._escalation_turn(rule, actions, false, facts, hotdash._now());
+			PERFORM hotdash._escalation_turn(rule, actions, false, facts);
 		END IF;
 	END
 	$$;
@@ -480,36 +531,36 @@ CREATE FUNCTION hotdash._escalation_catch_up(up_to int) RETURNS bool
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	/*
-	 * In order. What was found earlier than the escalation began or ended that is there now says nothing about it any more.
-	 * A rule that is gone is none.
-	 */
+	/* Subjects that somebody is at are left for the next time; what was left of a rule that is gone is forgotten. */
 	DECLARE
 		done int := 0;
-		all_done bool := true;
 		l record;
 	BEGIN
 		FOR l IN
-			WITH gone AS (
-				DELETE FROM hotdash._escalation_left AS x WHERE x.id IN (
-					SELECT y.id FROM hotdash._escalation_left AS y ORDER BY y.id LIMIT up_to FOR UPDATE SKIP LOCKED)
-				RETURNING x.*
-			)
-			SELECT g.*, r.actions,
-				(SELECT max(greatest(e.raised_at, e.cleared_at)) FROM hotdash._escalation AS e
-					WHERE e.tenant = g.tenant AND e.subject = g.subject AND e.rule = g.rule) AS changed_at
-			FROM gone AS g JOIN hotdash._escalation_rules_in_force() AS r ON r.name = g.rule
-			ORDER BY g.id
+			SELECT x.rule, r.actions, jsonb_build_object('tenant', x.tenant, 'subject', x.subject) AS facts
+			FROM (SELECT y.rule, y.tenant, y.subject, min(y.id) AS id FROM hotdash._escalation_left AS y GROUP BY 1, 2, 3) AS x
+			LEFT JOIN hotdash._escalation_rules_in_force() AS r ON r.name = x.rule
+			ORDER BY x.id LIMIT up_to
 		LOOP
-			done := done + 1;
-			CONTINUE WHEN l.changed_at > l.at;
-			all_done := hotdash._escalation_turn(l.rule, l.actions, l.held, l.facts, l.at) AND all_done;
+			BEGIN
+				IF l.actions IS NULL THEN
+					PERFORM hotdash._escalation_take(l.rule, l.facts);
+				ELSE
+					PERFORM hotdash._escalation_drain(l.rule, l.actions, l.facts);
+				END IF;
+				done := done + 1;
+			EXCEPTION
+				WHEN transaction_rollback OR lock_not_available THEN
+					NULL;
+				WHEN OTHERS THEN
+					PERFORM hotdash._escalation_failed(l.rule, l.facts, 'escalation', SQLSTATE, SQLERRM);
+			END;
 		END LOOP;
-		RETURN done >= up_to AND all_done;
+		RETURN done >= up_to;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_catch_up(int) IS
-	'Applies what was left since others were at the same escalation; true when that may not have been all';
+	'Applies what was left since others were at the same escalation, of so many subjects; true when that may not have been all';
 REVOKE ALL ON FUNCTION hotdash._escalation_catch_up(int) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._escalation_sweep(up_to int) RETURNS bool

@@ -16,9 +16,10 @@
  *
  * Once. At most one escalation of a rule, tenant and subject is open, by a unique index; who inserts the row performs
  * the actions, in the same subtransaction. Two transactions at the same subject wait for each other at its clocks
- * anyway; where they did not, the second waits for the first, but 50 ms at most. Who would wait longer, or is in a snapshot in which what
- * the first did cannot be seen, writes down what it found in _escalation_left instead, and the tick applies it. So no
- * rule makes an application wait, none takes part in a deadlock for longer than that, none raises twice, and none is lost.
+ * anyway; where they did not, the second waits for the first, but 50 ms at most. Who would wait longer, or is in a
+ * snapshot in which what the first did cannot be seen, writes down what it found in _escalation_left; who comes to the
+ * subject next, at the latest the tick, applies that first. So no rule makes an application wait for another's commit,
+ * or keeps it in a deadlock, none raises twice, and none is lost.
  *
  * Failures. A condition or an action that fails undoes nothing but itself: it is counted, noted in _escalation_failure
  * (of each rule at most every ten seconds), and health() tells of it.
@@ -82,6 +83,7 @@ CREATE TABLE hotdash._escalation_left (
 	subject text COLLATE "C" NOT NULL,
 	facts jsonb NOT NULL
 );
+CREATE INDEX _escalation_left_subject ON hotdash._escalation_left (tenant, subject, rule);
 COMMENT ON TABLE hotdash._escalation_left IS 'What was found of a rule while another transaction was at the same escalation';
 COMMENT ON COLUMN hotdash._escalation_left.held IS 'Whether the condition was true';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._escalation_left', '');

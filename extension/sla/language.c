@@ -174,8 +174,8 @@ query_of_phrase(Oid config, const char *phrase)
 		return plain;
 	hd_sla_words(&words, phrase, (int) strlen(phrase), true, true);
 	written_out = query_of_words(config, words.text.data);
-	return DatumGetTSQuery(DirectFunctionCall2(tsquery_or, TSQueryGetDatum(plain),
-											   TSQueryGetDatum(written_out)));
+	return DatumGetTSQuery(
+		DirectFunctionCall2(tsquery_or, TSQueryGetDatum(plain), TSQueryGetDatum(written_out)));
 }
 
 /* Two phrases may have the same stems; the one that weighs more came first. */
@@ -304,9 +304,9 @@ dictionary_of(const Dictionaries *all, text *language)
 static void
 weigh(Mood *mood, const Dictionary *dictionary, const HdSlaWords *words)
 {
-	Datum vector = DirectFunctionCall2(
-		to_tsvector_byid, ObjectIdGetDatum(dictionary->config),
-		PointerGetDatum(cstring_to_text_with_len(words->text.data, words->text.len)));
+	Datum vector = DirectFunctionCall2(to_tsvector_byid, ObjectIdGetDatum(dictionary->config),
+									   PointerGetDatum(cstring_to_text_with_len(words->text.data,
+																				words->text.len)));
 
 	mood->dictionary = dictionary;
 	mood->score = 0;
@@ -315,8 +315,7 @@ weigh(Mood *mood, const Dictionary *dictionary, const HdSlaWords *words)
 	{
 		const Phrase *phrase = &dictionary->phrases[i];
 
-		if (!DatumGetBool(
-				DirectFunctionCall2(ts_match_vq, vector, TSQueryGetDatum(phrase->query))))
+		if (!DatumGetBool(DirectFunctionCall2(ts_match_vq, vector, TSQueryGetDatum(phrase->query))))
 			continue;
 		mood->score += phrase->weight;
 		if (phrase->weight > 0)

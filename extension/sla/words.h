@@ -28,11 +28,11 @@
 typedef struct HdSlaWords
 {
 	StringInfoData text;
-	int shouted;		 /* words of four and more letters, all of them capitals */
-	int whole;			 /* words of four and more letters */
-	int most_marks;		 /* in one run of exclamation and question marks, one of them the former */
-	int faces;			 /* that are angry */
-	bool has_umlauts;	 /* there was an ä, ö or ü */
+	int shouted;	  /* words of four and more letters, all of them capitals */
+	int whole;		  /* words of four and more letters */
+	int most_marks;	  /* in one run of exclamation and question marks, one of them the former */
+	int faces;		  /* that are angry */
+	bool has_umlauts; /* there was an ä, ö or ü */
 } HdSlaWords;
 
 /*
