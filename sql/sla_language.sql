@@ -14,49 +14,25 @@
  * Stemmers that keep every word
  */
 
-CREATE TEXT SEARCH DICTIONARY hotdash._stem_de (TEMPLATE = pg_catalog.snowball, LANGUAGE = german);
-COMMENT ON TEXT SEARCH DICTIONARY hotdash._stem_de IS 'German stems, of all words';
-CREATE TEXT SEARCH DICTIONARY hotdash._stem_en (TEMPLATE = pg_catalog.snowball, LANGUAGE = english);
-COMMENT ON TEXT SEARCH DICTIONARY hotdash._stem_en IS 'English stems, of all words';
-CREATE TEXT SEARCH DICTIONARY hotdash._stem_es (TEMPLATE = pg_catalog.snowball, LANGUAGE = spanish);
-COMMENT ON TEXT SEARCH DICTIONARY hotdash._stem_es IS 'Spanish stems, of all words';
-CREATE TEXT SEARCH DICTIONARY hotdash._stem_fr (TEMPLATE = pg_catalog.snowball, LANGUAGE = french);
-COMMENT ON TEXT SEARCH DICTIONARY hotdash._stem_fr IS 'French stems, of all words';
-CREATE TEXT SEARCH DICTIONARY hotdash._stem_it (TEMPLATE = pg_catalog.snowball, LANGUAGE = italian);
-COMMENT ON TEXT SEARCH DICTIONARY hotdash._stem_it IS 'Italian stems, of all words';
-CREATE TEXT SEARCH DICTIONARY hotdash._stem_nl (TEMPLATE = pg_catalog.snowball, LANGUAGE = dutch);
-COMMENT ON TEXT SEARCH DICTIONARY hotdash._stem_nl IS 'Dutch stems, of all words';
-CREATE TEXT SEARCH DICTIONARY hotdash._stem_pt (TEMPLATE = pg_catalog.snowball, LANGUAGE = portuguese);
-COMMENT ON TEXT SEARCH DICTIONARY hotdash._stem_pt IS 'Portuguese stems, of all words';
+DO $$
+DECLARE
+	s record;
+BEGIN
+	FOR s IN SELECT * FROM (VALUES ('de', 'german'), ('en', 'english'), ('es', 'spanish'), ('fr', 'french'), ('it', 'italian'),
+			('nl', 'dutch'), ('pt', 'portuguese')) AS v (code, name) LOOP
+		EXECUTE format('CREATE TEXT SEARCH DICTIONARY hotdash.%I (TEMPLATE = pg_catalog.snowball, LANGUAGE = %I)',
+			'_stem_' || s.code, s.name);
+		EXECUTE format('COMMENT ON TEXT SEARCH DICTIONARY hotdash.%I IS %L', '_stem_' || s.code,
+			format('Stems of all words, %s', s.name));
+		EXECUTE format('CREATE TEXT SEARCH CONFIGURATION hotdash.%I (PARSER = pg_catalog."default")', '_words_' || s.code);
+		EXECUTE format('ALTER TEXT SEARCH CONFIGURATION hotdash.%I
+			ADD MAPPING FOR asciiword, word, numword, uint, sfloat WITH hotdash.%I', '_words_' || s.code, '_stem_' || s.code);
+		EXECUTE format('COMMENT ON TEXT SEARCH CONFIGURATION hotdash.%I IS %L', '_words_' || s.code,
+			format('How messages and phrases are read, %s', s.name));
+	END LOOP;
+END
+$$;
 
-CREATE TEXT SEARCH CONFIGURATION hotdash._words_de (PARSER = pg_catalog."default");
-ALTER TEXT SEARCH CONFIGURATION hotdash._words_de
-	ADD MAPPING FOR asciiword, word, numword, uint, sfloat WITH hotdash._stem_de;
-COMMENT ON TEXT SEARCH CONFIGURATION hotdash._words_de IS 'How messages and phrases in German are read';
-CREATE TEXT SEARCH CONFIGURATION hotdash._words_en (PARSER = pg_catalog."default");
-ALTER TEXT SEARCH CONFIGURATION hotdash._words_en
-	ADD MAPPING FOR asciiword, word, numword, uint, sfloat WITH hotdash._stem_en;
-COMMENT ON TEXT SEARCH CONFIGURATION hotdash._words_en IS 'How messages and phrases in English are read';
-CREATE TEXT SEARCH CONFIGURATION hotdash._words_es (PARSER = pg_catalog."default");
-ALTER TEXT SEARCH CONFIGURATION hotdash._words_es
-	ADD MAPPING FOR asciiword, word, numword, uint, sfloat WITH hotdash._stem_es;
-COMMENT ON TEXT SEARCH CONFIGURATION hotdash._words_es IS 'How messages and phrases in Spanish are read';
-CREATE TEXT SEARCH CONFIGURATION hotdash._words_fr (PARSER = pg_catalog."default");
-ALTER TEXT SEARCH CONFIGURATION hotdash._words_fr
-	ADD MAPPING FOR asciiword, word, numword, uint, sfloat WITH hotdash._stem_fr;
-COMMENT ON TEXT SEARCH CONFIGURATION hotdash._words_fr IS 'How messages and phrases in French are read';
-CREATE TEXT SEARCH CONFIGURATION hotdash._words_it (PARSER = pg_catalog."default");
-ALTER TEXT SEARCH CONFIGURATION hotdash._words_it
-	ADD MAPPING FOR asciiword, word, numword, uint, sfloat WITH hotdash._stem_it;
-COMMENT ON TEXT SEARCH CONFIGURATION hotdash._words_it IS 'How messages and phrases in Italian are read';
-CREATE TEXT SEARCH CONFIGURATION hotdash._words_nl (PARSER = pg_catalog."default");
-ALTER TEXT SEARCH CONFIGURATION hotdash._words_nl
-	ADD MAPPING FOR asciiword, word, numword, uint, sfloat WITH hotdash._stem_nl;
-COMMENT ON TEXT SEARCH CONFIGURATION hotdash._words_nl IS 'How messages and phrases in Dutch are read';
-CREATE TEXT SEARCH CONFIGURATION hotdash._words_pt (PARSER = pg_catalog."default");
-ALTER TEXT SEARCH CONFIGURATION hotdash._words_pt
-	ADD MAPPING FOR asciiword, word, numword, uint, sfloat WITH hotdash._stem_pt;
-COMMENT ON TEXT SEARCH CONFIGURATION hotdash._words_pt IS 'How messages and phrases in Portuguese are read';
 CREATE TEXT SEARCH CONFIGURATION hotdash._words (PARSER = pg_catalog."default");
 ALTER TEXT SEARCH CONFIGURATION hotdash._words
 	ADD MAPPING FOR asciiword, word, numword, uint, sfloat WITH pg_catalog.simple;
@@ -494,7 +470,7 @@ COMMENT ON TYPE hotdash.language_result IS
 	'How a message sounds: whether it is angry, by how much, what was found, and the dictionary that it was found in';
 
 CREATE FUNCTION hotdash.escalation_language(message text, language text DEFAULT NULL) RETURNS hotdash.language_result
-	AS 'MODULE_PATHNAME', 'hd_sla_sql_language' LANGUAGE C STABLE PARALLEL RESTRICTED COST 100;
+	AS 'MODULE_PATHNAME', 'hd_sla_sql_language' LANGUAGE C STABLE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION hotdash.escalation_language(text, text) IS
 	'Whether a message sounds angry, by the dictionary of a language (de-CH is de), else by the one that finds most';
 REVOKE ALL ON FUNCTION hotdash.escalation_language(text, text) FROM PUBLIC;

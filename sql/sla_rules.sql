@@ -581,12 +581,30 @@ ALTER TABLE hotdash._escalation ENABLE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON hotdash._escalation USING (hotdash._tenant_sees(tenant));
 COMMENT ON POLICY tenant ON hotdash._escalation IS 'A session bound to a tenant sees that tenant alone';
 
+CREATE FUNCTION hotdash._escalation_action_shown(rule text) RETURNS jsonb
+	LANGUAGE sql STABLE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+		-- Headers of calls may hold a secret: their names alone.
+		SELECT coalesce(jsonb_agg(CASE WHEN jsonb_typeof(a.action #> '{call,headers}') = 'object'
+				THEN jsonb_set(a.action, '{call,headers}', (SELECT coalesce(jsonb_object_agg(h, '…'), '{}')
+					FROM jsonb_object_keys(a.action #> '{call,headers}') AS h))
+				ELSE a.action END ORDER BY a.i), '[]')
+		FROM (SELECT coalesce(r.actions, p.actions) AS actions
+			FROM (SELECT rule AS name) AS n
+			LEFT JOIN hotdash._escalation_rule AS r ON r.name = n.name
+			LEFT JOIN hotdash._escalation_presets() AS p ON p.name = n.name) AS x
+		CROSS JOIN LATERAL jsonb_array_elements(x.actions) WITH ORDINALITY AS a (action, i)
+	$$;
+COMMENT ON FUNCTION hotdash._escalation_action_shown(text) IS 'Actions of a rule, without what headers of calls say';
+REVOKE ALL ON FUNCTION hotdash._escalation_action_shown(text) FROM PUBLIC;
+
 CREATE VIEW hotdash.escalation_rules WITH (security_invoker = true) AS
 	SELECT coalesce(r.name, p.name) AS name, coalesce(r.enabled, false) AS enabled, r.condition IS NULL AS preset,
-		coalesce(r.condition, p.condition) AS condition, coalesce(r.actions, p.actions) AS action, r.changed_at, r.changed_by
+		coalesce(r.condition, p.condition) AS condition, hotdash._escalation_action_shown(coalesce(r.name, p.name)) AS action, r.changed_at, r.changed_by
 	FROM hotdash._escalation_rule AS r
 	FULL JOIN hotdash._escalation_presets() AS p ON p.name = r.name;
-COMMENT ON VIEW hotdash.escalation_rules IS 'Escalation rules, with the presets';
+COMMENT ON VIEW hotdash.escalation_rules IS 'Escalation rules, with the presets; of headers of calls the names alone';
 
 CREATE VIEW hotdash.escalations WITH (security_invoker = true) AS
 	SELECT e.id, e.rule, e.tenant, e.subject, CASE WHEN e.cleared_at IS NULL THEN 'raised' ELSE 'cleared' END AS state,

@@ -67,3 +67,14 @@ hd_tick_task(HdTick tick)
 	CommitTransactionCommand();
 	return hd_clock_real() + (more ? 0 : TICK_US);
 }
+
+bool
+hd_tick_is_time(TimestampTz *done_at, int64 every_us)
+{
+	TimestampTz now = hd_clock_now();
+
+	if (*done_at <= now && now < *done_at + every_us)
+		return false;
+	*done_at = now;
+	return true;
+}

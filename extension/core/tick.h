@@ -42,4 +42,11 @@ extern void hd_tick_repeat(HdTick tick, bool atomic);
  */
 extern TimestampTz hd_tick_task(HdTick tick);
 
+/*
+ * hd_tick_is_time
+ *		Whether something that is done every so often is due again; notes that it
+ *		is done.  A clock that goes back makes it due.
+ */
+extern bool hd_tick_is_time(TimestampTz *done_at, int64 every_us);
+
 #endif /* HD_TICK_H */

@@ -21,6 +21,7 @@
 #include "core/clock.h"
 #include "core/instance.h"
 #include "core/spi.h"
+#include "core/tick.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
@@ -127,18 +128,6 @@ hd_ops_sql_alert_known(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(known);
 }
 
-/* Whether it is time again for something that is done every so often, and note that it was. */
-static bool
-time_for(TimestampTz *done_at, int64 every_us)
-{
-	TimestampTz now = hd_clock_now();
-
-	if (*done_at <= now && now < *done_at + every_us)
-		return false;
-	*done_at = now;
-	return true;
-}
-
 bool
 hd_ops_alerts_tick(void)
 {
@@ -154,9 +143,9 @@ hd_ops_alerts_tick(void)
 							 0, false);
 	hd_spi_run(&catch_up_plan, batch, NULL, false, 1);
 	more = DatumGetBool(hd_spi_result(0, 1));
-	if (time_for(&levels_at, LEVELS_US))
+	if (hd_tick_is_time(&levels_at, LEVELS_US))
 		hd_spi_run(&queues_plan, NULL, NULL, false, 1);
-	if (time_for(&swept_at, SWEEP_US))
+	if (hd_tick_is_time(&swept_at, SWEEP_US))
 	{
 		hd_spi_run(&sweep_plan, batch, NULL, false, 1);
 		if (DatumGetBool(hd_spi_result(0, 1)))

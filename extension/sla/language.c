@@ -9,7 +9,8 @@
  * Invalidation: _escalation_phrase has a trigger that sends the table's
  * relcache message; a change counts with the next statement.  The dictionaries
  * are read with the latest snapshot, so a session that is in an old one never
- * keeps what was true then.
+ * keeps what was true then.  Parallel workers could not, so the function is not
+ * for them.
  *
  * Bounds: the first 64 kB of a message, and 2,000 phrases
  * that an installation adds to a language.
@@ -434,5 +435,5 @@ hd_sla_language_init(void)
 	DefineCustomRealVariable("hotdash.escalation_angry_score",
 							 "From which score on the language of a message is angry.",
 							 "Phrases that leave no doubt weigh 1.", &angry_score, 1.0, 0.1, 1000,
-							 PGC_USERSET, 0, NULL, NULL, NULL);
+							 PGC_SUSET, 0, NULL, NULL, NULL);
 }

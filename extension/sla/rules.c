@@ -13,9 +13,9 @@
 
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "core/clock.h"
 #include "core/counters.h"
 #include "core/spi.h"
+#include "core/tick.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -173,18 +173,6 @@ hd_sla_sql_rule_failed(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Whether it is time again for something that is done every so often, and note that it was. */
-static bool
-time_for(TimestampTz *done_at, int64 every_us)
-{
-	TimestampTz now = hd_clock_now();
-
-	if (*done_at <= now && now < *done_at + every_us)
-		return false;
-	*done_at = now;
-	return true;
-}
-
 bool
 hd_sla_rules_tick(void)
 {
@@ -200,9 +188,9 @@ hd_sla_rules_tick(void)
 							 0, false);
 	hd_spi_run(&catch_up_plan, batch, NULL, false, 1);
 	more = DatumGetBool(hd_spi_result(0, 1));
-	if (time_for(&depth_at, DEPTH_US))
+	if (hd_tick_is_time(&depth_at, DEPTH_US))
 		hd_spi_run(&depth_plan, NULL, NULL, false, 1);
-	if (time_for(&swept_at, SWEEP_US))
+	if (hd_tick_is_time(&swept_at, SWEEP_US))
 	{
 		hd_spi_run(&sweep_plan, batch, NULL, false, 1);
 		if (DatumGetBool(hd_spi_result(0, 1)))

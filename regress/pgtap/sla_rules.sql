@@ -3,7 +3,7 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL hotdash.now_override = '2041-03-04 10:00:00+00';
-SELECT plan(124);
+SELECT plan(126);
 
 CREATE FUNCTION pg_temp.at(later interval) RETURNS text LANGUAGE sql AS $$
 	SELECT set_config('hotdash.now_override', ('2041-03-04 10:00:00+00'::timestamptz + later)::text, true)
@@ -98,6 +98,14 @@ SELECT hotdash.escalation_rule_enable('angry') \g /dev/null
 SELECT lives_ok($$SELECT hotdash.escalation_rule_enable('angry')$$, 'and on twice');
 SELECT is_empty($$SELECT FROM hotdash._escalation_rule WHERE condition IS NOT NULL OR actions IS NOT NULL$$,
 	'what a preset says is in no table');
+
+SAVEPOINT secret;
+SELECT hotdash.escalation_rule_set('call', '{"var": "vip"}', '{"call": {"url": "https://example.com/", "headers": {"Authorization": "hush"}}}') \g /dev/null
+SELECT is((SELECT action FROM hotdash.escalation_rules WHERE name = 'call'),
+	'[{"call": {"url": "https://example.com/", "headers": {"Authorization": "…"}}}]'::jsonb, 'what a header says is not shown');
+SELECT hotdash.escalation_rule_set('call', '{"var": "vip"}', '[]') \g /dev/null
+SELECT is((SELECT action FROM hotdash.escalation_rules WHERE name = 'call'), '[]'::jsonb, 'no action is one too');
+ROLLBACK TO secret;
 
 /*
  * VIP: the clocks of the subject are held to another priority, at once
