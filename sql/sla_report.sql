@@ -35,41 +35,32 @@ COMMENT ON FUNCTION hotdash._sla_zones() IS 'Policies with their time zones, and
 REVOKE ALL ON FUNCTION hotdash._sla_zones() FROM PUBLIC;
 
 CREATE VIEW hotdash.sla_summary WITH (security_invoker = true) AS
-	WITH zone AS MATERIALIZED (
-		SELECT z.policy, z.name, z.zone, z.today FROM hotdash._sla_zones() AS z
-	), total AS (
-		SELECT c.policy, c.metric, c.tenant, c.priority, coalesce(sum(c.started), 0) AS started, coalesce(sum(c.met), 0) AS met,
-			coalesce(sum(c.late), 0) AS late, coalesce(sum(c.breached), 0) AS breached, coalesce(sum(c.canceled), 0) AS canceled,
-			coalesce(sum(c.canceled_late), 0) AS canceled_late, coalesce(sum(c.paused), 0) AS paused
-		FROM (SELECT t.policy, t.metric, t.tenant, t.priority, t.started, t.met, t.late, t.breached, t.canceled,
-				t.canceled_late, t.paused
-			FROM hotdash._sla_tally AS t WHERE t.bucket = '-infinity'
-			UNION ALL
-			SELECT d.policy, d.metric, d.tenant, d.priority, d.started, d.met, d.late, d.breached, d.canceled,
-				d.canceled_late, d.paused
-			FROM hotdash._sla_delta AS d) AS c
-		GROUP BY c.policy, c.metric, c.tenant, c.priority
-	), today AS (
-		-- No day begins more than 25 hours ago, or ends more than 25 hours from now.
-		SELECT c.policy, c.metric, c.tenant, c.priority, sum(c.resolved) AS resolved
-		FROM (SELECT t.policy, t.metric, t.tenant, t.priority, t.bucket, t.met + t.late AS resolved
-			FROM hotdash._sla_tally AS t
-			WHERE t.bucket > (SELECT hotdash._now() - interval '26 hours') AND t.bucket < (SELECT hotdash._now() + interval '26 hours')
-			UNION ALL
-			SELECT d.policy, d.metric, d.tenant, d.priority, d.bucket, coalesce(d.met, 0) + coalesce(d.late, 0)
-			FROM hotdash._sla_delta AS d WHERE d.met IS NOT NULL OR d.late IS NOT NULL) AS c
-		JOIN zone AS z ON z.policy = c.policy AND (c.bucket AT TIME ZONE z.zone)::date = z.today
-		GROUP BY c.policy, c.metric, c.tenant, c.priority
+	-- What is folded in sums, what is not yet, and the buckets that may be of today: no day begins more than 25 hours ago, or ends
+	-- more than 25 hours from now.
+	WITH part AS (
+		SELECT t.policy, t.metric, t.tenant, t.priority, NULL::timestamptz AS bucket, t.started, t.met, t.late, t.breached, t.canceled,
+			t.canceled_late, t.paused, 0 AS resolved
+		FROM hotdash._sla_tally AS t
+		WHERE t.bucket = '-infinity'
+		UNION ALL
+		SELECT d.policy, d.metric, d.tenant, d.priority, d.bucket, coalesce(d.started, 0), coalesce(d.met, 0), coalesce(d.late, 0),
+			coalesce(d.breached, 0), coalesce(d.canceled, 0), coalesce(d.canceled_late, 0), coalesce(d.paused, 0),
+			coalesce(d.met, 0) + coalesce(d.late, 0)
+		FROM hotdash._sla_delta AS d
+		UNION ALL
+		SELECT t.policy, t.metric, t.tenant, t.priority, t.bucket, 0, 0, 0, 0, 0, 0, 0, t.met + t.late
+		FROM hotdash._sla_tally AS t
+		WHERE t.bucket > (SELECT hotdash._now() - interval '26 hours') AND t.bucket < (SELECT hotdash._now() + interval '26 hours')
 	)
-	SELECT z.name AS policy, t.metric, t.tenant, t.priority,
-		(t.started - t.met - t.late - t.canceled)::bigint AS pending, t.paused::bigint AS paused,
-		(t.breached - t.late - t.canceled_late)::bigint AS overdue, t.started::bigint AS started, t.met::bigint AS met,
-		t.breached::bigint AS breached, hotdash._sla_adherence(t.met, t.breached) AS adherence_pct,
-		coalesce(d.resolved, 0)::bigint AS resolved_today
-	FROM total AS t
-	JOIN zone AS z ON z.policy = t.policy
-	LEFT JOIN today AS d ON d.policy = t.policy AND d.metric = t.metric AND d.tenant = t.tenant AND d.priority = t.priority
-	WHERE t.started <> 0;
+	SELECT z.name AS policy, p.metric, p.tenant, p.priority,
+		sum(p.started - p.met - p.late - p.canceled)::bigint AS pending, sum(p.paused)::bigint AS paused,
+		sum(p.breached - p.late - p.canceled_late)::bigint AS overdue, sum(p.started)::bigint AS started, sum(p.met)::bigint AS met,
+		sum(p.breached)::bigint AS breached, hotdash._sla_adherence(sum(p.met), sum(p.breached)) AS adherence_pct,
+		coalesce(sum(p.resolved) FILTER (WHERE (p.bucket AT TIME ZONE z.zone)::date = z.today), 0)::bigint AS resolved_today
+	FROM part AS p
+	JOIN hotdash._sla_zones() AS z ON z.policy = p.policy
+	GROUP BY z.name, p.metric, p.tenant, p.priority
+	HAVING sum(p.started) <> 0;
 COMMENT ON VIEW hotdash.sla_summary IS
 	'Clocks in numbers: pending, paused and overdue now; started, met in time and breached ever; met today, late or not';
 
@@ -294,28 +285,28 @@ CREATE FUNCTION hotdash.sla_report(from_ts timestamptz, to_ts timestamptz, tenan
 		first := hotdash._sla_edge(from_ts);
 		last := hotdash._sla_edge(to_ts);
 		WITH n AS MATERIALIZED (
-			SELECT x AS numbers, x.*, hotdash._sla_numbers_json(x) AS json
+			SELECT x AS numbers, x.*
 			FROM hotdash._sla_numbers_between(first, last, of_tenant) AS x
 		), tenants AS (
-			SELECT n.tenant, n.json, row_number() OVER (ORDER BY n.breached DESC, n.met + n.late DESC, n.tenant) AS place
-			FROM n WHERE n.level = 29
+			SELECT n.tenant, n.numbers, row_number() OVER () AS place
+			FROM (SELECT n.* FROM n WHERE n.level = 29 ORDER BY n.breached DESC, n.met + n.late DESC, n.tenant LIMIT tenants_told) AS n
 		), taken AS (
 			SELECT t.* FROM hotdash._sla_times_taken(first, last, of_tenant) AS t
 		)
 		SELECT jsonb_build_object('from', first, 'to', last, 'tenant', of_tenant,
-			'totals', (SELECT n.json FROM n WHERE n.level = 31),
-			'by_policy', (SELECT coalesce(jsonb_agg(jsonb_build_object('policy', n.policy) || n.json ORDER BY n.policy), '[]')
-				FROM n WHERE n.level = 15),
+			'totals', (SELECT hotdash._sla_numbers_json(n.numbers) FROM n WHERE n.level = 31),
+			'by_policy', (SELECT coalesce(jsonb_agg(jsonb_build_object('policy', n.policy) || hotdash._sla_numbers_json(n.numbers)
+				ORDER BY n.policy), '[]') FROM n WHERE n.level = 15),
 			'by_metric', (SELECT coalesce(jsonb_agg(jsonb_build_object('metric', n.metric, 'median_seconds', t.median_seconds,
-					'p90_seconds', t.p90_seconds) || n.json ORDER BY n.metric), '[]')
+					'p90_seconds', t.p90_seconds) || hotdash._sla_numbers_json(n.numbers) ORDER BY n.metric), '[]')
 				FROM n LEFT JOIN taken AS t ON t.metric = n.metric WHERE n.level = 23),
-			'by_priority', (SELECT coalesce(jsonb_agg(jsonb_build_object('priority', n.priority) || n.json ORDER BY n.priority), '[]')
-				FROM n WHERE n.level = 27),
-			'by_tenant', (SELECT coalesce(jsonb_agg(jsonb_build_object('tenant', t.tenant) || t.json ORDER BY t.place), '[]')
-				FROM tenants AS t WHERE t.place <= tenants_told),
-			'tenants', (SELECT count(*) FROM tenants),
-			'by_day', (SELECT coalesce(jsonb_agg(jsonb_build_object('day', n.day) || n.json ORDER BY n.day), '[]')
-				FROM n WHERE n.level = 30 AND n.day IS NOT NULL))
+			'by_priority', (SELECT coalesce(jsonb_agg(jsonb_build_object('priority', n.priority) || hotdash._sla_numbers_json(n.numbers)
+				ORDER BY n.priority), '[]') FROM n WHERE n.level = 27),
+			'by_tenant', (SELECT coalesce(jsonb_agg(jsonb_build_object('tenant', t.tenant) || hotdash._sla_numbers_json(t.numbers)
+				ORDER BY t.place), '[]') FROM tenants AS t),
+			'tenants', (SELECT count(*) FROM n WHERE n.level = 29),
+			'by_day', (SELECT coalesce(jsonb_agg(jsonb_build_object('day', n.day) || hotdash._sla_numbers_json(n.numbers)
+				ORDER BY n.day), '[]') FROM n WHERE n.level = 30 AND n.day IS NOT NULL))
 		INTO report;
 		RETURN report;
 	END
