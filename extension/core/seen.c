@@ -131,15 +131,13 @@ hd_seen_same_row(const HdSeenRow *a, const HdSeenRow *b)
  * changes it later has its message come.
  */
 HeapTuple
-hd_seen_read(Relation rel, HdSeenScan scan, const void *key, Snapshot snapshot, uint64 messages,
-			 HdSeen *seen)
+hd_seen_read(Relation rel, HdSeenScan scan, const void *key, Snapshot snapshot, HdSeen *seen)
 {
 	SnapshotData dirty;
 	HeapTuple tuple;
 	Snapshot newer;
 	bool changing;
 
-	seen->messages = messages;
 	InitDirtySnapshot(dirty);
 	changing = hd_seen_being_changed(scan(rel, key, &dirty), &dirty);
 	tuple = fetch(scan(rel, key, snapshot));

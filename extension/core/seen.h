@@ -131,11 +131,12 @@ extern bool hd_seen_being_changed(SysScanDesc scan, const SnapshotData *dirty);
 
 /*
  * hd_seen_read
- *		Read the row with a key under a snapshot: a copy of it, or NULL.  *seen
- *		gets for which snapshots that holds; messages: come so far.
+ *		Read the row with a key under a snapshot: a copy of it, or NULL.  *seen,
+ *		whose messages say how many have come so far, gets for which snapshots that
+ *		holds.
  */
 extern HeapTuple hd_seen_read(Relation rel, HdSeenScan scan, const void *key, Snapshot snapshot,
-							  uint64 messages, HdSeen *seen);
+							  HdSeen *seen);
 
 /*
  * hd_seen_row, hd_seen_same_row

@@ -334,9 +334,8 @@ load(Entry *entry, Relation rel, HeapTuple tuple)
 static void
 verify(Entry *entry, Relation rel, Snapshot snapshot)
 {
-	HdSeen seen;
-	HeapTuple tuple =
-		hd_seen_read(rel, begin_scan_for_flag, &entry->key, snapshot, messages, &seen);
+	HdSeen seen = {.messages = messages};
+	HeapTuple tuple = hd_seen_read(rel, begin_scan_for_flag, &entry->key, snapshot, &seen);
 	HdSeenRow row = hd_seen_row(tuple);
 
 	if (!hd_seen_same_row(&row, &entry->row) || entry->shared_version != shared.version)

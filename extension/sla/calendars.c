@@ -226,9 +226,9 @@ refresh(Entry *entry)
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext saved = MemoryContextSwitchTo(scratch);
 	Relation rel = table_open(by_name ? known_calendars : known_epochs, AccessShareLock);
-	HdSeen seen;
+	HdSeen seen = {.messages = messages};
 	HeapTuple tuple = hd_seen_read(rel, by_name ? begin_scan_by_name : begin_scan_by_epoch,
-								   &entry->key, GetActiveSnapshot(), messages, &seen);
+								   &entry->key, GetActiveSnapshot(), &seen);
 	HdSeenRow row = hd_seen_row(tuple);
 
 	if (tuple == NULL)
