@@ -81,6 +81,7 @@ static HdSlaRow
 fresh_row(const HdSlaKey *key, const HdSlaRow *last)
 {
 	HdSlaRow row = (last != NULL) ? *last : (HdSlaRow){.policy = key->policy};
+	bool known;
 
 	row.id = 0;
 	row.tenant = key->tenant;
@@ -92,8 +93,9 @@ fresh_row(const HdSlaKey *key, const HdSlaRow *last)
 		row.priority = "";
 	if (key->attributes != 0)
 		row.attributes = key->attributes;
-	if (!hd_sla_terms_read(key->policy, key->metric, row.priority, &row.terms, &row.version_id) &&
-		last == NULL)
+	known = (key->version_id != 0) ? hd_sla_row_terms(&row, key->version_id, key->epoch)
+								   : hd_sla_terms_read(&row);
+	if (!known && last == NULL)
 		elog(ERROR, "policy %d has no metric \"%s\"", key->policy, key->metric);
 	return row;
 }
@@ -317,6 +319,8 @@ hd_sla_input(const HdSlaKey *key, HdSlaInput input, TimestampTz at, Datum detail
 	HdSlaRow last;
 	int64 belongs;
 
+	if (input == HD_SLA_START && key->seems_new && advance(key, NULL, input, at, detail, &belongs))
+		return belongs;
 	for (;;)
 	{
 		bool found = hd_sla_row_lock_last(key, &last);

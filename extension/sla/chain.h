@@ -51,6 +51,11 @@ typedef struct HdSlaKey
 	const char *metric;
 	const char *priority; /* NULL: that of the chain's last clock */
 	Datum attributes;	  /* jsonb; 0: those of the chain's last clock */
+
+	/* What a caller may have looked up already. */
+	int32 version_id; /* of the policy, in force; 0: not known */
+	int32 epoch;	  /* of that version's calendar */
+	bool seems_new;	  /* the chain had no clock a moment ago */
 } HdSlaKey;
 
 /*
@@ -99,10 +104,9 @@ extern void hd_sla_record(int64 clock, const char *kind, TimestampTz at, Datum d
 
 /*
  * hd_sla_terms_read
- *		What the version of a policy that is in force now asks of a metric and a
- *		priority; false when it has no such metric.
+ *		Fill in what the version of a row's policy that is in force now asks of its
+ *		metric and priority; false when it has no such metric.
  */
-extern bool hd_sla_terms_read(int32 policy, const char *metric, const char *priority,
-							  HdSlaTerms *terms, int32 *version_id);
+extern bool hd_sla_terms_read(HdSlaRow *row);
 
 #endif /* HD_SLA_CHAIN_H */

@@ -39,14 +39,16 @@ static const HdSlaInput event_order[] = {HD_SLA_RESUME, HD_SLA_PAUSE,  HD_SLA_ME
 										 HD_SLA_CANCEL, HD_SLA_REOPEN, HD_SLA_START};
 
 /*
- * Metrics to start: the one that was named, else all that begin with the subject; and whether that
- * has clocks, but none of this metric.
+ * Metrics to start: the one that was named, else all that begin with the subject; what is in force;
+ * and whether the subject has clocks, and of this metric.
  */
 static HdSpiPlan metrics_plan = {
-	.sql = "SELECT p.id, m.metric, EXISTS (SELECT FROM hotdash._sla_clock AS c "
-		   "WHERE c.tenant = $3 AND c.subject = $4) AND NOT EXISTS (SELECT FROM hotdash._sla_clock AS c "
+	.sql = "SELECT p.id, m.metric, p.version_id, coalesce((SELECT k.epoch FROM hotdash._calendar AS k "
+		   "WHERE k.id = v.calendar), 0), EXISTS (SELECT FROM hotdash._sla_clock AS c "
+		   "WHERE c.tenant = $3 AND c.subject = $4), EXISTS (SELECT FROM hotdash._sla_clock AS c "
 		   "WHERE c.tenant = $3 AND c.subject = $4 AND c.policy = p.id AND c.metric = m.metric) "
 		   "FROM hotdash._sla_policy AS p "
+		   "JOIN hotdash._sla_policy_version AS v ON v.id = p.version_id "
 		   "LEFT JOIN hotdash._sla_metric AS m ON m.version_id = p.version_id "
 		   "AND CASE WHEN $2 IS NULL THEN 'created' = ANY (m.starts) ELSE m.metric = $2 END "
 		   "WHERE p.name = $1 ORDER BY m.metric",
@@ -258,7 +260,10 @@ chains_to_start(const char *policy, const char *metric, const HdSlaKey *pattern,
 		chain->key = *pattern;
 		chain->key.policy = DatumGetInt32(hd_spi_result(i, 1));
 		chain->key.metric = TextDatumGetCString(hd_spi_result(i, 2));
-		chain->is_new = DatumGetBool(hd_spi_result(i, 3));
+		chain->key.version_id = DatumGetInt32(hd_spi_result(i, 3));
+		chain->key.epoch = DatumGetInt32(hd_spi_result(i, 4));
+		chain->key.seems_new = !DatumGetBool(hd_spi_result(i, 6));
+		chain->is_new = DatumGetBool(hd_spi_result(i, 5)) && chain->key.seems_new;
 	}
 	return n;
 }
@@ -625,7 +630,7 @@ hd_sla_sql_retarget(PG_FUNCTION_ARGS)
 		if (id != row.policy)
 			change_policy(&row, id);
 	}
-	if (!hd_sla_terms_read(row.policy, row.metric, row.priority, &row.terms, &row.version_id))
+	if (!hd_sla_terms_read(&row))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("the SLA policy has no metric \"%s\"", row.metric)));
 	hd_sla_record(row.id, "retarget", hd_clock_now(), retarget_detail(&row, before));

@@ -355,24 +355,26 @@ hd_sla_rows_lock(const HdSlaRow *last, HdSlaRow **rows)
 }
 
 bool
-hd_sla_terms_read(int32 policy, const char *metric, const char *priority, HdSlaTerms *terms,
-				  int32 *version_id)
+hd_sla_row_terms(HdSlaRow *row, int32 version_id, int32 epoch)
 {
-	Datum values[1] = {Int32GetDatum(policy)};
-	const HdSlaVersion *version;
-	int32 epoch;
+	const HdSlaVersion *version = hd_sla_version(version_id, row->metric, row->priority);
 
-	hd_spi_run(&in_force_plan, values, NULL, false, 1);
-	if (SPI_processed == 0)
-		return false;
-	*version_id = DatumGetInt32(hd_spi_result(0, 1));
-	epoch = DatumGetInt32(hd_spi_result(0, 2));
-	version = hd_sla_version(*version_id, metric, priority);
 	if (version == NULL)
 		return false;
-	*terms = version->terms;
-	terms->lane = HD_SLA_LANE(epoch, version->at_open);
+	row->version_id = version_id;
+	row->terms = version->terms;
+	row->terms.lane = HD_SLA_LANE(epoch, version->at_open);
 	return true;
+}
+
+bool
+hd_sla_terms_read(HdSlaRow *row)
+{
+	Datum values[1] = {Int32GetDatum(row->policy)};
+
+	hd_spi_run(&in_force_plan, values, NULL, false, 1);
+	return SPI_processed > 0 && hd_sla_row_terms(row, DatumGetInt32(hd_spi_result(0, 1)),
+												 DatumGetInt32(hd_spi_result(0, 2)));
 }
 
 /*

@@ -23,6 +23,13 @@ extern HdSlaInput hd_sla_input_of(const char *name);
 extern const char *hd_sla_input_name(HdSlaInput input);
 
 /*
+ * hd_sla_row_terms
+ *		Fill in what a version of its policy asks of a row's metric and priority;
+ *		false when it has no such metric.
+ */
+extern bool hd_sla_row_terms(HdSlaRow *row, int32 version_id, int32 epoch);
+
+/*
  * hd_sla_rows_lock
  *		Read and lock all rows of the chain whose last one is locked: returns how
  *		many, the last as given.
