@@ -128,17 +128,20 @@ static HdSpiPlan close_plan = {
 };
 
 static HdSpiPlan update_plan = {
-	.sql = "UPDATE hotdash._sla_clock AS c SET started_at = $2, last_at = $3, closed_at = $4, "
-		   "due_at = $5, breached_at = $6, target = $7, due_b = $8, remaining = $9, next_b = $10, "
-		   "policy = $11, version_id = $12, lane = $13, calendar_version = CASE WHEN $4 IS NOT NULL "
-		   "THEN (SELECT e.version FROM hotdash._calendar_epoch AS e WHERE e.id = $13 >> 1) END, "
-		   "cycle = $14, next_step = $15, paused = $17, began_paused = $18, state = $19, "
-		   "priority = $21, ahead = $16 "
-		   "WHERE c.id = $1",
+	.sql =
+		"UPDATE hotdash._sla_clock AS c SET started_at = $2, last_at = $3, closed_at = $4, "
+		"due_at = $5, breached_at = $6, target = $7, due_b = $8, remaining = $9, next_b = $10, "
+		"policy = $11, version_id = $12, lane = $13, calendar_version = CASE WHEN $4 IS NOT NULL "
+		"THEN (SELECT e.version FROM hotdash._calendar_epoch AS e WHERE e.id = $13 >> 1) END, "
+		"cycle = $14, next_step = $15, paused = $17, began_paused = $18, state = $19, "
+		"priority = $21, ahead = $16 "
+		"WHERE c.id = $1",
 	.nargs = 21,
-	.argtypes = {INT8OID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-				 TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, INT4OID, INT4OID, INT4OID,
-				 INT4OID, INT2OID, BOOLOID, BOOLOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID},
+	.argtypes = {INT8OID,		 TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+				 TIMESTAMPTZOID, INT8OID,		 INT8OID,		 INT8OID,		 INT8OID,
+				 INT4OID,		 INT4OID,		 INT4OID,		 INT4OID,		 INT2OID,
+				 BOOLOID,		 BOOLOID,		 BOOLOID,		 TEXTOID,		 TEXTOID,
+				 TEXTOID},
 	.generic = true,
 };
 
@@ -220,8 +223,8 @@ hd_sla_input_name(HdSlaInput input)
 static int64
 next_id(void)
 {
-	return ((int64) hd_setting_node_id << 52) | nextval_internal(hd_spi_relation(&id_sequence),
-																 false);
+	return ((int64) hd_setting_node_id << 52) |
+		   nextval_internal(hd_spi_relation(&id_sequence), false);
 }
 
 /*
@@ -507,12 +510,9 @@ hd_sla_row_delete(int64 id, int64 heir)
 void
 hd_sla_record(int64 clock, const char *kind, TimestampTz at, Datum detail)
 {
-	Datum values[6] = {Int64GetDatum(clock),
-					   Int64GetDatum(next_id()),
-					   TimestampTzGetDatum(at),
-					   TimestampTzGetDatum(hd_clock_now()),
-					   CStringGetTextDatum(kind),
-					   detail};
+	Datum values[6] = {Int64GetDatum(clock),	  Int64GetDatum(next_id()),
+					   TimestampTzGetDatum(at),	  TimestampTzGetDatum(hd_clock_now()),
+					   CStringGetTextDatum(kind), detail};
 
 	hd_spi_run(&event_plan, values, (detail == 0) ? "     n" : NULL, false, 0);
 }

@@ -61,8 +61,8 @@ prepare(void)
 	if (known != NULL && known_of == extension && hash_get_num_entries(known) < MOST)
 		return;
 	if (context == NULL)
-		context = AllocSetContextCreate(TopMemoryContext, "hotdash SLA terms",
-										ALLOCSET_DEFAULT_SIZES);
+		context =
+			AllocSetContextCreate(TopMemoryContext, "hotdash SLA terms", ALLOCSET_DEFAULT_SIZES);
 	known = NULL;
 	MemoryContextReset(context);
 	control.hcxt = context;
