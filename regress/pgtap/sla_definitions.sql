@@ -4,7 +4,7 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL timezone = 'UTC';
-SELECT plan(94);
+SELECT plan(112);
 
 -- SQLSTATE, place, detail of what a definition is refused with, or nothing.
 CREATE FUNCTION pg_temp.refusal(definition jsonb) RETURNS text LANGUAGE plpgsql AS $$
@@ -158,6 +158,50 @@ SELECT is((SELECT version FROM hotdash.calendars WHERE name = 'tap-refused'), 3,
 SELECT lives_ok('SELECT hotdash.calendar_delete(''tap-given'')', 'a calendar is deleted');
 SELECT throws_ok($$SELECT hotdash.business_open('tap-given', now())$$, '42704', 'calendar "tap-given" does not exist', 'and is not there');
 SELECT throws_ok($$SELECT hotdash.calendar_delete('tap-given')$$, '42704', 'calendar "tap-given" does not exist', 'nor to be deleted again');
+
+/*
+ * Epochs: kept by versions that are open at the same times up to an hour from now
+ */
+
+SET LOCAL hotdash.now_override = '2026-06-01 12:00:00+00';	-- a Monday
+CREATE FUNCTION pg_temp.epoch_after(part jsonb) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM hotdash.calendar_set('tap-epoch', '{"time_zone": "UTC", "hours": {"mon": [["09:00", "17:00"]], "tue": [["09:00", "17:00"]]}}'::jsonb || part);
+	RETURN (SELECT c.epoch FROM hotdash._calendar AS c WHERE c.name = 'tap-epoch');
+END
+$$;
+CREATE TEMPORARY TABLE made AS SELECT pg_temp.epoch_after('{}') AS epoch;
+CREATE TEMPORARY TABLE first AS SELECT epoch, hotdash._business_at(epoch * 2, '2026-06-01 12:00Z') AS b FROM made;
+SELECT is(pg_temp.epoch_after(part) = epoch, same, what) FROM first, (VALUES
+	('said in another way', '{"hours": {"mon": [["12:00", "17:00"], ["09:00", "12:00"]], "tue": [["09:00", "17:00"]]}}'::jsonb, true),
+	('a holiday tomorrow', '{"holidays": ["2026-06-02"]}', true),
+	('a holiday that was closed', '{"holidays": ["2026-05-31", "1999-12-31"]}', true),
+	('the zone of the same time', '{"time_zone": "Etc/UTC"}', true),
+	('from tomorrow on', '{"time_zone": "Asia/Tokyo", "from": "2026-06-03"}', true),
+	('and from another day', '{"time_zone": "Asia/Tokyo", "from": "2026-06-10"}', true),
+	('today, but later', '{"shifts": {"2026-06-01": [["09:00", "13:00"]]}}', true),
+	('as it was', '{}', true),
+	('within the hour', '{"shifts": {"2026-06-01": [["09:00", "12:59:59.999999"]]}}', false)
+) AS v (what, part, same);
+SELECT is(hotdash._business_at(epoch * 2, '2026-06-01 12:00Z'), b, 'points of the first epoch mean what they meant') FROM first;
+TRUNCATE made;
+INSERT INTO made SELECT pg_temp.epoch_after('{}');
+INSERT INTO made SELECT pg_temp.epoch_after('{"holidays": ["1850-01-07"]}');
+SELECT is((SELECT count(DISTINCT epoch) FROM made), 2::bigint, 'long ago is past too');
+SELECT is(hotdash._business_at(m.epoch * 2, '2026-06-01 12:00Z'), b, 'but all count from 2000') FROM first AS f, made AS m;
+SELECT is(array_agg(DISTINCT e.calendar) = ARRAY[min(c.id)], true, 'each epoch is of one calendar')
+FROM hotdash._calendar AS c JOIN hotdash._calendar_version AS v ON v.calendar = c.id JOIN hotdash._calendar_epoch AS e ON e.id = v.epoch WHERE c.name = 'tap-epoch';
+
+-- Parts of time.
+SELECT hotdash.calendar_set('tap-parts', '{"time_zone": "UTC", "hours": {"mon": [["09:00", "10:00"]]}, "from": "2020-01-01"}') \g /dev/null
+SELECT is(hotdash.business_time_between('tap-parts', '2018-12-31Z', '2019-01-07Z'), interval '1 hour', 'the first version governs all time');
+SELECT hotdash.calendar_set('tap-parts', '{"time_zone": "UTC", "hours": {"mon": [["22:00", "02:00"]]}, "from": "2026-01-05"}') \g /dev/null
+SELECT hotdash.calendar_set('tap-parts', '{"time_zone": "UTC", "hours": {"tue": [["00:00", "05:00"]]}, "from": "2026-01-13"}') \g /dev/null
+SELECT is(hotdash.business_time_between('tap-parts', f::timestamptz, t::timestamptz), i::interval, what) FROM (VALUES
+	('2025-12-29Z', '2026-01-05Z', '1 hour', 'before the first part'),
+	('2026-01-05Z', '2026-01-12Z', '4 hours', 'in it'),
+	('2026-01-12Z', '2026-01-19Z', '7 hours', 'its last night runs into the next part, and counts once')
+) AS v (f, t, i, what);
 
 SELECT * FROM finish();
 ROLLBACK;
