@@ -1,7 +1,8 @@
 /*
  * sla_escalations.sql: escalation rules at work: facts, what turns true and false, actions, depth, the tick, health.
  *
- * The model, and the order of locks, stand at the head of sla_rules.sql.
+ * The model, and the order of locks, stand at the head of sla_rules.sql. What is called for each event is PL/pgSQL, which
+ * keeps its plans; functions of language SQL would be planned anew each time.
  */
 
 /*
@@ -9,52 +10,62 @@
  */
 
 CREATE FUNCTION hotdash._escalation_is_vip(attributes jsonb) RETURNS bool
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		/* As shops say it: a flag, a tier, or a tag, of the subject or of its customer. */
-		SELECT coalesce(bool_or(lower(a.o ->> 'vip') IN ('true', 'yes', '1') OR lower(a.o ->> 'tier') = 'vip'
-			OR EXISTS (SELECT FROM jsonb_array_elements_text(
-				CASE jsonb_typeof(a.o -> 'tags') WHEN 'array' THEN a.o -> 'tags' ELSE '[]' END) AS t WHERE lower(t) = 'vip')), false)
-		FROM (VALUES (attributes), (attributes -> 'customer')) AS a (o)
+	/* As shops say it: a flag, a tier, or a tag, of the subject or of its customer. */
+	DECLARE
+		said jsonb;
+	BEGIN
+		FOREACH said IN ARRAY ARRAY[attributes, attributes -> 'customer'] LOOP
+			IF lower(said ->> 'vip') IN ('true', 'yes', '1') OR lower(said ->> 'tier') = 'vip'
+					OR jsonb_typeof(said -> 'tags') = 'array' AND lower(said ->> 'tags')::jsonb ? 'vip' THEN
+				RETURN true;
+			END IF;
+		END LOOP;
+		RETURN false;
+	END
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_is_vip(jsonb) IS
 	'Whether attributes, or their member customer, have vip true, tier vip or a tag vip';
 REVOKE ALL ON FUNCTION hotdash._escalation_is_vip(jsonb) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._escalation_mood(message text, attributes jsonb) RETURNS jsonb
-	LANGUAGE sql STABLE
-	SET search_path = pg_catalog, pg_temp
-	AS $$
-		SELECT to_jsonb(l) FROM hotdash.escalation_language(message,
-			coalesce(attributes ->> 'language', attributes ->> 'locale')) AS l
-	$$;
-COMMENT ON FUNCTION hotdash._escalation_mood(text, jsonb) IS 'Facts of the language of a message, null for none';
-REVOKE ALL ON FUNCTION hotdash._escalation_mood(text, jsonb) FROM PUBLIC;
-
 CREATE FUNCTION hotdash._escalation_is_late(tenant text, subject text) RETURNS bool
-	LANGUAGE sql STABLE
+	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT EXISTS (SELECT FROM hotdash._sla_clock AS c
+	BEGIN
+		RETURN EXISTS (SELECT FROM hotdash._sla_clock AS c
 			WHERE c.tenant = _escalation_is_late.tenant AND c.subject = _escalation_is_late.subject
-				AND c.closed_at IS NULL AND c.breached_at IS NOT NULL)
+				AND c.closed_at IS NULL AND c.breached_at IS NOT NULL);
+	END
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_is_late(text, text) IS 'Whether a subject has an open clock that is breached';
 REVOKE ALL ON FUNCTION hotdash._escalation_is_late(text, text) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._escalation_known(tenant text, subject text, attributes jsonb, message text, reads text[]) RETURNS jsonb
-	LANGUAGE sql STABLE
+	LANGUAGE plpgsql STABLE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		/* Facts that take finding out, and only if a rule reads them. */
-		SELECT jsonb_strip_nulls(jsonb_build_object(
-			'vip', CASE WHEN reads && '{vip,*}' THEN hotdash._escalation_is_vip(attributes) END,
-			'breached', CASE WHEN reads && '{breached,*}' THEN hotdash._escalation_is_late(tenant, subject) END,
-			'language', CASE WHEN reads && '{language,*}' AND message IS NOT NULL THEN
-				hotdash._escalation_mood(message, attributes) END,
-			'queue', CASE WHEN reads && '{queue,*}' THEN
-				(SELECT jsonb_object_agg(q.queue, q.ready) FROM hotdash.queues AS q) END))
+	/* Facts that take finding out, and only if a rule reads them. */
+	DECLARE
+		facts jsonb := '{}';
+	BEGIN
+		IF reads && '{vip,*}' THEN
+			facts := facts || jsonb_build_object('vip', hotdash._escalation_is_vip(attributes));
+		END IF;
+		IF reads && '{breached,*}' THEN
+			facts := facts || jsonb_build_object('breached', hotdash._escalation_is_late(tenant, subject));
+		END IF;
+		IF message IS NOT NULL AND reads && '{language,*}' THEN
+			facts := facts || jsonb_build_object('language', to_jsonb(hotdash.escalation_language(message,
+				coalesce(attributes ->> 'language', attributes ->> 'locale'))));
+		END IF;
+		IF reads && '{queue,*}' THEN
+			facts := facts || jsonb_build_object('queue', (SELECT jsonb_object_agg(q.queue, q.ready) FROM hotdash.queues AS q));
+		END IF;
+		RETURN facts;
+	END
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_known(text, text, jsonb, text, text[]) IS
 	'Those of the facts vip, breached, language and queue that are read';
@@ -227,28 +238,37 @@ REVOKE ALL ON FUNCTION hotdash._escalation_act(jsonb, jsonb) FROM PUBLIC;
  */
 
 CREATE FUNCTION hotdash._escalation_open(rule text, facts jsonb) RETURNS bigint
-	LANGUAGE sql VOLATILE
+	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	SET lock_timeout = '50ms'
 	AS $$
+	#variable_conflict use_column
+	DECLARE
+		mine bigint;
+	BEGIN
 		INSERT INTO hotdash._escalation AS e (id, raised_at, rule, tenant, subject, facts)
-		VALUES (hotdash._escalation_next_id(), hotdash._now(), rule, facts ->> 'tenant', facts ->> 'subject',
-			facts - 'attributes')
-		ON CONFLICT (tenant, subject, rule) WHERE cleared_at IS NULL DO NOTHING
-		RETURNING e.id
+			VALUES (hotdash._escalation_next_id(), hotdash._now(), rule, facts ->> 'tenant', facts ->> 'subject',
+				facts - 'attributes')
+			ON CONFLICT (tenant, subject, rule) WHERE cleared_at IS NULL DO NOTHING
+			RETURNING e.id INTO mine;
+		RETURN mine;
+	END
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_open(text, jsonb) IS
 	'The row of an escalation; NULL when there is one. Who else inserts it is waited for, but not for long';
 REVOKE ALL ON FUNCTION hotdash._escalation_open(text, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._escalation_close(rule text, facts jsonb) RETURNS void
-	LANGUAGE sql VOLATILE
+	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	SET lock_timeout = '50ms'
 	AS $$
+	#variable_conflict use_variable
+	BEGIN
 		UPDATE hotdash._escalation AS e SET cleared_at = greatest(hotdash._now(), e.raised_at)
-		WHERE e.tenant = _escalation_close.facts ->> 'tenant' AND e.subject = _escalation_close.facts ->> 'subject'
-			AND e.rule = _escalation_close.rule AND e.cleared_at IS NULL
+			WHERE e.tenant = facts ->> 'tenant' AND e.subject = facts ->> 'subject' AND e.rule = _escalation_close.rule
+				AND e.cleared_at IS NULL;
+	END
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_close(text, jsonb) IS 'Ends an escalation, if there is one';
 REVOKE ALL ON FUNCTION hotdash._escalation_close(text, jsonb) FROM PUBLIC;
@@ -372,40 +392,79 @@ CREATE FUNCTION hotdash._escalation_holds(rule text, condition jsonb, facts json
 COMMENT ON FUNCTION hotdash._escalation_holds(text, jsonb, jsonb) IS 'Whether a condition is true; NULL when it failed';
 REVOKE ALL ON FUNCTION hotdash._escalation_holds(text, jsonb, jsonb) FROM PUBLIC;
 
-CREATE FUNCTION hotdash._escalation_look(facts jsonb) RETURNS void
+CREATE FUNCTION hotdash._escalation_rules_of_events() RETURNS hotdash._escalation_rule[]
+	LANGUAGE plpgsql STABLE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		RETURN ARRAY(SELECT r FROM hotdash._escalation_rules_in_force() AS r WHERE NOT r.condition ? 'depth' ORDER BY r.name);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._escalation_rules_of_events() IS 'Rules that look at events and steps, in the order in which they do';
+REVOKE ALL ON FUNCTION hotdash._escalation_rules_of_events() FROM PUBLIC;
+
+CREATE FUNCTION hotdash._escalation_reads_of(rules hotdash._escalation_rule[]) RETURNS text[]
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	BEGIN
+		RETURN ARRAY(SELECT f FROM unnest(rules) AS r, unnest(r.reads) AS f);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._escalation_reads_of(hotdash._escalation_rule[]) IS 'Facts that any of the rules reads';
+REVOKE ALL ON FUNCTION hotdash._escalation_reads_of(hotdash._escalation_rule[]) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._escalation_all_hold(rules hotdash._escalation_rule[], facts jsonb) RETURNS bool[]
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-	DECLARE
-		held bool;
-		r record;
+	/* All in one subtransaction; only when one fails each has its own. */
 	BEGIN
-		FOR r IN SELECT * FROM hotdash._escalation_rules_of_events() LOOP
-			held := hotdash._escalation_holds(r.name, r.condition, facts);
+		RETURN ARRAY(SELECT hotdash.jsonlogic(jsonb_build_object('!!', jsonb_build_array(r.condition)), facts, 'js') = 'true'
+			FROM unnest(rules) AS r);
+	EXCEPTION WHEN OTHERS THEN
+		RETURN ARRAY(SELECT hotdash._escalation_holds(r.name, r.condition, facts) FROM unnest(rules) AS r);
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._escalation_all_hold(hotdash._escalation_rule[], jsonb) IS
+	'Which conditions are true, in the order of the rules; NULL for one that failed';
+REVOKE ALL ON FUNCTION hotdash._escalation_all_hold(hotdash._escalation_rule[], jsonb) FROM PUBLIC;
+
+CREATE FUNCTION hotdash._escalation_look(rules hotdash._escalation_rule[], facts jsonb) RETURNS void
+	LANGUAGE plpgsql VOLATILE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	#variable_conflict use_variable
+	DECLARE
+		held constant bool[] := hotdash._escalation_all_hold(rules, facts);
+		raised constant text[] := ARRAY(SELECT e.rule FROM hotdash._escalation AS e
+			WHERE e.tenant = facts ->> 'tenant' AND e.subject = facts ->> 'subject' AND e.cleared_at IS NULL);
+		is_left constant bool := EXISTS (SELECT FROM hotdash._escalation_left AS l
+			WHERE l.tenant = facts ->> 'tenant' AND l.subject = facts ->> 'subject');
+		r hotdash._escalation_rule;
+	BEGIN
+		FOR i IN 1 .. cardinality(rules) LOOP
+			r := rules[i];
+			CONTINUE WHEN held[i] IS NULL OR NOT is_left AND held[i] = (r.name = ANY (raised));
 			-- Without a message nothing is said about its language.
-			IF held OR NOT held AND (facts ? 'language' OR NOT r.reads && '{language,*}') THEN
-				PERFORM hotdash._escalation_turn(r.name, r.actions, held, facts);
-			END IF;
+			CONTINUE WHEN NOT held[i] AND r.reads && '{language,*}' AND NOT facts ? 'language';
+			PERFORM hotdash._escalation_turn(r.name, r.actions, held[i], facts);
 		END LOOP;
 	END
 	$$;
-COMMENT ON FUNCTION hotdash._escalation_look(jsonb) IS 'Holds all rules against facts';
-REVOKE ALL ON FUNCTION hotdash._escalation_look(jsonb) FROM PUBLIC;
-
-CREATE FUNCTION hotdash._escalation_reads_of_rules() RETURNS text[]
-	LANGUAGE sql STABLE
-	SET search_path = pg_catalog, pg_temp
-	AS $$ SELECT array_agg(f) FROM hotdash._escalation_rules_of_events() AS r, unnest(r.reads) AS f $$;
-COMMENT ON FUNCTION hotdash._escalation_reads_of_rules() IS 'Facts that any rule reads';
-REVOKE ALL ON FUNCTION hotdash._escalation_reads_of_rules() FROM PUBLIC;
+COMMENT ON FUNCTION hotdash._escalation_look(hotdash._escalation_rule[], jsonb) IS 'Holds rules against facts';
+REVOKE ALL ON FUNCTION hotdash._escalation_look(hotdash._escalation_rule[], jsonb) FROM PUBLIC;
 
 CREATE FUNCTION hotdash._escalation_event(tenant text, subject text, event text, given jsonb, at timestamptz) RETURNS void
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+	DECLARE
+		rules hotdash._escalation_rule[];
 	BEGIN
-		PERFORM hotdash._escalation_look(hotdash._escalation_facts_of_event(tenant, subject, event, given, at,
-			hotdash._escalation_reads_of_rules()));
+		rules := hotdash._escalation_rules_of_events();
+		PERFORM hotdash._escalation_look(rules, hotdash._escalation_facts_of_event(tenant, subject, event, given, at,
+			hotdash._escalation_reads_of(rules)));
 	EXCEPTION WHEN OTHERS THEN
 		PERFORM hotdash._escalation_failed('', jsonb_build_object('tenant', tenant, 'subject', subject), 'facts', SQLSTATE, SQLERRM);
 	END
@@ -418,9 +477,12 @@ CREATE FUNCTION hotdash._escalation_step(clock bigint, step smallint, due timest
 	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
 	AS $$
+	DECLARE
+		rules hotdash._escalation_rule[];
 	BEGIN
-		PERFORM hotdash._escalation_look(hotdash._escalation_facts_of_step(clock, step, due,
-			hotdash._escalation_reads_of_rules()));
+		rules := hotdash._escalation_rules_of_events();
+		PERFORM hotdash._escalation_look(rules, hotdash._escalation_facts_of_step(clock, step, due,
+			hotdash._escalation_reads_of(rules)));
 	EXCEPTION WHEN OTHERS THEN
 		PERFORM hotdash._escalation_failed('', jsonb_build_object('tenant', '', 'subject', clock::text), 'facts', SQLSTATE, SQLERRM);
 	END

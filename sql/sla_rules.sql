@@ -107,9 +107,13 @@ REVOKE ALL ON hotdash._escalation_rule, hotdash._escalation, hotdash._escalation
 REVOKE ALL ON SEQUENCE hotdash._escalation_id FROM PUBLIC;
 
 CREATE FUNCTION hotdash._escalation_next_id() RETURNS bigint
-	LANGUAGE sql VOLATILE
+	LANGUAGE plpgsql VOLATILE
 	SET search_path = pg_catalog, pg_temp
-	AS $$ SELECT current_setting('hotdash.node_id')::bigint << 52 | nextval('hotdash._escalation_id') $$;
+	AS $$
+	BEGIN
+		RETURN current_setting('hotdash.node_id')::bigint << 52 | nextval('hotdash._escalation_id');
+	END
+	$$;
 COMMENT ON FUNCTION hotdash._escalation_next_id() IS 'An id of an escalation';
 REVOKE ALL ON FUNCTION hotdash._escalation_next_id() FROM PUBLIC;
 
@@ -118,40 +122,36 @@ REVOKE ALL ON FUNCTION hotdash._escalation_next_id() FROM PUBLIC;
  */
 
 CREATE FUNCTION hotdash._escalation_presets() RETURNS TABLE (name text, condition jsonb, actions jsonb, reads text[])
-	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE ROWS 4
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT p.name, p.condition::jsonb, p.actions::jsonb, p.reads::text[] FROM (VALUES
-			('vip', '{"var":"vip"}', '[{"retarget":{"priority":"urgent"}},{"event":{"type":"sla.escalation"}}]', '{vip}'),
+	BEGIN
+		RETURN QUERY VALUES
+			('vip', '{"var":"vip"}'::jsonb,
+				'[{"retarget":{"priority":"urgent"}},{"event":{"type":"sla.escalation"}}]'::jsonb, '{vip}'::text[]),
 			('angry', '{"var":"language.angry"}', '[{"advance":1},{"event":{"type":"sla.escalation"}}]', '{language}'),
 			('breach', '{"var":"breached"}', '[{"event":{"type":"sla.escalation"}}]', '{breached}'),
-			('pending', '{"depth":{"alert_at":50,"escalate_at":100}}', '[{"event":{"type":"sla.escalation"}}]', '{}')
-		) AS p (name, condition, actions, reads)
+			('pending', '{"depth":{"alert_at":50,"escalate_at":100}}', '[{"event":{"type":"sla.escalation"}}]', '{}');
+	END
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_presets() IS 'Rules that come with the extension, switched off';
 REVOKE ALL ON FUNCTION hotdash._escalation_presets() FROM PUBLIC;
 
-CREATE FUNCTION hotdash._escalation_rules_in_force()
-	RETURNS TABLE (name text, condition jsonb, actions jsonb, reads text[])
-	LANGUAGE sql STABLE
+CREATE FUNCTION hotdash._escalation_rules_in_force() RETURNS SETOF hotdash._escalation_rule
+	LANGUAGE plpgsql STABLE ROWS 10
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		SELECT r.name, coalesce(r.condition, p.condition), coalesce(r.actions, p.actions),
-			CASE WHEN r.condition IS NULL THEN p.reads ELSE r.reads END
-		FROM hotdash._escalation_rule AS r
-		LEFT JOIN hotdash._escalation_presets() AS p ON r.condition IS NULL AND p.name = r.name
-		WHERE r.enabled AND coalesce(r.condition, p.condition) IS NOT NULL
+	-- Not of language SQL: it would be planned anew for each event.
+	BEGIN
+		RETURN QUERY SELECT r.name, r.enabled, coalesce(r.condition, p.condition), coalesce(r.actions, p.actions),
+				CASE WHEN r.condition IS NULL THEN p.reads ELSE r.reads END, r.changed_at, r.changed_by
+			FROM hotdash._escalation_rule AS r
+			LEFT JOIN hotdash._escalation_presets() AS p ON r.condition IS NULL AND p.name = r.name
+			WHERE r.enabled AND coalesce(r.condition, p.condition) IS NOT NULL;
+	END
 	$$;
-COMMENT ON FUNCTION hotdash._escalation_rules_in_force() IS 'Rules that are switched on, presets included';
+COMMENT ON FUNCTION hotdash._escalation_rules_in_force() IS 'Rules that are switched on, presets as if they were rows';
 REVOKE ALL ON FUNCTION hotdash._escalation_rules_in_force() FROM PUBLIC;
-
-CREATE FUNCTION hotdash._escalation_rules_of_events()
-	RETURNS TABLE (name text, condition jsonb, actions jsonb, reads text[])
-	LANGUAGE sql STABLE
-	SET search_path = pg_catalog, pg_temp
-	AS $$ SELECT * FROM hotdash._escalation_rules_in_force() AS r WHERE NOT r.condition ? 'depth' ORDER BY r.name $$;
-COMMENT ON FUNCTION hotdash._escalation_rules_of_events() IS 'Those that look at events and steps, in the order in which they do';
-REVOKE ALL ON FUNCTION hotdash._escalation_rules_of_events() FROM PUBLIC;
 
 /*
  * Conditions: what may be one

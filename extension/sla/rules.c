@@ -44,7 +44,7 @@ static bool any_rules = false;
 static int retention = 90 * 24 * 60;
 
 static HdSpiPlan any_plan = {
-	.sql = "SELECT EXISTS (SELECT FROM hotdash._escalation_rules_of_events())",
+	.sql = "SELECT pg_catalog.cardinality(hotdash._escalation_rules_of_events()) > 0",
 };
 
 static HdSpiPlan event_plan = {
