@@ -190,12 +190,12 @@ look_at_lanes(HdSlaDue *due, TimestampTz now)
 }
 
 HdSlaDue *
-hd_sla_due_open(TimestampTz now)
+hd_sla_due_open(TimestampTz now, bool takes)
 {
 	HdSlaDue *due = palloc0(sizeof(HdSlaDue));
 	Oid relid = hd_spi_relation(&clock_table);
 
-	due->rel = table_open(relid, RowExclusiveLock);
+	due->rel = table_open(relid, takes ? RowExclusiveLock : AccessShareLock);
 	due->index = index_open(hd_spi_relation(&due_index), AccessShareLock);
 
 	/* Calendars are looked up by the active snapshot: they are to be of the same as the clocks. */

@@ -67,9 +67,10 @@ typedef struct HdSlaDue HdSlaDue;
 /*
  * hd_sla_due_open / hd_sla_due_close
  *		Begin a walk as of an instant, by the transaction's snapshot; between
- *		hd_spi_begin and hd_spi_end.  Steps are due that lie before now.
+ *		hd_spi_begin and hd_spi_end.  Steps are due that lie before now.  takes:
+ *		whether steps will be taken, which a standby cannot.
  */
-extern HdSlaDue *hd_sla_due_open(TimestampTz now);
+extern HdSlaDue *hd_sla_due_open(TimestampTz now, bool takes);
 extern void hd_sla_due_close(HdSlaDue *due);
 
 /*

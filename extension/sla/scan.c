@@ -148,7 +148,7 @@ remember(Batch *batch, const HdSlaDueStep *step)
 static void
 take(Batch *batch)
 {
-	HdSlaDue *due = hd_sla_due_open(batch->now);
+	HdSlaDue *due = hd_sla_due_open(batch->now, true);
 	HdSlaDueStep step;
 	int cost = 0;
 
@@ -429,7 +429,7 @@ hd_sla_sql_scan_first(PG_FUNCTION_ARGS)
 	HdSpi spi;
 
 	hd_spi_begin(&spi);
-	due = hd_sla_due_open(hd_clock_now());
+	due = hd_sla_due_open(hd_clock_now(), false);
 	first = hd_sla_due_first(due);
 	hd_sla_due_close(due);
 	hd_spi_end(&spi);
