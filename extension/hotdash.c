@@ -31,7 +31,8 @@ HD_MODULE_MAGIC("hotdash", "0.1.0");
 
 /* Each defines its settings and, when preloaded, registers its shared memory and hooks. */
 static void (*const modules[])(void) = {
-	hd_limits_init, hd_jobs_init, hd_webhooks_init, hd_flags_init, hd_sla_init, hd_ops_init, hd_worker_init,
+	hd_limits_init, hd_jobs_init, hd_webhooks_init, hd_flags_init,
+	hd_sla_init,	hd_ops_init,  hd_worker_init,
 };
 
 extern PGDLLEXPORT void _PG_init(void);

@@ -29,7 +29,9 @@
 /* Read by SQL alone; the variable is where the setting lives. */
 static int violation_retention = 0;
 
-static HdSpiPlan keep_plan = {.sql = "SELECT hotdash._limit_violations_keep($1)", .nargs = 1, .argtypes = {INT4OID}};
+static HdSpiPlan keep_plan = {.sql = "SELECT hotdash._limit_violations_keep($1)",
+							  .nargs = 1,
+							  .argtypes = {INT4OID}};
 
 /* In the current transaction; true when there may be more to do at once. */
 static bool

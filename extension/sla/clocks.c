@@ -69,7 +69,7 @@ refuse_metrics(const char *policy, const char *metric)
 	if (SPI_processed == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("SLA policy \"%s\" does not exist", policy),
-						errhint("sla_policy_set makes one.")));
+						errhint("Make it with sla_policy_set.")));
 	if (metric != NULL)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
 						errmsg("SLA policy \"%s\" has no metric \"%s\"", policy, metric)));
