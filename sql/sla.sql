@@ -32,9 +32,11 @@ SELECT pg_catalog.pg_extension_config_dump('hotdash._sla_policy_id', '');
 CREATE TABLE hotdash._sla_policy (
 	id int PRIMARY KEY,
 	version_id int NOT NULL,
+	calendar int,
 	name text COLLATE "C" NOT NULL UNIQUE
 );
 COMMENT ON TABLE hotdash._sla_policy IS 'SLA policies and the version that new clocks get';
+COMMENT ON COLUMN hotdash._sla_policy.calendar IS 'Of that version; NULL: the wall clock';
 SELECT pg_catalog.pg_extension_config_dump('hotdash._sla_policy', '');
 
 CREATE TABLE hotdash._sla_policy_version (

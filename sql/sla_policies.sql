@@ -319,7 +319,7 @@ CREATE FUNCTION hotdash.sla_policy_set(name text, definition jsonb) RETURNS void
 			calendar_id := hotdash._calendar_id(definition ->> 'calendar');
 		END IF;
 		PERFORM hotdash._instance_use();
-		INSERT INTO hotdash._sla_policy AS p (id, version_id, name) VALUES (version_id, version_id, name)
+		INSERT INTO hotdash._sla_policy AS p (id, version_id, calendar, name) VALUES (version_id, version_id, calendar_id, name)
 			ON CONFLICT ON CONSTRAINT _sla_policy_name_key DO UPDATE SET version_id = p.version_id
 			RETURNING p.id INTO policy_id;
 		SELECT * INTO last FROM hotdash._sla_policy_version AS v WHERE v.policy = policy_id ORDER BY v.version DESC LIMIT 1;
@@ -331,7 +331,7 @@ CREATE FUNCTION hotdash.sla_policy_set(name text, definition jsonb) RETURNS void
 				hotdash._acting_role(), definition);
 		PERFORM hotdash._sla_metric_set(version_id, m.key, m.value, coalesce(definition ->> 'at_close', 'close') = 'open')
 			FROM jsonb_each(definition -> 'metrics') AS m;
-		UPDATE hotdash._sla_policy AS p SET version_id = version_id WHERE p.id = policy_id;
+		UPDATE hotdash._sla_policy AS p SET version_id = version_id, calendar = calendar_id WHERE p.id = policy_id;
 	END
 	$$;
 COMMENT ON FUNCTION hotdash.sla_policy_set(text, jsonb) IS

@@ -319,8 +319,6 @@ hd_sla_input(const HdSlaKey *key, HdSlaInput input, TimestampTz at, Datum detail
 	HdSlaRow last;
 	int64 belongs;
 
-	if (input == HD_SLA_START && key->seems_new && advance(key, NULL, input, at, detail, &belongs))
-		return belongs;
 	for (;;)
 	{
 		bool found = hd_sla_row_lock_last(key, &last);
@@ -335,6 +333,15 @@ hd_sla_input(const HdSlaKey *key, HdSlaInput input, TimestampTz at, Datum detail
 		if (advance(key, found ? &last : NULL, input, at, detail, &belongs))
 			return belongs;
 	}
+}
+
+int64
+hd_sla_start_chain(const HdSlaKey *key, TimestampTz at, bool *is_first)
+{
+	int64 id;
+
+	*is_first = advance(key, NULL, HD_SLA_START, at, (Datum) 0, &id);
+	return *is_first ? id : hd_sla_input(key, HD_SLA_START, at, (Datum) 0);
 }
 
 void

@@ -55,7 +55,6 @@ typedef struct HdSlaKey
 	/* What a caller may have looked up already. */
 	int32 version_id; /* of the policy, in force; 0: not known */
 	int32 epoch;	  /* of that version's calendar */
-	bool seems_new;	  /* the chain had no clock a moment ago */
 } HdSlaKey;
 
 /*
@@ -82,6 +81,13 @@ extern HdSlaKey hd_sla_key_of(const HdSlaRow *row);
  * the clock that it belongs to, 0 when the chain has none.
  */
 extern int64 hd_sla_input(const HdSlaKey *key, HdSlaInput input, TimestampTz at, Datum detail);
+
+/*
+ * hd_sla_start_chain
+ *		Start a clock of a chain that most likely has none: *is_first, whether it
+ *		had none.
+ */
+extern int64 hd_sla_start_chain(const HdSlaKey *key, TimestampTz at, bool *is_first);
 
 /*
  * hd_sla_input_last

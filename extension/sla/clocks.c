@@ -19,29 +19,30 @@
 #include "sla/arguments.h"
 #include "sla/chain.h"
 #include "sla/events.h"
+#include "sla/terms.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-/*
- * Metrics to start: the one that was named, else all that begin with the subject; what is in force;
- * and whether the subject has clocks, and of this metric.
- */
+/* A policy, what is in force of it, and whether the subject has clocks. */
+static HdSpiPlan start_plan = {
+	.sql = "SELECT p.id, p.version_id, coalesce((SELECT k.epoch FROM hotdash._calendar AS k "
+		   "WHERE k.id = p.calendar), 0), EXISTS (SELECT FROM hotdash._sla_clock AS c "
+		   "WHERE c.tenant = $2 AND c.subject = $3) "
+		   "FROM hotdash._sla_policy AS p WHERE p.name = $1",
+	.nargs = 3,
+	.argtypes = {TEXTOID, TEXTOID, TEXTOID},
+	.generic = true,
+};
+
+/* The metrics that begin with the subject. */
 static HdSpiPlan metrics_plan = {
-	.sql =
-		"SELECT p.id, m.metric, p.version_id, coalesce((SELECT k.epoch FROM hotdash._calendar AS k "
-		"WHERE k.id = v.calendar), 0), EXISTS (SELECT FROM hotdash._sla_clock AS c "
-		"WHERE c.tenant = $3 AND c.subject = $4), EXISTS (SELECT FROM hotdash._sla_clock AS c "
-		"WHERE c.tenant = $3 AND c.subject = $4 AND c.policy = p.id AND c.metric = m.metric) "
-		"FROM hotdash._sla_policy AS p "
-		"JOIN hotdash._sla_policy_version AS v ON v.id = p.version_id "
-		"LEFT JOIN hotdash._sla_metric AS m ON m.version_id = p.version_id "
-		"AND CASE WHEN $2 IS NULL THEN 'created' = ANY (m.starts) ELSE m.metric = $2 END "
-		"WHERE p.name = $1 ORDER BY m.metric",
-	.nargs = 4,
-	.argtypes = {TEXTOID, TEXTOID, TEXTOID, TEXTOID},
+	.sql = "SELECT m.metric FROM hotdash._sla_metric AS m "
+		   "WHERE m.version_id = $1 AND 'created' = ANY (m.starts) ORDER BY m.metric",
+	.nargs = 1,
+	.argtypes = {INT4OID},
 	.generic = true,
 };
 
@@ -64,51 +65,62 @@ PG_FUNCTION_INFO_V1(hd_sla_sql_replay);
  */
 
 static void
-refuse_metrics(const char *policy, const char *metric)
+refuse_policy(const char *policy)
 {
-	if (SPI_processed == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("SLA policy \"%s\" does not exist", policy),
-						errhint("Make it with sla_policy_set.")));
-	if (metric != NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-						errmsg("SLA policy \"%s\" has no metric \"%s\"", policy, metric)));
 	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("SLA policy \"%s\" has no metric that starts with the event created", policy),
-			 errhint("Name the metric.")));
+			(errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("SLA policy \"%s\" does not exist", policy),
+			 errhint("Make it with sla_policy_set.")));
 }
 
-/* The chains to start; the policies and metrics are copied out of the result, which others follow. */
-static int
-chains_to_start(const char *policy, const char *metric, const HdSlaKey *pattern, HdSlaTold **chains)
+/* The metrics of a chain's policy that begin with the subject; n of them. */
+static HdSlaTold *
+metrics_to_start(const HdSlaTold *pattern, const char *policy, int *n)
 {
-	Datum values[4] = {CStringGetTextDatum(policy),
-					   (metric != NULL) ? CStringGetTextDatum(metric) : 0,
-					   CStringGetTextDatum(pattern->tenant), CStringGetTextDatum(pattern->subject)};
-	bool isnull;
-	int n;
+	Datum values[1] = {Int32GetDatum(pattern->key.version_id)};
+	HdSlaTold *chains;
 
-	hd_spi_run(&metrics_plan, values, (metric == NULL) ? " n  " : NULL, false, 0);
-	n = (int) SPI_processed;
-	if (n > 0)
-		(void) SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
-	if (n == 0 || isnull)
-		refuse_metrics(policy, metric);
-	*chains = palloc0(n * sizeof(HdSlaTold));
-	for (int i = 0; i < n; i++)
+	hd_spi_run(&metrics_plan, values, NULL, false, 0);
+	*n = (int) SPI_processed;
+	if (*n == 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("SLA policy \"%s\" has no metric that starts with the event created",
+							   policy),
+						errhint("Name the metric.")));
+	chains = palloc(*n * sizeof(HdSlaTold));
+	for (int i = 0; i < *n; i++)
 	{
-		HdSlaTold *chain = &(*chains)[i];
-
-		chain->key = *pattern;
-		chain->key.policy = DatumGetInt32(hd_spi_result(i, 1));
-		chain->key.metric = TextDatumGetCString(hd_spi_result(i, 2));
-		chain->key.version_id = DatumGetInt32(hd_spi_result(i, 3));
-		chain->key.epoch = DatumGetInt32(hd_spi_result(i, 4));
-		chain->key.seems_new = !DatumGetBool(hd_spi_result(i, 6));
-		chain->is_new = DatumGetBool(hd_spi_result(i, 5)) && chain->key.seems_new;
+		chains[i] = *pattern;
+		chains[i].key.metric = TextDatumGetCString(hd_spi_result(i, 1));
 	}
-	return n;
+	return chains;
+}
+
+/*
+ * The chains to start.  Most subjects are new, so a first clock is tried before anybody looks for
+ * others of its metric.
+ */
+static HdSlaTold *
+chains_to_start(const char *policy, const HdSlaKey *pattern, int *n)
+{
+	Datum values[3] = {CStringGetTextDatum(policy), CStringGetTextDatum(pattern->tenant),
+					   CStringGetTextDatum(pattern->subject)};
+	HdSlaTold *chain = palloc0(sizeof(HdSlaTold));
+
+	hd_spi_run(&start_plan, values, NULL, false, 1);
+	if (SPI_processed == 0)
+		refuse_policy(policy);
+	chain->key = *pattern;
+	chain->key.policy = DatumGetInt32(hd_spi_result(0, 1));
+	chain->key.version_id = DatumGetInt32(hd_spi_result(0, 2));
+	chain->key.epoch = DatumGetInt32(hd_spi_result(0, 3));
+	chain->is_new = DatumGetBool(hd_spi_result(0, 4));
+	if (pattern->metric == NULL)
+		return metrics_to_start(chain, policy, n);
+	if (hd_sla_version(chain->key.version_id, pattern->metric, "") == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+						errmsg("SLA policy \"%s\" has no metric \"%s\"", policy, pattern->metric)));
+	*n = 1;
+	return chain;
 }
 
 /*
@@ -120,9 +132,9 @@ Datum
 hd_sla_sql_start(PG_FUNCTION_ARGS)
 {
 	const char *policy = hd_sla_name_arg(fcinfo, 0, "policy", HD_SLA_MAX_NAME, false);
-	const char *metric = hd_sla_name_arg(fcinfo, 2, "metric", HD_SLA_MAX_NAME, true);
 	TimestampTz at = hd_sla_at_arg(fcinfo, 4, true);
-	HdSlaKey pattern = {.subject = hd_sla_name_arg(fcinfo, 1, "subject", HD_SLA_MAX_SUBJECT, false),
+	HdSlaKey pattern = {.metric = hd_sla_name_arg(fcinfo, 2, "metric", HD_SLA_MAX_NAME, true),
+						.subject = hd_sla_name_arg(fcinfo, 1, "subject", HD_SLA_MAX_SUBJECT, false),
 						.priority = hd_sla_name_arg(fcinfo, 3, "priority", HD_SLA_MAX_NAME, true),
 						.attributes = hd_sla_attributes_arg(fcinfo, 5),
 						.tenant = hd_sla_tenant_arg(fcinfo, 6)};
@@ -133,14 +145,15 @@ hd_sla_sql_start(PG_FUNCTION_ARGS)
 
 	hd_instance_use();
 	hd_spi_begin(&spi);
-	n = chains_to_start(policy, metric, &pattern, &chains);
+	chains = chains_to_start(policy, &pattern, &n);
 	for (int i = 0; i < n; i++)
 	{
-		int64 id = hd_sla_input(&chains[i].key, HD_SLA_START, at, (Datum) 0);
+		bool is_first;
+		int64 id = hd_sla_start_chain(&chains[i].key, at, &is_first);
 
 		if (i == 0)
 			first = id;
-		if (chains[i].is_new)
+		if (chains[i].is_new && is_first)
 			hd_sla_tell_earlier(&chains[i].key, at, "");
 	}
 	hd_sla_tell_rules(pattern.tenant, pattern.subject, "created", pattern.attributes, at);
@@ -242,7 +255,7 @@ policy_of_name(const char *name)
 
 	hd_spi_run(&policy_plan, values, NULL, false, 1);
 	if (SPI_processed == 0)
-		refuse_metrics(name, NULL);
+		refuse_policy(name);
 	return DatumGetInt32(hd_spi_result(0, 1));
 }
 

@@ -83,11 +83,10 @@ static HdSpiPlan earlier_plan = {
 static HdSpiPlan insert_plan = {
 	.sql = "WITH c AS (INSERT INTO hotdash._sla_clock (id, started_at, last_at, closed_at, due_at, "
 		   "breached_at, target, due_b, remaining, next_b, policy, version_id, lane, "
-		   "calendar_version, cycle, next_step, ahead, paused, began_paused, state, metric, "
+		   "cycle, next_step, ahead, paused, began_paused, state, metric, "
 		   "priority, tenant, subject, attributes) "
 		   "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-		   "CASE WHEN $4 IS NOT NULL THEN (SELECT e.version FROM hotdash._calendar_epoch AS e "
-		   "WHERE e.id = $13 >> 1) END, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24 "
+		   "$14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24 "
 		   "ON CONFLICT DO NOTHING RETURNING id) "
 		   "INSERT INTO hotdash._sla_event (clock, id, at, recorded_at, kind, detail) "
 		   "SELECT c.id, $25, $2, $26, $27, $28 FROM c",
@@ -174,9 +173,7 @@ static HdSpiPlan move_plan = {
 /* The version of a policy that is in force, and the epoch of its calendar. */
 static HdSpiPlan in_force_plan = {
 	.sql = "SELECT p.version_id, coalesce((SELECT k.epoch FROM hotdash._calendar AS k "
-		   "WHERE k.id = v.calendar), 0) "
-		   "FROM hotdash._sla_policy AS p "
-		   "JOIN hotdash._sla_policy_version AS v ON v.id = p.version_id WHERE p.id = $1",
+		   "WHERE k.id = p.calendar), 0) FROM hotdash._sla_policy AS p WHERE p.id = $1",
 	.nargs = 1,
 	.argtypes = {INT4OID},
 	.generic = true,
@@ -458,7 +455,13 @@ hd_sla_row_insert(HdSlaRow *row, const char *kind, Datum detail)
 	put(&values, row->attributes, row->attributes != 0);
 	put_event(&values, kind, row->clock.started_at, false, detail);
 	hd_spi_run(&insert_plan, values.values, values.nulls, false, 0);
-	return SPI_processed == 1;
+	if (SPI_processed == 0)
+		return false;
+
+	/* one that is closed already, as only a chain computed anew has it, keeps its calendar's version */
+	if (!hd_sla_clock_is_open(&row->clock))
+		hd_sla_row_update(row);
+	return true;
 }
 
 void
