@@ -419,7 +419,9 @@ CREATE FUNCTION hotdash.escalation_phrase_set(language text, phrase text, weight
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'weight must be between -100 and 100';
 		END IF;
 		words := CASE WHEN octet_length(said) <= 200 THEN string_to_array(hotdash._escalation_phrase_words(said), ' ') END;
-		IF words IS NULL OR cardinality(words) NOT BETWEEN 1 AND 10 OR words[1] = '*' OR words[cardinality(words)] = '*' THEN
+		IF words IS NULL OR cardinality(words) NOT BETWEEN 1 AND 10 OR words[1] = '*' OR words[cardinality(words)] = '*'
+				OR EXISTS (SELECT FROM unnest(words) AS w
+					WHERE w <> '*' AND to_tsvector('hotdash._words', rtrim(w, '*')) = '') THEN
 			RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'invalid phrase',
 				DETAIL = 'It has 1 to 10 words in at most 200 bytes; * stands for any word between two, or for any ending of one.';
 		END IF;

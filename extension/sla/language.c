@@ -12,8 +12,8 @@
  * keeps what was true then.  Parallel workers could not, so the function is not
  * for them.
  *
- * Bounds: the first 64 kB of a message, and 2,000 phrases
- * that an installation adds to a language.
+ * Bounds: the first 64 kB of a message, and 2,000 phrases that an installation
+ * adds to a language.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -24,15 +24,14 @@
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "core/compat.h"
 #include "core/errors.h"
 #include "core/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
 #include "sla/words.h"
 #include "tsearch/ts_utils.h"
 #include "utils/array.h"
@@ -140,8 +139,9 @@ query_of_words(Oid config, char *words)
 	Datum query = (Datum) 0;
 	bool any = false;
 	int distance = 1;
+	char *rest;
 
-	for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " "))
+	for (char *word = strtok_r(words, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest))
 	{
 		if (strcmp(word, "*") == 0)
 		{
@@ -286,6 +286,12 @@ dictionaries(void)
 	return known;
 }
 
+static bool
+is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /* "pt_BR" is pt. */
 static const Dictionary *
 dictionary_of(const Dictionaries *all, text *language)
@@ -293,7 +299,7 @@ dictionary_of(const Dictionaries *all, text *language)
 	const char *name = VARDATA_ANY(language);
 	int length = 0;
 
-	while (length < VARSIZE_ANY_EXHDR(language) && isalpha((unsigned char) name[length]))
+	while (length < VARSIZE_ANY_EXHDR(language) && is_letter(name[length]))
 		length++;
 	for (int i = 0; i < all->n; i++)
 		if (length == (int) strlen(all->each[i].code) &&
