@@ -12,6 +12,7 @@
 #include "datatype/timestamp.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "miscadmin.h"
 #include "sla/ics.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
@@ -19,25 +20,48 @@
 
 PG_FUNCTION_INFO_V1(hd_sla_sql_calendar_ics);
 
+/* Looking for a zone that is not there takes long. */
+#define UNKNOWN_MOST 20
+
+/* The calendar's zone, and the one that an event named last. */
+typedef struct Zones
+{
+	const pg_tz *calendar;
+	char name[TZ_STRLEN_MAX + 1];
+	const pg_tz *named; /* NULL: the server knows none of that name */
+	int unknown;		/* names so far */
+} Zones;
+
 /*
  * Time zones
  */
 
-/* The zone of a time; NULL: the server knows none of that name. */
-static const pg_tz *
-zone_of(const pg_tz *calendar, const HdSlaIcsTime *time)
+static void
+look_up(Zones *zones, HdSlaIcsText name)
 {
-	char name[TZ_STRLEN_MAX + 1];
-	pg_tz *zone;
+	CHECK_FOR_INTERRUPTS();
+	memcpy(zones->name, name.at, name.length);
+	zones->name[name.length] = '\0';
+	zones->named = (name.length > 0) ? hd_zone_named(zones->name) : NULL;
+	if (zones->named == NULL && ++zones->unknown > UNKNOWN_MOST)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("iCalendar text cannot be imported"),
+						errdetail("It names more than 20 time zones that are unknown.")));
+}
+
+/* The zone of a local time, or NULL. */
+static const pg_tz *
+zone_of(Zones *zones, const HdSlaIcsTime *time)
+{
+	HdSlaIcsText name = time->zone;
 
 	if (time->clock != HD_SLA_ICS_ZONED)
-		return calendar;
-	if (time->zone.length > TZ_STRLEN_MAX)
+		return zones->calendar;
+	if (name.length > TZ_STRLEN_MAX)
 		return NULL;
-	memcpy(name, time->zone.at, time->zone.length);
-	name[time->zone.length] = '\0';
-	zone = hd_zone_named(name);
-	return zone;
+	if (strlen(zones->name) != name.length || memcmp(zones->name, name.at, name.length) != 0)
+		look_up(zones, name);
+	return zones->named;
 }
 
 static bool
@@ -56,12 +80,13 @@ instant_of(void *arg, const HdSlaIcsTime *time, int64 *instant)
 static bool
 midnight_of(void *arg, int64 instant, int32 *date)
 {
-	Timestamp local = hd_zone_local(arg, instant);
+	const pg_tz *zone = ((Zones *) arg)->calendar;
+	Timestamp local = hd_zone_local(zone, instant);
 
 	*date = local / USECS_PER_DAY;
 	if (local < *date * USECS_PER_DAY)
 		(*date)--;
-	return hd_zone_instant(arg, *date * USECS_PER_DAY) == instant;
+	return hd_zone_instant(zone, *date * USECS_PER_DAY) == instant;
 }
 
 /*
@@ -69,7 +94,7 @@ midnight_of(void *arg, int64 instant, int32 *date)
  */
 
 static void
-raise(const HdSlaIcsError *error)
+refuse(const HdSlaIcsError *error)
 {
 	int code = (error->trouble == HD_SLA_ICS_TOO_MUCH)		? ERRCODE_PROGRAM_LIMIT_EXCEEDED
 			   : (error->trouble == HD_SLA_ICS_UNSUPPORTED) ? ERRCODE_FEATURE_NOT_SUPPORTED
@@ -102,16 +127,16 @@ Datum
 hd_sla_sql_calendar_ics(PG_FUNCTION_ARGS)
 {
 	text *ics = PG_GETARG_TEXT_PP(0);
-	pg_tz *zone = hd_zone_find(text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	HdSlaIcsZones zones = {instant_of, midnight_of, zone};
+	Zones zones = {.calendar = hd_zone_find(text_to_cstring(PG_GETARG_TEXT_PP(1)))};
+	HdSlaIcsZones asked = {instant_of, midnight_of, &zones};
 	HdSlaIcsFeed feed;
 	HdSlaIcsDays days;
 	HdSlaIcsError error;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (!hd_sla_ics_read(VARDATA_ANY(ics), VARSIZE_ANY_EXHDR(ics), &feed, &error) ||
-		!hd_sla_ics_days(&feed, &zones, &days, &error))
-		raise(&error);
+		!hd_sla_ics_days(&feed, &asked, &days, &error))
+		refuse(&error);
 	for (int i = 0; i < days.n; i++)
 		put_day((ReturnSetInfo *) fcinfo->resultinfo, &feed, &days.days[i]);
 	if (days.skipped > 0)

@@ -11,7 +11,7 @@
 #include "sla/ics_text.h"
 
 #include "datatype/timestamp.h"
-#include "utils/datetime.h"
+#include "sla/dates.h"
 
 bool
 hd_sla_ics_fail(HdSlaIcsError *error, HdSlaIcsTrouble trouble, int line, const char *reason)
@@ -176,42 +176,20 @@ hd_sla_ics_split(HdSlaIcsText *rest, char by, HdSlaIcsText *part)
  * Values
  */
 
-/* The number of so many digits; -1 when there are others among them. */
-static int
-digits(const char *text, int n)
-{
-	int number = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		if (text[i] < '0' || text[i] > '9')
-			return -1;
-		number = number * 10 + (text[i] - '0');
-	}
-	return number;
-}
-
 static bool
 parse_date(const char *text, int32 *date)
 {
-	int year = digits(text, 4);
-	int month = digits(text + 4, 2);
-	int day = digits(text + 6, 2);
-
-	if (year < 1 || month < 1 || month > MONTHS_PER_YEAR || day < 1 ||
-		day > day_tab[isleap(year)][month - 1])
-		return false;
-	*date = date2j(year, month, day) - POSTGRES_EPOCH_JDATE;
-	return true;
+	return hd_sla_dates_day(hd_sla_dates_digits(text, 4), hd_sla_dates_digits(text + 4, 2),
+							hd_sla_dates_digits(text + 6, 2), date);
 }
 
 /* A leap second is the one before it. */
 static bool
 parse_time(const char *text, int32 *second)
 {
-	int hours = digits(text, 2);
-	int minutes = digits(text + 2, 2);
-	int seconds = digits(text + 4, 2);
+	int hours = hd_sla_dates_digits(text, 2);
+	int minutes = hd_sla_dates_digits(text + 2, 2);
+	int seconds = hd_sla_dates_digits(text + 4, 2);
 
 	if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59 || seconds < 0 || seconds > 60)
 		return false;
@@ -258,7 +236,7 @@ hd_sla_ics_number(HdSlaIcsText text, int *number)
 		text = (HdSlaIcsText){text.at + 1, text.length - 1};
 	if (text.length < 1 || text.length > 6)
 		return false;
-	*number = digits(text.at, text.length);
+	*number = hd_sla_dates_digits(text.at, text.length);
 	if (*number < 0)
 		return false;
 	if (negative)

@@ -3,7 +3,7 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL TimeZone = 'UTC';
-SELECT plan(149);
+SELECT plan(150);
 
 CREATE FUNCTION pg_temp.fresh(zone text DEFAULT 'UTC', holidays jsonb DEFAULT '[]') RETURNS void LANGUAGE sql AS $$
 	SELECT hotdash.calendar_set('tap-ics', jsonb_build_object('time_zone', zone, 'hours', '{"mon": [["09:00", "17:00"]]}'::jsonb, 'holidays', holidays))
@@ -399,6 +399,8 @@ FROM (VALUES
 	(pg_temp.event(E'DTSTART:20260203\nRDATE;VALUE=PERIOD:20260203T000000Z/P1D'), '0A000 line 4', 'periods'),
 	(pg_temp.event(E'DTSTART:20260203\nSUMMARY:' || repeat('x', 70000)), '54000 line 4', 'a line that is too long'),
 	(E'BEGIN:VCALENDAR\n' || repeat(E'BEGIN:VEVENT\nDTSTART:20260203\nEND:VEVENT\n', 10001) || E'END:VCALENDAR\n', '54000 line 30002', 'too many events'),
+	(E'BEGIN:VCALENDAR\n' || (SELECT string_agg(format(E'BEGIN:VEVENT\nDTSTART;TZID=No/Zone%s:20260203T000000\nDURATION:P1D\nEND:VEVENT\n', i), '') FROM generate_series(1, 21) AS i)
+		|| E'END:VCALENDAR\n', '54000 iCalendar text cannot be imported', 'too many unknown zones'),
 	(pg_temp.event(E'DTSTART:20260203\nDURATION:P50001D'), '54000 line 2', 'too many days'),
 	(pg_temp.event(repeat(E'X:y\n', 1050000) || 'DTSTART:20260203'), '54000 line 1', 'too much text'),
 	(E'BEGIN:VCALENDAR\n' || repeat(E'BEGIN:VEVENT\nDTSTART:19700101\nRRULE:FREQ=DAILY;BYDAY=MO;BYMONTHDAY=1;BYMONTH=2\nEND:VEVENT\n', 1500) || E'END:VCALENDAR\n', '54000 line 2106', 'too much to look for')
