@@ -7,6 +7,7 @@
 
 #include <sys/socket.h>
 
+#include "core/compat.h"
 #include "fmgr.h"
 #include "limits/client.h"
 #include "utils/builtins.h"

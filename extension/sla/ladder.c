@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "core/compat.h"
 #include "core/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

@@ -35,6 +35,8 @@ is($standby->safe_psql('app', q{SELECT granted FROM hotdash._limit_take('k', 5, 
 is($primary->safe_psql('app', q{SELECT granted FROM hotdash._limit_take('k', 5, '1 hour', 'log', 9)}), '5', 'by itself');
 is($standby->safe_psql('app', q{SELECT string_agg(payload #>> '{}' || ' ' || state, ', ' ORDER BY id) FROM hotdash.jobs}),
 	'held ready, waits ready, later scheduled', 'but shows what it knows');
+is($standby->sqlstate('app', 'SELECT hotdash.sla_scan()'), '25006', 'it looks for no steps of clocks');
+is($standby->safe_psql('app', q{SELECT string_agg(key, ', ') FROM jsonb_each(hotdash.health() -> 'checks') WHERE value ? 'sqlstate'}), '', 'and no check of health() fails');
 
 # load: two producers that note what was committed to them, outside the database
 my $dir = $primary->basedir;
