@@ -412,25 +412,8 @@ delta_of(const Key *key, TimestampTz at, bool gone)
 static void
 count(const Counted *counted, Count what, bool gone, int sign)
 {
-	if (counted != NULL && counted->at[what] != NOWHERE)
+	if (counted->at[what] != NOWHERE)
 		delta_of(&counted->key, counted->at[what], gone)->n[what] += sign;
-}
-
-/* A row counts as something else from now on; either may be NULL. */
-static void
-change(const Counted *before, const Counted *after)
-{
-	bool same = before != NULL && after != NULL && same_key(&before->key, &after->key);
-
-	for (Count what = 0; what < COUNTS; what++)
-	{
-		if (same && before->at[what] == after->at[what])
-			continue;
-		count(before, what, false, -1);
-		count(after, what, false, 1);
-		if (retiring && after == NULL)
-			count(before, what, true, 1);
-	}
 }
 
 /*
@@ -438,21 +421,44 @@ change(const Counted *before, const Counted *after)
  */
 
 static void
-row_changed(const TriggerData *trigger)
+row_came_or_went(const Counted *counted, int sign)
 {
-	Counted first;
-	Counted second;
-
-	counted_as(trigger->tg_trigslot, &first);
-	if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		change(NULL, &first);
-	else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		change(&first, NULL);
-	else
+	for (Count what = 0; what < COUNTS; what++)
 	{
-		counted_as(trigger->tg_newslot, &second);
-		change(&first, &second);
+		count(counted, what, false, sign);
+		if (retiring)
+			count(counted, what, true, 1);
 	}
+}
+
+static void
+row_changed(const Counted *before, const Counted *after)
+{
+	bool same = same_key(&before->key, &after->key);
+
+	for (Count what = 0; what < COUNTS; what++)
+	{
+		if (same && before->at[what] == after->at[what])
+			continue;
+		count(before, what, false, -1);
+		count(after, what, false, 1);
+	}
+}
+
+static void
+row_written(const TriggerData *trigger)
+{
+	Counted row;
+	Counted after;
+
+	counted_as(trigger->tg_trigslot, &row);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		counted_as(trigger->tg_newslot, &after);
+		row_changed(&row, &after);
+	}
+	else
+		row_came_or_went(&row, TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? 1 : -1);
 }
 
 /* Nobody can be writing clocks: all that was counted is in the two tables. */
@@ -480,7 +486,7 @@ hd_sla_sql_counted(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("_sla_counted can only be called as a trigger after a change")));
 	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
-		row_changed(trigger);
+		row_written(trigger);
 	else if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		truncated();
 	else
