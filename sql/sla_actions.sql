@@ -216,6 +216,28 @@ COMMENT ON FUNCTION hotdash._sla_actions_check(jsonb, text) IS
 	'Raises 22023, naming the path, for actions that could never be performed; 0A000 for one of a later version';
 REVOKE ALL ON FUNCTION hotdash._sla_actions_check(jsonb, text) FROM PUBLIC;
 
+CREATE FUNCTION hotdash._sla_masked(document jsonb) RETURNS jsonb
+	LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+	SET search_path = pg_catalog, pg_temp
+	AS $$
+	/* Headers of calls may be credentials: their names are shown and no more. */
+	BEGIN
+		RETURN CASE jsonb_typeof(document)
+			WHEN 'object' THEN (
+				SELECT coalesce(jsonb_object_agg(o.key, CASE
+						WHEN o.key = 'headers' AND jsonb_typeof(o.value) = 'object' THEN
+							(SELECT coalesce(jsonb_object_agg(h, '…'), '{}') FROM jsonb_object_keys(o.value) AS h)
+						ELSE hotdash._sla_masked(o.value) END), '{}')
+				FROM jsonb_each(document) AS o)
+			WHEN 'array' THEN (
+				SELECT coalesce(jsonb_agg(hotdash._sla_masked(a.value) ORDER BY a.n), '[]')
+				FROM jsonb_array_elements(document) WITH ORDINALITY AS a (value, n))
+			ELSE document END;
+	END
+	$$;
+COMMENT ON FUNCTION hotdash._sla_masked(jsonb) IS 'A policy or actions without what headers of calls say';
+REVOKE ALL ON FUNCTION hotdash._sla_masked(jsonb) FROM PUBLIC;
+
 /*
  * Performing them
  */

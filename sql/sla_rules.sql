@@ -585,16 +585,10 @@ CREATE FUNCTION hotdash._escalation_action_shown(rule text) RETURNS jsonb
 	LANGUAGE sql STABLE SECURITY DEFINER
 	SET search_path = pg_catalog, pg_temp
 	AS $$
-		-- Headers of calls may hold a secret: their names alone.
-		SELECT coalesce(jsonb_agg(CASE WHEN jsonb_typeof(a.action #> '{call,headers}') = 'object'
-				THEN jsonb_set(a.action, '{call,headers}', (SELECT coalesce(jsonb_object_agg(h, '…'), '{}')
-					FROM jsonb_object_keys(a.action #> '{call,headers}') AS h))
-				ELSE a.action END ORDER BY a.i), '[]')
-		FROM (SELECT coalesce(r.actions, p.actions) AS actions
-			FROM (SELECT rule AS name) AS n
-			LEFT JOIN hotdash._escalation_rule AS r ON r.name = n.name
-			LEFT JOIN hotdash._escalation_presets() AS p ON p.name = n.name) AS x
-		CROSS JOIN LATERAL jsonb_array_elements(x.actions) WITH ORDINALITY AS a (action, i)
+		SELECT hotdash._sla_masked(coalesce(r.actions, p.actions))
+		FROM (SELECT rule AS name) AS n
+		LEFT JOIN hotdash._escalation_rule AS r ON r.name = n.name
+		LEFT JOIN hotdash._escalation_presets() AS p ON p.name = n.name
 	$$;
 COMMENT ON FUNCTION hotdash._escalation_action_shown(text) IS 'Actions of a rule, without what headers of calls say';
 REVOKE ALL ON FUNCTION hotdash._escalation_action_shown(text) FROM PUBLIC;

@@ -34,12 +34,20 @@ CREATE VIEW hotdash.sla_events WITH (security_invoker = true) AS
 COMMENT ON VIEW hotdash.sla_events IS
 	'What happened to SLA clocks, and the steps that were found due: at is when, recorded_at when it became known';
 
+CREATE FUNCTION hotdash._sla_policy_shown(version_id int) RETURNS jsonb
+	LANGUAGE sql STABLE PARALLEL SAFE SECURITY DEFINER
+	SET search_path = pg_catalog, pg_temp
+	AS $$ SELECT hotdash._sla_masked(v.definition) FROM hotdash._sla_policy_version AS v WHERE v.id = version_id $$;
+COMMENT ON FUNCTION hotdash._sla_policy_shown(int) IS 'Definition of a version of a policy, without what headers of calls say';
+REVOKE ALL ON FUNCTION hotdash._sla_policy_shown(int) FROM PUBLIC;
+
 CREATE VIEW hotdash.sla_policies WITH (security_invoker = true) AS
-	SELECT p.name, v.version, k.name AS calendar, v.set_at, v.set_by, v.definition
+	SELECT p.name, v.version, k.name AS calendar, v.set_at, v.set_by, hotdash._sla_policy_shown(v.id) AS definition
 	FROM hotdash._sla_policy AS p
 	JOIN hotdash._sla_policy_version AS v ON v.id = p.version_id
 	LEFT JOIN hotdash._calendar AS k ON k.id = v.calendar;
-COMMENT ON VIEW hotdash.sla_policies IS 'SLA policies as they are now; without a calendar the wall clock counts';
+COMMENT ON VIEW hotdash.sla_policies IS
+	'SLA policies as they are now; without a calendar the wall clock counts; of headers of calls the names alone';
 
 /*
  * Why

@@ -80,7 +80,8 @@ static HdSpiPlan any_clock_plan = {
 };
 
 static HdSpiPlan attributes_plan = {
-	.sql = "UPDATE hotdash._sla_clock AS c SET attributes = coalesce(c.attributes, '{}') || $3 "
+	.sql = "UPDATE hotdash._sla_clock AS c SET attributes = coalesce(c.attributes, '{}') || "
+		   "($3 - '{message,content}'::text[]) "
 		   "WHERE c.tenant = $1 AND c.subject = $2 AND c.closed_at IS NULL",
 	.nargs = 3,
 	.argtypes = {TEXTOID, TEXTOID, JSONBOID},

@@ -86,7 +86,7 @@ static HdSpiPlan insert_plan = {
 		   "cycle, next_step, ahead, paused, began_paused, state, metric, "
 		   "priority, tenant, subject, attributes) "
 		   "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, "
-		   "$14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24 "
+		   "$14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24 - '{message,content}'::text[] "
 		   "ON CONFLICT DO NOTHING RETURNING id) "
 		   "INSERT INTO hotdash._sla_event (clock, id, at, recorded_at, kind, detail) "
 		   "SELECT c.id, $25, $2, $26, $27, $28 FROM c",

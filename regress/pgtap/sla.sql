@@ -73,6 +73,11 @@ SELECT throws_ok($$ SELECT hotdash.sla_policy_set('bad', '{"calendar": "moon", "
 SELECT throws_ok($$ SELECT hotdash.sla_policy_set(NULL, '{}') $$, '22004', NULL, 'no name');
 SELECT is_empty($$ SELECT FROM hotdash.sla_policies WHERE name = 'bad' $$, 'what was refused left nothing');
 
+SELECT hotdash.sla_policy_set('secret', '{"metrics": {"m": {"target": "1 hour", "breach": {"actions": [{"call":
+	{"url": "https://example.com/", "headers": {"authorization": "Bearer abc"}}}]}}}}');
+SELECT is((SELECT definition #> '{metrics,m,breach,actions,0,call,headers}' FROM hotdash.sla_policies WHERE name = 'secret'),
+	'{"authorization": "…"}', 'what headers of calls say is not shown');
+
 /*
  * A clock's life
  */
@@ -153,8 +158,8 @@ SELECT pg_temp.rows_are($$ SELECT cycle, state, due_at, elapsed FROM pg_temp.clo
 SELECT is((SELECT cycle FROM pg_temp.clock('c/1', 'periodic_update')), 4, 'updates begin again');
 SELECT is(hotdash.sla_event('nobody', 'agent_reply'), 0, 'a subject without clocks has none that follow');
 SELECT throws_ok($$ SELECT hotdash.sla_event('c/1', 'agent_reply', '2024-03-12 09:00Z') $$, '22023', NULL, 'an event to come');
-SELECT hotdash.sla_event('c/1', 'note', attributes => '{"plan": "gold"}');
-SELECT is((SELECT attributes FROM pg_temp.clock('c/1', 'resolution')), '{"vip": true, "plan": "gold"}', 'attributes are merged');
+SELECT hotdash.sla_event('c/1', 'note', attributes => '{"plan": "gold", "message": "hello"}');
+SELECT is((SELECT attributes FROM pg_temp.clock('c/1', 'resolution')), '{"vip": true, "plan": "gold"}', 'attributes are merged, messages not kept');
 
 /*
  * Reopening
