@@ -195,7 +195,8 @@ SELECT hotdash.sla_event('o/2', event, at) FROM story ORDER BY n DESC;
 SELECT hotdash.sla_event('o/3', event, at) FROM story ORDER BY n % 3, n % 2, n;
 SELECT set_eq($$ SELECT * FROM pg_temp.shape('o/2') $$, $$ SELECT * FROM pg_temp.shape('o/1') $$, 'backwards is as in order');
 SELECT set_eq($$ SELECT * FROM pg_temp.shape('o/3') $$, $$ SELECT * FROM pg_temp.shape('o/1') $$, 'mixed is as in order');
-SELECT pg_temp.rows_are($$ SELECT step FROM hotdash.sla_events WHERE subject = 'o/1' AND step IS NOT NULL ORDER BY at $$,
+SELECT pg_temp.rows_are($$ SELECT step FROM hotdash.sla_events WHERE subject = 'o/1' AND metric = 'first_response' AND step IS NOT NULL
+		ORDER BY at $$,
 	$$ VALUES ('50%'), ('seven'), ('breach') $$, 'and its steps are there');
 
 -- Found late, told later: the scan has seen a breach that was none.
