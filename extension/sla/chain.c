@@ -224,20 +224,24 @@ write_rows(Replay *replay, HdSlaChain *chain)
 
 	for (int i = 0; i < n; i++)
 	{
+		HdSlaRow *row = &rows[i];
+		bool is_new = i >= replay->nrows;
+		bool same;
 		bool breached;
 
-		rows[i] = (i < replay->nrows) ? replay->rows[i] : *replay->fresh;
+		*row = is_new ? *replay->fresh : replay->rows[i];
 		if (i >= chain->nclocks)
 			continue;
-		breached = i < replay->nrows && rows[i].clock.breached;
-		rows[i].cycle = chain->base + i + 1;
-		rows[i].clock = chain->clocks[i];
-		if (i < replay->nrows)
-			hd_sla_row_update(&rows[i]);
-		else if (!hd_sla_row_insert(&rows[i], "restart", (Datum) 0))
-			elog(ERROR, "cycle %d of an SLA clock is there already", rows[i].cycle);
-		if (breached && !rows[i].clock.breached)
-			hd_sla_record(rows[i].id, "withdrawn", hd_clock_now(), 0);
+		same = !is_new && !row->changed && hd_sla_clock_same(&row->clock, &chain->clocks[i]);
+		breached = !is_new && row->clock.breached;
+		row->cycle = chain->base + i + 1;
+		row->clock = chain->clocks[i];
+		if (is_new && !hd_sla_row_insert(row, "restart", (Datum) 0))
+			elog(ERROR, "cycle %d of an SLA clock is there already", row->cycle);
+		if (!is_new && !same)
+			hd_sla_row_update(row);
+		if (breached && !row->clock.breached)
+			hd_sla_record(row->id, "withdrawn", hd_clock_now(), 0);
 	}
 	return rows;
 }

@@ -33,6 +33,7 @@ typedef struct HdSlaRow
 	int32 version_id; /* of the policy */
 	int cycle;		  /* from 1 */
 	bool ahead;		  /* it began at a time to come */
+	bool changed;	  /* differs from the table in other things than the clock */
 	const char *tenant;
 	const char *subject;
 	const char *metric;

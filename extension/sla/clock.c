@@ -28,6 +28,24 @@ hd_sla_clock_next(const HdSlaClock *clock, int64 *next_b)
 	return true;
 }
 
+bool
+hd_sla_clock_same(const HdSlaClock *a, const HdSlaClock *b)
+{
+	bool is_open = hd_sla_clock_is_open(a);
+
+	if (a->state != b->state || a->breached != b->breached || a->paused != b->paused ||
+		a->began_paused != b->began_paused || a->next_step != b->next_step)
+		return false;
+	if (a->started_at != b->started_at || a->last_at != b->last_at)
+		return false;
+
+	/* what is not valid may be anything */
+	return (is_open || a->closed_at == b->closed_at) &&
+		   ((is_open && !a->breached) || a->due_at == b->due_at) &&
+		   (!a->breached || a->breached_at == b->breached_at) &&
+		   (a->state == HD_SLA_RUNNING ? a->due_b == b->due_b : a->remaining == b->remaining);
+}
+
 static void *
 grown(void *array, int n, Size size)
 {

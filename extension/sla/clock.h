@@ -140,6 +140,12 @@ extern HdSlaClock *hd_sla_chain_open(HdSlaChain *chain);
 extern bool hd_sla_clock_next(const HdSlaClock *clock, int64 *next_b);
 
 /*
+ * hd_sla_clock_same
+ *		Whether two clocks are in the same state.
+ */
+extern bool hd_sla_clock_same(const HdSlaClock *a, const HdSlaClock *b);
+
+/*
  * hd_sla_clock_is_open
  *		Neither met nor canceled.
  */

@@ -318,6 +318,7 @@ hd_sla_sql_retarget(PG_FUNCTION_ARGS)
 						(row.clock.state == HD_SLA_MET) ? "met" : "canceled"),
 				 errdetail("It has been since %s.", timestamptz_to_str(row.clock.closed_at))));
 	before = row.terms.target;
+	row.changed = true;
 	if (priority != NULL)
 		row.priority = priority;
 	if (policy != NULL)

@@ -56,14 +56,22 @@ static bool
 move_clock(int64 id, int32 epoch)
 {
 	Datum values[1] = {Int64GetDatum(id)};
+	bool is_free;
 	HdSlaRow row;
+	HdSpi spi;
 
+	/* one by one, since what SPI has read it keeps to its end */
+	hd_spi_begin(&spi);
 	hd_spi_run(&free_plan, values, NULL, false, 1);
-	if (SPI_processed == 0 || !hd_sla_row_lock(id, &row))
-		return false;
-	row.terms.lane = HD_SLA_LANE(epoch, HD_SLA_LANE_AT_OPEN(row.terms.lane));
-	hd_sla_replay(&row);
-	return true;
+	is_free = SPI_processed > 0 && hd_sla_row_lock(id, &row);
+	if (is_free)
+	{
+		row.terms.lane = HD_SLA_LANE(epoch, HD_SLA_LANE_AT_OPEN(row.terms.lane));
+		row.changed = true;
+		hd_sla_replay(&row);
+	}
+	hd_spi_end(&spi);
+	return is_free;
 }
 
 static int
