@@ -201,9 +201,7 @@ load(Entry *entry, Relation rel, HeapTuple tuple)
 	used += entry->size;
 }
 
-static void fail_missing(Entry *entry) pg_attribute_noreturn();
-
-static void
+static HD_NORETURN void
 fail_missing(Entry *entry)
 {
 	Key key = entry->key;

@@ -11,6 +11,7 @@
 
 #include "sla/definition.h"
 
+#include "core/compat.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "sla/dates.h"
@@ -67,9 +68,7 @@ append_place(StringInfo path, const Place *place)
 }
 
 /* detail: a sentence; hint: one without its full stop, or NULL. */
-static void fail(const Place *place, const char *detail, const char *hint) pg_attribute_noreturn();
-
-static void
+static HD_NORETURN void
 fail(const Place *place, const char *detail, const char *hint)
 {
 	StringInfoData path;

@@ -30,6 +30,7 @@
 
 #include "postgres.h"
 
+#include "core/compat.h"
 #include "datatype/timestamp.h"
 #include "sla/days.h"
 
@@ -98,7 +99,7 @@ extern void hd_sla_timeline_free(HdSlaCalendar *calendar);
  *		Raise 22008 for an instant that calendars do not know.
  */
 extern HdSlaChunk *hd_sla_timeline_load(HdSlaCalendar *calendar, int chunk);
-extern void hd_sla_timeline_refuse(TimestampTz instant) pg_attribute_noreturn();
+HD_NORETURN extern void hd_sla_timeline_refuse(TimestampTz instant);
 
 /*
  * hd_sla_timeline_same
