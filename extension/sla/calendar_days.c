@@ -77,9 +77,16 @@ clip(const Telling *telling, TimestampTz start, HdSlaSpan *span)
 static void
 tell(Telling *telling, const HdSlaDay *day, int32 date, bool within)
 {
-	const char *note = (day->ground == HD_SLA_HOURS) ? weekdays[hd_sla_weekday(date)] : day->name;
+	const char *note = day->name;
 	bool open = false;
 
+	if (day->ground == HD_SLA_HOURS)
+	{
+		int weekday = hd_sla_weekday(date);
+
+		Assert(weekday >= 0 && weekday < lengthof(weekdays));
+		note = weekdays[weekday];
+	}
 	for (int i = 0; i < day->n; i++)
 	{
 		HdSlaSpan span = day->open[i];
@@ -104,7 +111,10 @@ tell(Telling *telling, const HdSlaDay *day, int32 date, bool within)
 static int32
 local_date(const pg_tz *zone, TimestampTz instant)
 {
-	return (int32) floor((double) (hd_zone_local(zone, instant) / USECS_PER_SEC) / SECS_PER_DAY);
+	Timestamp local = hd_zone_local(zone, instant);
+	int64 days = local / USECS_PER_DAY;
+
+	return (int32) (days - (local % USECS_PER_DAY < 0));
 }
 
 /* The dates that a piece governs, or from which it reaches into the span. */

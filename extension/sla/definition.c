@@ -143,6 +143,7 @@ each(Reader *reader, const Place *up, const JsonbValue *container, ReadMember re
 static const Member *
 find_member(const Member *members, const Place *place)
 {
+	Assert(place->key != NULL);
 	for (; members->name != NULL; members++)
 	{
 		if (strlen(members->name) == place->length &&
