@@ -127,7 +127,8 @@ extern bool hd_sla_days_same(const HdSlaRules *a, const HdSlaRules *b, int32 unt
 static inline int
 hd_sla_weekday(int32 date)
 {
-	return (date - HD_SLA_FIRST_DAY + 2) % HD_SLA_WEEKDAYS;
+	/* dates from which nights reach into the first day lie before it, by fewer than two weeks */
+	return (date - HD_SLA_FIRST_DAY + 2 + 2 * HD_SLA_WEEKDAYS) % HD_SLA_WEEKDAYS;
 }
 
 #endif /* HD_SLA_DAYS_H */
