@@ -167,11 +167,12 @@ is("$met $breached $paused $gone", 't t t t', 'there was everything to count, so
 is(settle(), 0, 'all is folded in the end');
 is(wrong(), '', 'which changes nothing');
 
-# A crash in the middle
-my @sessions = map { run("crash$_", 'churn', "CALL churn($STEPS)") } 1 .. 3;
+# A crash in the middle: of work that would go on for much longer
+my $long = 50 * $STEPS;
+my @sessions = map { run("crash$_", 'churn', "CALL churn($long)") } 1 .. 3;
 poll_until(sub { sql(q{SELECT count(*) FROM pg_stat_activity WHERE application_name = 'churn' AND state = 'active'}) > 1 }, 60, 'work to begin');
 my $folder = run('foldcrash', 'fold', 'CALL fold()');
-my $pid = sql(q{SELECT pid FROM pg_stat_activity WHERE application_name = 'churn' LIMIT 1});
+my $pid = sql(q{SELECT pid FROM pg_stat_activity WHERE application_name = 'churn' AND state = 'active' LIMIT 1});
 $node->crash('app', sub { kill 'KILL', $pid });
 $_->stop foreach @sessions, $folder;
 is(wrong(), '', 'after the crash of a backend');
