@@ -2,8 +2,8 @@
  * terms.c
  *		What clocks are held to, as a session remembers it.
  *
- * Model: see terms.h.  Entries are found by their version and a hash of both
- * texts, and by comparing these.
+ * Model: see terms.h.  Rows that are being worked on point into this memory, so
+ * it is let go between transactions.
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -12,14 +12,13 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "core/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-/* Beyond so many all are forgotten: priorities come from outside. */
+/* With so many all are forgotten at the end of the transaction: priorities come from outside. */
 #define MOST 20000
 
 #define MAX_TEXT 64
@@ -53,16 +52,30 @@ static HdSpiPlan version_plan = {
 };
 
 static void
+at_end(XactEvent event, void *arg)
+{
+	if ((event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE) &&
+		known != NULL && hash_get_num_entries(known) >= MOST)
+	{
+		known = NULL;
+		MemoryContextReset(context);
+	}
+}
+
+static void
 prepare(void)
 {
 	HASHCTL control = {.keysize = sizeof(Key), .entrysize = sizeof(Entry)};
 	Oid extension = hd_spi_extension();
 
-	if (known != NULL && known_of == extension && hash_get_num_entries(known) < MOST)
+	if (known != NULL && known_of == extension)
 		return;
 	if (context == NULL)
+	{
 		context =
 			AllocSetContextCreate(TopMemoryContext, "hotdash SLA terms", ALLOCSET_DEFAULT_SIZES);
+		RegisterXactCallback(at_end, NULL);
+	}
 	known = NULL;
 	MemoryContextReset(context);
 	control.hcxt = context;

@@ -27,9 +27,8 @@ typedef struct HdSlaVersion
  *		What a version of a policy asks of a metric and a priority; NULL when it
  *		has no such metric.
  *
- * Between hd_spi_begin and hd_spi_end.  The arrays of the terms last for the
- * session, or until a few ten thousand others were asked for; the answer itself
- * until the next call.
+ * Between hd_spi_begin and hd_spi_end.  The answer lasts until the transaction
+ * ends.
  */
 extern const HdSlaVersion *hd_sla_version(int32 version_id, const char *metric,
 										  const char *priority);
