@@ -151,6 +151,14 @@ hd_spi_begin(HdSpi *spi)
 }
 
 void
+hd_spi_begin_for_all(HdSpi *spi)
+{
+	hd_spi_begin(spi);
+	(void) set_config_option("hotdash.tenant", "", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+							 0, false);
+}
+
+void
 hd_spi_end(HdSpi *spi)
 {
 	SPI_finish();

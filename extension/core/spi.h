@@ -46,6 +46,13 @@ extern void hd_spi_begin(HdSpi *spi);
 extern void hd_spi_end(HdSpi *spi);
 
 /*
+ * hd_spi_begin_for_all
+ *		The same for work that is of all tenants, also where the session is bound
+ *		to one.
+ */
+extern void hd_spi_begin_for_all(HdSpi *spi);
+
+/*
  * hd_spi_run
  *		Run a kept statement between begin and end.
  *

@@ -26,7 +26,6 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 /* The application's advisory locks have class 1 (one key) or 2 (two keys). */
@@ -137,10 +136,7 @@ hd_ops_alerts_tick(void)
 	bool more;
 	HdSpi spi;
 
-	hd_spi_begin(&spi);
-	/* Alerts of all tenants are looked after, also where the caller belongs to one. */
-	(void) set_config_option("hotdash.tenant", "", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-							 0, false);
+	hd_spi_begin_for_all(&spi);
 	hd_spi_run(&catch_up_plan, batch, NULL, false, 1);
 	more = DatumGetBool(hd_spi_result(0, 1));
 	if (hd_tick_is_time(&levels_at, LEVELS_US))

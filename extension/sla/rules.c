@@ -182,10 +182,7 @@ hd_sla_rules_tick(void)
 	bool more;
 	HdSpi spi;
 
-	hd_spi_begin(&spi);
-	/* Rules are for all tenants, also where the caller belongs to one. */
-	(void) set_config_option("hotdash.tenant", "", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-							 0, false);
+	hd_spi_begin_for_all(&spi);
 	hd_spi_run(&catch_up_plan, batch, NULL, false, 1);
 	more = DatumGetBool(hd_spi_result(0, 1));
 	if (hd_tick_is_time(&depth_at, DEPTH_US))

@@ -32,7 +32,6 @@
 #include "sla/due.h"
 #include "sla/rules.h"
 #include "utils/array.h"
-#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #define MAX_STEPS 100000
@@ -265,15 +264,6 @@ fire(const Batch *batch)
 	return fired;
 }
 
-/* Of all tenants, also where the caller belongs to one; as the extension's owner. */
-static void
-begin(HdSpi *spi)
-{
-	hd_spi_begin(spi);
-	(void) set_config_option("hotdash.tenant", "", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-							 0, false);
-}
-
 /* Returns how many steps were fired. */
 static int
 scan(Batch *batch)
@@ -281,7 +271,7 @@ scan(Batch *batch)
 	int fired = 0;
 	HdSpi spi;
 
-	begin(&spi);
+	hd_spi_begin_for_all(&spi);
 	take(batch);
 	if (batch->nclocks > 0)
 	{
